@@ -1,0 +1,19 @@
+//! `disk.inodes:MOUNT`: a file system can be full of files while space is left.
+
+use super::disk_space::{shown_percent, watched, with_forecast};
+use super::{CheckId, CheckKind, CheckResult, Context, Unit};
+use crate::domain::probe::disk::DiskReading;
+
+/// One result for each watched file system that has a fixed number of inodes.
+pub fn check(reading: &DiskReading, context: &Context) -> Vec<CheckResult> {
+    let results = watched(reading, context).filter_map(|fs| {
+        let usage = fs.usage?;
+        let percent = usage.inodes_used_percent()?;
+        let id = CheckId::on(CheckKind::DiskInodes, fs.mount.clone());
+        let status = context.limit(&id, context.settings.inodes, percent);
+        let left = usage.inodes - usage.inodes_used;
+        let told = format!("{} {:.0} % of inodes used, {left} left", fs.mount, shown_percent(percent));
+        Some(with_forecast(CheckResult::new(id, status, told.as_str(), Unit::Percent).value(percent), percent, context))
+    });
+    results.collect()
+}

@@ -1,0 +1,3 @@
+//! Incidents; so far a bare episode of one check.
+
+pub mod episode;

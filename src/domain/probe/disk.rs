@@ -1,0 +1,413 @@
+//! Space, inodes and read-only state of local file systems, and software RAID.
+//!
+//! `stat -f` asks statfs(2) for just the mounts named: unlike df it never touches another mount, so a dead network
+//! mount can't hold up the fast lane. Hosts without it answer with df.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ParseError, fields, lines, number};
+use crate::domain::text::SafeText;
+
+/// File systems that reach over a network or into a user process: they may hang, so only the slow lane touches them.
+pub const SLOW_TYPES: &str =
+    "nfs|nfs4|cifs|smb3|smbfs|ncpfs|9p|afs|ceph|glusterfs|lustre|gpfs|ocfs2|gfs2|davfs|fuse|fuse.*|fuseblk";
+
+/// Mounts, `m MAJ:MIN ROOT MOUNT OPTS TYPE SOURCE SUPEROPTS`; statfs, `s BLOCKSIZE BLOCKS FREE AVAIL INODES IFREE MOUNT`;
+/// fstab's read-only entries, `f MOUNT`; kernel lines, `k …`; /proc/mdstat, `r …`.
+pub const SCRIPT: &str = r#"
+dw_ro=
+while read -r dw_id dw_parent dw_dev dw_root dw_mnt dw_opts dw_rest; do
+  dw_fs=${dw_rest#*- }
+  case ${dw_fs%% *} in
+  proc|sysfs|cgroup|cgroup2|devpts|devtmpfs|mqueue|debugfs|tracefs|securityfs|pstore|bpf|configfs|fusectl|hugetlbfs|autofs|binfmt_misc|rpc_pipefs|nsfs|efivarfs|selinuxfs|ramfs|squashfs|iso9660|erofs|cramfs|fuse.snapfuse|fuse.lxcfs|fuse.portal|fuse.gvfsd-fuse) continue ;;
+  nfs|nfs4|cifs|smb3|smbfs|ncpfs|9p|afs|ceph|glusterfs|lustre|gpfs|ocfs2|gfs2|davfs|fuse|fuse.*|fuseblk)
+    printf 'm %s %s %s %s %s\n' "$dw_dev" "$dw_root" "$dw_mnt" "$dw_opts" "$dw_fs"; continue ;;
+  esac
+  printf 'm %s %s %s %s %s\n' "$dw_dev" "$dw_root" "$dw_mnt" "$dw_opts" "$dw_fs"
+  case ",${dw_fs##* }," in *,ro,*) dw_ro=1 ;; esac
+  case $dw_mnt in
+  *\\012*) continue ;;
+  *\\*) dw_mnt=$(printf '%b' "$dw_mnt") ;;
+  esac
+  set -- "$@" "$dw_mnt"
+done </proc/self/mountinfo
+if [ $# -gt 0 ]; then
+  if command -v stat >/dev/null; then
+    stat -f -c 's %S %b %f %a %c %d %n' -- "$@" </dev/null
+  else
+    df -P -k -- "$@" </dev/null; df -P -i -- "$@" </dev/null
+  fi
+fi
+if [ -r /etc/fstab ]; then
+  while read -r dw_dev dw_mnt dw_type dw_opts dw_rest; do
+    case $dw_dev in \#*) continue ;; esac
+    case ",$dw_opts," in *,ro,*) printf 'f %s\n' "$dw_mnt" ;; esac
+  done </etc/fstab
+fi
+if [ -n "$dw_ro" ]; then
+  if dw_log=$(dmesg 2>/dev/null </dev/null); then
+    printf '%s\n' "$dw_log" | grep -a -i -E 'remount|read-only|I/O error|EXT4-fs error|XFS.*(error|shut)|BTRFS.*error|journal.*abort' | tail -n 8 | while IFS= read -r dw_l; do printf 'k %s\n' "$dw_l"; done
+  else
+    printf 'k!\n'
+  fi
+fi
+if [ -r /proc/mdstat ]; then
+  while IFS= read -r dw_l; do printf 'r %s\n' "$dw_l"; done </proc/mdstat
+fi
+:
+"#;
+
+/// One poll's view of a host's disks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiskReading {
+    pub filesystems: Vec<Filesystem>,
+    /// Mounts that the slow lane asks for.
+    pub slow_mounts: Vec<SlowMount>,
+    pub arrays: Vec<RaidArray>,
+    /// Kernel lines that may explain a read-only file system, oldest first.
+    pub kernel_lines: Vec<SafeText>,
+    /// The kernel's log could not be read.
+    pub kernel_log_denied: bool,
+}
+
+/// One local file system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Filesystem {
+    pub mount: SafeText,
+    pub source: SafeText,
+    pub kind: SafeText,
+    pub read_only: bool,
+    /// fstab asks for read-only.
+    pub read_only_in_fstab: bool,
+    /// `None` where the mount refused statfs.
+    pub usage: Option<Usage>,
+}
+
+/// Space in bytes and inodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub size_bytes: u64,
+    pub used_bytes: u64,
+    /// What an ordinary user may still write.
+    pub available_bytes: u64,
+    pub inodes: u64,
+    pub inodes_used: u64,
+}
+
+/// A mount that may hang: a network file system or FUSE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowMount {
+    pub mount: SafeText,
+    pub kind: SafeText,
+    pub source: SafeText,
+    pub read_only: bool,
+    /// Major and minor number: by these the slow lane's script finds the mount again, so that no remote text goes back.
+    pub device: (u32, u32),
+}
+
+/// One md array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RaidArray {
+    pub name: SafeText,
+    pub level: SafeText,
+    pub active: bool,
+    pub devices_wanted: u32,
+    pub devices_up: u32,
+    /// `resync = 12.6%` and the like, while it runs.
+    pub activity: Option<SafeText>,
+}
+
+impl Usage {
+    /// Percent used by df's formula: used of what an ordinary user could use.
+    pub fn used_percent(&self) -> f64 {
+        percent(self.used_bytes, self.used_bytes.saturating_add(self.available_bytes))
+    }
+
+    /// Blocks kept for root, in bytes.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.size_bytes.saturating_sub(self.used_bytes).saturating_sub(self.available_bytes)
+    }
+
+    /// `None` on file systems that have no fixed number of inodes (btrfs).
+    pub fn inodes_used_percent(&self) -> Option<f64> {
+        (self.inodes != 0).then(|| percent(self.inodes_used, self.inodes))
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    match whole {
+        0 => 0.0,
+        _ => (part as f64 * 100.0 / whole as f64).clamp(0.0, 100.0),
+    }
+}
+
+struct MountLine {
+    device: (u32, u32),
+    root: SafeText,
+    kind: SafeText,
+    source: SafeText,
+    read_only: bool,
+    mount: Vec<u8>,
+}
+
+/// Reads [`SCRIPT`]'s output.
+pub fn parse(output: &[u8]) -> Result<DiskReading, ParseError> {
+    let mut reading = DiskReading::default();
+    let mut mounts: Vec<MountLine> = Vec::new();
+    let mut usages: Vec<(Vec<u8>, Usage)> = Vec::new();
+    let mut read_only_in_fstab: Vec<Vec<u8>> = Vec::new();
+    let mut md_lines: Vec<&[u8]> = Vec::new();
+    let mut df = DfTables::default();
+    for (index, line) in lines(output) {
+        match line {
+            [b'm', b' ', rest @ ..] => mounts.push(mount_line(index, rest)?),
+            [b's', b' ', rest @ ..] => usages.extend(statfs_line(index, rest)?),
+            [b'f', b' ', rest @ ..] => read_only_in_fstab.push(unescape_octal(rest)),
+            [b'k', b' ', rest @ ..] => reading.kernel_lines.push(SafeText::from_bytes_capped(rest, 300)),
+            b"k!" => reading.kernel_log_denied = true,
+            [b'r', b' ', rest @ ..] => md_lines.push(rest),
+            _ => df.line(index, line)?,
+        }
+    }
+    usages.extend(df.into_usages());
+    if mounts.is_empty() {
+        return Err(ParseError::Empty);
+    }
+    for mount in visible_mounts(mounts) {
+        let name = SafeText::from_bytes(&mount.mount);
+        if is_slow_type(mount.kind.as_str()) {
+            reading.slow_mounts.push(SlowMount {
+                mount: name,
+                kind: mount.kind,
+                source: mount.source,
+                read_only: mount.read_only,
+                device: mount.device,
+            });
+            continue;
+        }
+        let usage = usages.iter().find(|(path, _)| *path == mount.mount).map(|(_, usage)| *usage);
+        if usage.is_some_and(|usage| usage.size_bytes == 0) {
+            continue;
+        }
+        reading.filesystems.push(Filesystem {
+            read_only: mount.read_only,
+            read_only_in_fstab: read_only_in_fstab.contains(&mount.mount),
+            mount: name,
+            source: mount.source,
+            kind: mount.kind,
+            usage,
+        });
+    }
+    reading.arrays = parse_mdstat(&md_lines);
+    Ok(reading)
+}
+
+/// Whether only the slow lane may touch a file system of this type.
+pub fn is_slow_type(kind: &str) -> bool {
+    SLOW_TYPES.split('|').any(|slow| match slow.strip_suffix('*') {
+        Some(prefix) => kind.starts_with(prefix),
+        None => kind == slow,
+    })
+}
+
+fn mount_line(index: usize, line: &[u8]) -> Result<MountLine, ParseError> {
+    let columns: [&[u8]; 7] =
+        fields(line).ok_or_else(|| ParseError::line(index, "a mount needs 7 fields: the host's mountinfo is cut"))?;
+    let [device, root, mount, _options, kind, source, super_options] = columns;
+    let read_only = super_options.split(|&b| b == b',').any(|option| option == b"ro");
+    Ok(MountLine {
+        device: parse_device(device).ok_or_else(|| ParseError::line(index, "a device needs two numbers"))?,
+        root: SafeText::from_bytes(root),
+        kind: SafeText::from_bytes(kind),
+        source: SafeText::from_bytes(source),
+        read_only,
+        mount: unescape_octal(mount),
+    })
+}
+
+fn parse_device(field: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Keeps one line for each file system: bind mounts and over-mounted mounts would show the same blocks again.
+fn visible_mounts(mounts: Vec<MountLine>) -> Vec<MountLine> {
+    let mut visible: Vec<MountLine> = Vec::new();
+    for mount in mounts {
+        visible.retain(|earlier| earlier.mount != mount.mount);
+        let container = mount.kind.as_str() == "overlay" && mount.mount != b"/";
+        if !container {
+            visible.push(mount);
+        }
+    }
+    let identity = |mount: &MountLine| match mount.source.as_str().starts_with('/') {
+        true => mount.source.clone(),
+        false => SafeText::new(&format!("{}:{}", mount.device.0, mount.device.1)),
+    };
+    let rank = |mount: &MountLine| (mount.root.as_str() != "/", mount.mount.len());
+    let mut kept: Vec<MountLine> = Vec::new();
+    for mount in visible {
+        match kept.iter_mut().find(|other| identity(other) == identity(&mount)) {
+            Some(other) if rank(&mount) < rank(other) => *other = mount,
+            Some(_) => {}
+            None => kept.push(mount),
+        }
+    }
+    kept.sort_by(|a, b| a.mount.cmp(&b.mount));
+    kept
+}
+
+/// `None` for the mounts that statfs knows no size of.
+fn statfs_line(index: usize, line: &[u8]) -> Result<Option<(Vec<u8>, Usage)>, ParseError> {
+    let columns: [&[u8]; 7] = fields(line).ok_or_else(|| ParseError::line(index, "statfs needs 7 fields"))?;
+    let [block_bytes, blocks, free, available, inodes, inodes_free, mount] = columns;
+    let field = |bytes: &[u8], name: &str| {
+        number::<u64>(bytes).ok_or_else(|| {
+            let shown = SafeText::from_bytes_capped(bytes, 40);
+            ParseError::line(index, format!("{name} is no count: '{shown}'"))
+        })
+    };
+    let block_bytes = field(block_bytes, "block size")?;
+    let (blocks, free) = (field(blocks, "blocks")?, field(free, "free blocks")?);
+    // XFS and some network file systems report a "negative" avail as a huge number once only the reserve is left.
+    let available = field(available, "available blocks")?.min(free);
+    let (inodes, inodes_free) = (field(inodes, "inodes")?, field(inodes_free, "free inodes")?);
+    if blocks < free {
+        return Err(ParseError::line(index, format!("{free} blocks free of {blocks}")));
+    }
+    let usage = Usage {
+        size_bytes: blocks.saturating_mul(block_bytes),
+        used_bytes: (blocks - free).saturating_mul(block_bytes),
+        available_bytes: available.saturating_mul(block_bytes),
+        inodes,
+        inodes_used: inodes.saturating_sub(inodes_free),
+    };
+    Ok(Some((mount.to_vec(), usage)))
+}
+
+/// mountinfo and fstab write space, tab, newline, backslash and `#` as `\040` and so on.
+fn unescape_octal(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] => {
+                out.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
+                rest = tail;
+            }
+            _ => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// `df -P -k` followed by `df -P -i`, for hosts without `stat -f`.
+#[derive(Default)]
+struct DfTables {
+    inodes: bool,
+    headers: u32,
+    rows: Vec<(Vec<u8>, Usage)>,
+}
+
+impl DfTables {
+    fn line(&mut self, index: usize, line: &[u8]) -> Result<(), ParseError> {
+        // The header is told by its place, not its words: they are translated on some hosts in spite of LC_ALL=C.
+        let header = !line.windows(2).any(|pair| pair == b"% ") && !line.windows(3).any(|pair| pair == b" - ");
+        if header || line.starts_with(b"Filesystem") {
+            self.headers += 1;
+            self.inodes = 1 < self.headers;
+            return Ok(());
+        }
+        let bad = |what: &str| ParseError::line(index, what);
+        let text = std::str::from_utf8(line).map_err(|_| bad("df's row is no UTF-8"))?;
+        let (columns, mount) = split_df_row(text).ok_or_else(|| bad("df's row needs 6 columns"))?;
+        let [total, used, available] = columns;
+        match self.inodes {
+            false => {
+                let usage = Usage {
+                    size_bytes: total.saturating_mul(1024),
+                    used_bytes: used.saturating_mul(1024),
+                    available_bytes: available.saturating_mul(1024),
+                    inodes: 0,
+                    inodes_used: 0,
+                };
+                self.rows.push((mount.as_bytes().to_vec(), usage));
+            }
+            true => {
+                if let Some((_, usage)) = self.rows.iter_mut().find(|(path, _)| path == mount.as_bytes()) {
+                    (usage.inodes, usage.inodes_used) = (total, used);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn into_usages(self) -> Vec<(Vec<u8>, Usage)> {
+        self.rows
+    }
+}
+
+/// Finds ` TOTAL USED AVAIL N% /mount`, counting from the percent sign, since source and mount may hold spaces.
+fn split_df_row(row: &str) -> Option<([u64; 3], &str)> {
+    let (before, mount) = row.split_once("% ").or_else(|| row.split_once(" - "))?;
+    let mut columns = before.split_ascii_whitespace().rev();
+    if row.contains("% ") {
+        columns.next()?.parse::<u64>().ok()?;
+    }
+    // df shows `-` where a file system has no inodes, and a negative available where only the reserve is left.
+    let count = |text: &str| match text {
+        "-" => Some(0),
+        negative if negative.starts_with('-') => negative[1..].parse::<u64>().ok().map(|_| 0),
+        _ => text.parse::<u64>().ok(),
+    };
+    let available = count(columns.next()?)?;
+    let used = count(columns.next()?)?;
+    let total = count(columns.next()?)?;
+    columns.next()?;
+    Some(([total, used, available], mount.trim_start()))
+}
+
+/// /proc/mdstat: `md0 : active raid1 sdb1[1] sda1[0](F)`, then `… [2/1] [U_]`, then perhaps a progress line.
+fn parse_mdstat(md_lines: &[&[u8]]) -> Vec<RaidArray> {
+    let mut arrays: Vec<RaidArray> = Vec::new();
+    for line in md_lines {
+        let text = SafeText::from_bytes(line);
+        let text = text.as_str();
+        if let Some((name, state)) = text.split_once(" : ").filter(|(name, _)| name.starts_with("md")) {
+            let mut words = state.split_ascii_whitespace();
+            let active = words.next() == Some("active");
+            let level = words.find(|word| !word.starts_with('(')).unwrap_or("unknown");
+            arrays.push(RaidArray {
+                name: name.into(),
+                level: level.into(),
+                active,
+                devices_wanted: 0,
+                devices_up: 0,
+                activity: None,
+            });
+        } else if let Some(array) = arrays.last_mut() {
+            if let Some((wanted, up)) = md_device_counts(text) {
+                (array.devices_wanted, array.devices_up) = (wanted, up);
+            }
+            if ["resync", "recovery", "reshape", "check"].iter().any(|word| text.contains(word)) {
+                let progress = text.trim().trim_start_matches(['[', '=', '>', '.', ']', ' ']);
+                array.activity = Some(SafeText::from_bytes_capped(progress.as_bytes(), 60));
+            }
+        }
+    }
+    arrays
+}
+
+fn md_device_counts(text: &str) -> Option<(u32, u32)> {
+    text.split('[').filter_map(|part| part.split_once(']')).find_map(|(inside, _)| {
+        let (wanted, up) = inside.split_once('/')?;
+        Some((wanted.parse().ok()?, up.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! Probes: what to ask a host and how to read the answer, one file each.
+
+pub mod disk;
+pub mod host;
+pub mod script;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::text::SafeText;
+
+/// What a probe asks for; the key of its readings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ProbeId {
+    Host,
+    Disk,
+}
+
+/// Which of a host's two sessions carries a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Lane {
+    Fast,
+    Slow,
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Lane::Fast => "fast",
+            Lane::Slow => "slow",
+        })
+    }
+}
+
+impl ProbeId {
+    pub fn lane(&self) -> Lane {
+        match self {
+            ProbeId::Host | ProbeId::Disk => Lane::Fast,
+        }
+    }
+}
+
+impl fmt::Display for ProbeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbeId::Host => f.pad("host"),
+            ProbeId::Disk => f.pad("disk"),
+        }
+    }
+}
+
+/// One probe's answer, read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reading {
+    Host(host::HostReading),
+    Disk(disk::DiskReading),
+}
+
+/// Why a probe's answer could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum ParseError {
+    #[error("no data")]
+    Empty,
+    #[error("line {line}: {what}")]
+    Line { line: usize, what: SafeText },
+    #[error("{0}")]
+    Other(SafeText),
+}
+
+impl ParseError {
+    pub fn line(index: usize, what: impl Into<SafeText>) -> Self {
+        ParseError::Line { line: index + 1, what: what.into() }
+    }
+}
+
+/// The lines of a probe's output; a last line without its end counts too.
+pub fn lines(output: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    output.split(|&b| b == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+}
+
+/// Splits a line into at most `count` fields at single spaces; the last field keeps the rest.
+pub fn fields<const COUNT: usize>(line: &[u8]) -> Option<[&[u8]; COUNT]> {
+    let mut parts = line.splitn(COUNT, |&b| b == b' ');
+    let mut found = [&[][..]; COUNT];
+    for slot in &mut found {
+        *slot = parts.next()?;
+    }
+    Some(found)
+}
+
+/// A number in ASCII digits.
+pub fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}

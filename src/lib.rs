@@ -1,0 +1,3 @@
+//! Dogwatch, a terminal dashboard for ops incidents. ARCHITECTURE.md is the map.
+
+pub mod domain;

@@ -1,3 +1,4 @@
 //! Dogwatch, a terminal dashboard for ops incidents. ARCHITECTURE.md is the map.
 
+pub mod config;
 pub mod domain;

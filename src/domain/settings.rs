@@ -1,5 +1,6 @@
 //! What may be set for a host, resolved: every field has a value, and its default stands here.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::fleet::ItemName;
@@ -243,11 +244,10 @@ impl Settings {
     }
 }
 
-/// The built-in rules, compiled; a pattern that does not compile would be caught by this module's test.
+/// The built-in rules, compiled once; a pattern that does not compile would be caught by this module's test.
 pub fn built_in_rules() -> Vec<RateRule> {
-    BUILT_IN_RULES
-        .iter()
-        .filter_map(|(name, pattern, warning, critical)| {
+    static COMPILED: LazyLock<Vec<RateRule>> = LazyLock::new(|| {
+        let compiled = BUILT_IN_RULES.iter().filter_map(|(name, pattern, warning, critical)| {
             Some(RateRule {
                 name: ItemName::parse(name).ok()?,
                 pattern: regex::bytes::Regex::new(pattern).ok()?,
@@ -255,8 +255,10 @@ pub fn built_in_rules() -> Vec<RateRule> {
                 critical: *critical,
                 per: 5 * MINUTE,
             })
-        })
-        .collect()
+        });
+        compiled.collect()
+    });
+    COMPILED.clone()
 }
 
 /// Whether a shell-style pattern (`*`, `?`) matches the whole text, in time linear in their product.

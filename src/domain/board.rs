@@ -43,6 +43,8 @@ pub struct HostBoard {
 /// One check of one host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckCell {
+    /// The probe whose readings it rests on.
+    pub probe: ProbeId,
     pub result: Observed<CheckResult>,
     pub state: CheckState,
     pub episode: Option<Episode>,
@@ -78,6 +80,10 @@ pub struct CheckView<'a> {
     pub at: Moment,
     pub age: Age,
     pub episode: Option<&'a Episode>,
+    /// The newest attempts failed; the value is the last one that came.
+    pub retrying: Option<&'a SafeText>,
+    /// The probe passed its deadline and still runs on the host.
+    pub stuck_since: Option<Moment>,
 }
 
 impl CheckView<'_> {
@@ -111,12 +117,13 @@ impl Board {
                     board.links.insert(*lane, (link.clone(), Some(at)));
                 }
             }
-            Change::CheckChanged { host, result, state, fresh_for_ms } => {
+            Change::CheckChanged { host, probe, result, state, fresh_for_ms } => {
                 if let Some(board) = self.hosts.get_mut(host) {
                     let before = board.checks.remove(&result.id);
                     let episode = episode::next(before.and_then(|cell| cell.episode), state, at);
                     let observed = Observed::new(result.clone(), at, Duration::from_millis(*fresh_for_ms));
-                    board.checks.insert(result.id.clone(), CheckCell { result: observed, state: *state, episode });
+                    let cell = CheckCell { probe: probe.clone(), result: observed, state: *state, episode };
+                    board.checks.insert(result.id.clone(), cell);
                 }
             }
             Change::CheckForgotten { host, check } => {
@@ -209,7 +216,37 @@ impl HostBoard {
 
     /// Every check as it stands at `now`.
     pub fn views(&self, now: Moment) -> impl Iterator<Item = CheckView<'_>> {
-        self.checks.iter().map(move |(id, cell)| cell.view(id, now))
+        self.checks.iter().map(move |(id, cell)| self.view(id, cell, now))
+    }
+
+    fn view<'a>(&'a self, id: &'a CheckId, cell: &'a CheckCell, now: Moment) -> CheckView<'a> {
+        let (result, freshness, age) = cell.result.seen(now);
+        let (status, quality) = match freshness {
+            Freshness::Fresh => (result.status, result.quality),
+            Freshness::Stale => (Status::Unknown, Quality::Stale),
+        };
+        let probe = self.probes.get(&cell.probe);
+        let failing = probe.and_then(|probe| probe.failing.as_ref());
+        CheckView {
+            id,
+            status,
+            last_status: result.status,
+            confirmed: cell.state.confirmed,
+            quality,
+            result,
+            at: cell.result.at(),
+            age,
+            episode: cell.episode.as_ref(),
+            retrying: failing.map(|failing| &failing.why).or_else(|| self.link_trouble(cell.probe.lane())),
+            stuck_since: probe.and_then(|probe| probe.stuck_since),
+        }
+    }
+
+    fn link_trouble(&self, lane: Lane) -> Option<&SafeText> {
+        self.links
+            .get(&lane)
+            .filter(|(link, _)| link.state != LinkState::Connected)
+            .and_then(|(link, _)| link.why.as_ref())
     }
 
     /// The fast lane's link, which decides the host's state; before the first attempt it is connecting.
@@ -229,9 +266,14 @@ impl HostBoard {
         !self.checks.is_empty()
     }
 
-    /// The worst of all checks; a host that can't be reached is at least unknown.
+    /// The host's rank: the worst of all checks, stale ones by the worse of unknown and their last status.
     pub fn status(&self, now: Moment) -> Status {
-        let by_link = match self.link().0 {
+        self.views(now).map(|view| view.rank()).chain(self.status_by_link()).max().unwrap_or(Status::Unknown)
+    }
+
+    /// A host that can't be reached is at least unknown.
+    fn status_by_link(&self) -> Option<Status> {
+        match self.link().0 {
             LinkState::Connected => None,
             LinkState::Connecting if self.has_answered() => None,
             LinkState::Connecting
@@ -241,8 +283,7 @@ impl HostBoard {
             | LinkState::AuthFailed
             | LinkState::Untrusted
             | LinkState::Unsupported => Some(Status::Unknown),
-        };
-        self.views(now).map(|view| view.rank()).chain(by_link).max().unwrap_or(Status::Unknown)
+        }
     }
 
     /// The worst status on one pane, `None` where nothing is watched there: a hole.
@@ -253,27 +294,6 @@ impl HostBoard {
     /// The checks of one kind.
     pub fn of_kind(&self, kind: CheckKind, now: Moment) -> impl Iterator<Item = CheckView<'_>> {
         self.views(now).filter(move |view| view.id.kind == kind)
-    }
-}
-
-impl CheckCell {
-    pub fn view<'a>(&'a self, id: &'a CheckId, now: Moment) -> CheckView<'a> {
-        let (result, freshness, age) = self.result.seen(now);
-        let (status, quality) = match freshness {
-            Freshness::Fresh => (result.status, result.quality),
-            Freshness::Stale => (Status::Unknown, Quality::Stale),
-        };
-        CheckView {
-            id,
-            status,
-            last_status: result.status,
-            confirmed: self.state.confirmed,
-            quality,
-            result,
-            at: self.result.at(),
-            age,
-            episode: self.episode.as_ref(),
-        }
     }
 }
 
@@ -307,7 +327,13 @@ mod tests {
         let state = CheckState { status, confirmed: true, attempt: 3, since: at(second) };
         Transition::new(
             at(second),
-            Change::CheckChanged { host: host(), result: load(status), state, fresh_for_ms: 28_000 },
+            Change::CheckChanged {
+                host: host(),
+                probe: ProbeId::Host,
+                result: load(status),
+                state,
+                fresh_for_ms: 28_000,
+            },
         )
     }
 

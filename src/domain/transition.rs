@@ -60,6 +60,7 @@ pub enum Change {
     },
     CheckChanged {
         host: HostName,
+        probe: ProbeId,
         result: CheckResult,
         state: CheckState,
         fresh_for_ms: u64,

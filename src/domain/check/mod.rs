@@ -4,6 +4,7 @@ pub mod disk_inodes;
 pub mod disk_raid;
 pub mod disk_readonly;
 pub mod disk_space;
+pub mod evaluate;
 pub mod host_clock;
 pub mod host_load;
 pub mod host_memory;

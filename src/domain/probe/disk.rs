@@ -141,6 +141,12 @@ fn percent(part: u64, whole: u64) -> f64 {
     }
 }
 
+/// Mounts of the system's own machinery, which nobody fills or repairs.
+fn is_plumbing(mount: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 4] = [b"/proc/", b"/sys/", b"/run/credentials/", b"/run/user/"];
+    PREFIXES.iter().any(|prefix| mount.starts_with(prefix))
+}
+
 struct MountLine {
     device: (u32, u32),
     root: SafeText,
@@ -236,7 +242,7 @@ fn visible_mounts(mounts: Vec<MountLine>) -> Vec<MountLine> {
     for mount in mounts {
         visible.retain(|earlier| earlier.mount != mount.mount);
         let container = mount.kind.as_str() == "overlay" && mount.mount != b"/";
-        if !container {
+        if !container && !is_plumbing(&mount.mount) {
             visible.push(mount);
         }
     }

@@ -1,0 +1,7 @@
+//! The world: clocks, files, hosts, the store.
+
+pub mod clock;
+pub mod config_file;
+pub mod own_log;
+pub mod own_machine;
+pub mod transport;

@@ -1,0 +1,95 @@
+//! Transports: how a script reaches a host's `/bin/sh` and its output comes back.
+
+pub mod local;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::domain::text::SafeText;
+use crate::domain::transition::{Link, LinkState};
+
+/// Bytes of standard error that are kept for messages.
+pub const STDERR_BYTES_MAX: usize = 4_096;
+
+/// Limits of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunLimits {
+    /// From now on, absolute.
+    pub deadline: Duration,
+    pub output_bytes_max: usize,
+}
+
+/// What came back of one run.
+#[derive(Debug)]
+pub struct Output {
+    pub stdout: Vec<u8>,
+    /// At most [`STDERR_BYTES_MAX`].
+    pub stderr: Vec<u8>,
+    pub end: End,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Signalled(SafeText),
+    /// The deadline passed; the host may still be at it.
+    DeadlinePassed,
+    /// More output than the cap.
+    TooMuchOutput,
+    /// The link broke.
+    Lost(SafeText),
+}
+
+/// Why a host could not be asked at all.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TransportError {
+    #[error("unreachable: {0}")]
+    Unreachable(SafeText),
+    #[error("timed out: {0}")]
+    TimedOut(SafeText),
+    #[error("lost: {0}")]
+    Lost(SafeText),
+    #[error("untrusted: {0}")]
+    Untrusted(SafeText),
+    #[error("authentication failed: {0}")]
+    AuthFailed(SafeText),
+    #[error("unsupported: {0}")]
+    Unsupported(SafeText),
+}
+
+impl TransportError {
+    /// The link state that the error means.
+    pub fn link(&self) -> Link {
+        match self {
+            TransportError::Unreachable(why) => Link::down(LinkState::Unreachable, why.as_str()),
+            TransportError::TimedOut(why) => Link::down(LinkState::TimedOut, why.as_str()),
+            TransportError::Lost(why) => Link::down(LinkState::Lost, why.as_str()),
+            TransportError::Untrusted(why) => Link::down(LinkState::Untrusted, why.as_str()),
+            TransportError::AuthFailed(why) => Link::down(LinkState::AuthFailed, why.as_str()),
+            TransportError::Unsupported(why) => Link::down(LinkState::Unsupported, why.as_str()),
+        }
+    }
+}
+
+/// The closed set of transports.
+pub enum Transport {
+    Local,
+}
+
+impl Transport {
+    /// Makes sure that the host can be asked; says whether that took a new login.
+    pub async fn connect(&mut self) -> Result<(), TransportError> {
+        match self {
+            Transport::Local => Ok(()),
+        }
+    }
+
+    /// Runs a script by the host's `/bin/sh`.
+    pub async fn run(&mut self, script: &str, limits: RunLimits) -> Result<Output, TransportError> {
+        match self {
+            Transport::Local => local::run(script, limits).await,
+        }
+    }
+}

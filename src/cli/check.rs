@@ -1,0 +1,107 @@
+//! `dogwatch check`: polls once and tells the worst status by its exit code.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::{CommandError, Common};
+use crate::adapters::clock;
+use crate::domain::board::{Board, HostBoard};
+use crate::domain::fleet::{GroupName, HostName, expand_node_set};
+use crate::domain::observed::Quality;
+use crate::domain::status::Status;
+use crate::engine::feed::Publisher;
+use crate::engine::{self, Run};
+use crate::report::status::{BoardStatus, CheckStatus};
+
+/// Poll once: exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+#[derive(Args)]
+pub struct CheckArguments {
+    /// Hosts or node sets such as web[1-9], or groups as @GROUP; all where none is named
+    targets: Vec<String>,
+    /// Print the whole board as JSON (docs/check.md)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Errors are UNKNOWN too, said on standard error.
+pub fn run(common: &Common, arguments: &CheckArguments) -> ExitCode {
+    let status = check(common, arguments).unwrap_or_else(|error| {
+        eprintln!("dogwatch: {error}");
+        Status::Unknown
+    });
+    ExitCode::from(status.exit_code())
+}
+
+fn check(common: &Common, arguments: &CheckArguments) -> Result<Status, CommandError> {
+    let config = common.config()?;
+    let groups = config.fleet.groups.clone();
+    let targets = Targets::parse(&arguments.targets, &groups, |name| config.fleet.host(name).is_some())?;
+    let (_commands, inbox) = mpsc::channel(1);
+    let core = engine::run(config, Publisher::default(), inbox, Run::Once)?;
+    Ok(print(core.board(), &targets, arguments.json)?)
+}
+
+fn print(board: &Board, targets: &Targets, json: bool) -> std::io::Result<Status> {
+    let status = BoardStatus::new(board, clock::now(), |name, host| targets.include(name, host));
+    match json {
+        true => {
+            let text = serde_json::to_string_pretty(&status).map_err(std::io::Error::other)?;
+            println!("{text}");
+        }
+        false => print_lines(&status),
+    }
+    Ok(status.worst())
+}
+
+/// A line a host, and below it a line for each check that needs somebody.
+fn print_lines(status: &BoardStatus) {
+    for host in &status.hosts {
+        let error = host.error.map(|error| format!(": {error}")).unwrap_or_default();
+        println!("{} {} ({}{error}), {} checks", host.status, host.name, host.state, host.checks.len());
+        let raised = |check: &&CheckStatus| check.status != Status::Ok;
+        for check in host.checks.iter().filter(raised) {
+            let soft = if check.confirmed { "" } else { ", not confirmed yet" };
+            let stale = if check.quality == Quality::Stale { ", STALE" } else { "" };
+            println!("  {} {}: {}{soft}{stale}", check.status, check.id, check.reason);
+        }
+    }
+}
+
+/// The hosts and groups that were asked for; empty means all.
+struct Targets {
+    hosts: Vec<HostName>,
+    groups: Vec<GroupName>,
+}
+
+impl Targets {
+    fn parse(
+        targets: &[String],
+        known: &[GroupName],
+        is_host: impl Fn(&HostName) -> bool,
+    ) -> Result<Self, CommandError> {
+        let mut parsed = Self { hosts: Vec::new(), groups: Vec::new() };
+        for target in targets {
+            if let Some(group) = target.strip_prefix('@') {
+                let known = known.iter().find(|name| name.as_str() == group);
+                parsed
+                    .groups
+                    .push(known.cloned().ok_or_else(|| CommandError::Usage(format!("no group is named {target}")))?);
+                continue;
+            }
+            for host in expand_node_set(target).map_err(|error| CommandError::Usage(error.to_string()))? {
+                if !is_host(&host) {
+                    return Err(CommandError::Usage(format!("no host is named {host}")));
+                }
+                parsed.hosts.push(host);
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn include(&self, name: &HostName, host: &HostBoard) -> bool {
+        let all = self.hosts.is_empty() && self.groups.is_empty();
+        all || self.hosts.contains(name) || host.groups.iter().any(|group| self.groups.contains(group))
+    }
+}

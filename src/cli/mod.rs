@@ -1,0 +1,115 @@
+//! The command line: one file per subcommand.
+
+mod check;
+mod config;
+mod screen;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use thiserror::Error;
+
+use crate::adapters::{config_file, own_machine};
+use crate::config::{Config, ConfigError};
+
+/// Exit codes of sysexits.h for what is no status.
+pub const EXIT_USAGE: u8 = 64;
+pub const EXIT_CONFIG: u8 = 65;
+const EXIT_FAILED: u8 = 70;
+
+/// Watches a fleet over plain SSH: disks, logs, backups and cron, with nothing installed on the hosts.
+#[derive(Parser)]
+#[command(name = "dogwatch", version, about)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+pub struct Common {
+    /// The hosts to watch; by default hosts.toml in the XDG configuration directory, or this machine alone
+    #[arg(long, global = true, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+    /// Where the program writes its own log
+    #[arg(long, global = true, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::CheckArguments),
+    Config(config::ConfigArguments),
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    ConfigFile(#[from] config_file::ConfigFileError),
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl CommandError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            CommandError::Usage(_) => EXIT_USAGE,
+            CommandError::Config(_) | CommandError::ConfigFile(_) => EXIT_CONFIG,
+            CommandError::Failed(_) | CommandError::Io(_) => EXIT_FAILED,
+        }
+    }
+}
+
+impl Common {
+    /// The configuration that the arguments mean; its warnings go to standard error.
+    fn config(&self) -> Result<Config, CommandError> {
+        let config = config_file::load(self.hosts.as_deref(), &own_machine::name())?;
+        config.warnings.iter().for_each(|warning| eprintln!("dogwatch: warning: {warning}"));
+        Ok(config)
+    }
+}
+
+/// From the command line to an exit code.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    if let Err(error) = crate::adapters::own_log::start(arguments.common.log.as_deref()) {
+        eprintln!("dogwatch: --log: {error}");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let common = &arguments.common;
+    let done = match &arguments.command {
+        Some(Command::Check(check)) => return check::run(common, check),
+        None => screen::run(common),
+        Some(Command::Config(config)) => config::run(common, config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dogwatch: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// A usage error of `check` is UNKNOWN, as monitoring systems expect; of everything else 64.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let is_check = std::env::args_os().skip(1).any(|argument| argument == "check");
+    match (error.use_stderr(), is_check) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(crate::domain::status::Status::Unknown.exit_code()),
+        (true, false) => ExitCode::from(EXIT_USAGE),
+    }
+}

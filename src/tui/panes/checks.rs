@@ -1,0 +1,99 @@
+//! One pane over the whole fleet: every check of it, least time left first, then by need.
+
+use super::Built;
+use crate::domain::board::CheckView;
+use crate::domain::check::Pane;
+use crate::domain::fleet::HostName;
+use crate::tui::model::Model;
+use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window};
+use crate::tui::theme::Meaning;
+
+pub fn row_count(model: &Model, pane: Pane) -> usize {
+    sorted(model, pane).len()
+}
+
+pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
+    let total = row_count(model, pane);
+    model.page_rows = rows;
+    model.row = model.row.min(total.saturating_sub(1));
+    let shown = window(model.scroll, model.row, rows, total);
+    model.scroll = shown.start;
+    let columns = columns(width);
+    let trend_width = usize::from(columns[3].width);
+    let views = sorted(model, pane);
+    let visible = &views[shown.clone()];
+    let table = TableView {
+        rows: visible.iter().map(|(host, view)| row(model, host, view, trend_width)).collect(),
+        selected: (0 < total).then(|| model.row - shown.start),
+        columns,
+        empty: empty(pane),
+    };
+    (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, Vec::new())
+}
+
+fn title(pane: Pane) -> &'static str {
+    match pane {
+        Pane::Disk => "Disks",
+        Pane::Logs => "Logs",
+        Pane::Backup => "Backups",
+        Pane::Cron => "Jobs",
+        Pane::Host => "Hosts",
+    }
+}
+
+fn empty(pane: Pane) -> &'static str {
+    match pane {
+        Pane::Disk | Pane::Host => "no host has answered yet",
+        Pane::Logs => "no log is watched: add logs = [\"/var/log/syslog\"] to a host or group in hosts.toml",
+        Pane::Backup => "no backup set is watched: add [host.NAME.backup.SET] to hosts.toml",
+        Pane::Cron => "no job is declared: add [host.NAME.job.JOB] to hosts.toml",
+    }
+}
+
+fn columns(width: u16) -> Vec<Column> {
+    let (host, subject, trend) = match width {
+        0..60 => (10, 12, 0),
+        60..100 => (12, 18, 6),
+        100..160 => (18, 28, 12),
+        _ => (28, 44, 24),
+    };
+    let fixed = 11 + host + subject + trend + 4 + 5;
+    vec![
+        Column { title: "STATUS", width: 11 },
+        Column { title: "HOST", width: host },
+        Column { title: "CHECK", width: subject },
+        Column { title: "TREND", width: trend },
+        Column { title: " AGE", width: 4 },
+        Column { title: "REASON", width: width.saturating_sub(fixed) },
+    ]
+}
+
+fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
+    let of_pane = |(name, host)| {
+        let host: &crate::domain::board::HostBoard = host;
+        host.views(model.now).filter(|view| view.id.pane() == pane).map(move |view| (name, view)).collect::<Vec<_>>()
+    };
+    let mut views: Vec<(&HostName, CheckView)> = model.board.hosts.iter().flat_map(of_pane).collect();
+    let full_at = |view: &CheckView| view.result.full_at.map_or(i64::MAX, |at| at.timestamp_millis());
+    views.sort_by(|(host_a, a), (host_b, b)| {
+        b.rank()
+            .cmp(&a.rank())
+            .then_with(|| full_at(a).cmp(&full_at(b)))
+            .then_with(|| b.result.value.unwrap_or(0.0).total_cmp(&a.result.value.unwrap_or(0.0)))
+            .then_with(|| (host_a, a.id).cmp(&(host_b, b.id)))
+    });
+    views
+}
+
+fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize) -> Vec<Cell> {
+    let trend = model.board.hosts.get(host).and_then(|host| host.trends.get(view.id));
+    let points = trend.map_or_else(|| vec![None; trend_width], |trend| trend.last_points(trend_width));
+    vec![
+        Cell::Text(status_piece(view)),
+        Cell::Text(piece(host.as_str(), Meaning::Title)),
+        Cell::Text(piece(view.id.to_string(), Meaning::Plain)),
+        trend_cell(&points),
+        Cell::Text(piece(format!("{:>4}", view.age.to_string()), Meaning::Dim)),
+        Cell::Text(reason_piece(view)),
+    ]
+}

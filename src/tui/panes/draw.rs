@@ -1,0 +1,124 @@
+//! Draws a [`Screen`]: no clock, no decisions.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
+
+use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
+use crate::tui::theme::{Meaning, Theme};
+
+pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
+    let area = frame.area();
+    let buffer = frame.buffer_mut();
+    line(buffer, row(area, 0), &screen.header, theme);
+    if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
+        let needed = format!("needs {WIDTH_MIN}×{HEIGHT_MIN}");
+        line(buffer, row(area, 1), &[Piece { text: needed, meaning: Meaning::Dim }], theme);
+        return;
+    }
+    let mut y = 1;
+    if let Some(banner) = &screen.banner {
+        let area = row(area, y);
+        buffer.set_style(area, theme.style(Meaning::Banner));
+        buffer.set_stringn(
+            area.x + 1,
+            area.y,
+            banner,
+            usize::from(area.width.saturating_sub(1)),
+            theme.style(Meaning::Banner),
+        );
+        y += 1;
+    }
+    line(buffer, row(area, y), &screen.title, theme);
+    let detail_height = screen.detail.len() as u16;
+    let body = Rect { y: area.y + y + 1, height: area.height.saturating_sub(y + 2 + detail_height), ..area };
+    table(buffer, body, &screen.table, theme);
+    for (index, pieces) in (0..).zip(&screen.detail) {
+        line(buffer, row(area, area.height - 1 - detail_height + index), pieces, theme);
+    }
+    line(buffer, row(area, area.height - 1), &screen.footer, theme);
+    if let Some(help) = &screen.help {
+        draw_help(buffer, area, help, theme);
+    }
+}
+
+fn row(area: Rect, y: u16) -> Rect {
+    Rect { y: area.y + y, height: 1, ..area }.intersection(area)
+}
+
+fn line(buffer: &mut Buffer, area: Rect, pieces: &[Piece], theme: Theme) {
+    let spans = pieces.iter().map(|piece| Span::styled(piece.text.as_str(), theme.style(piece.meaning)));
+    Line::from_iter(spans).render(area, buffer);
+}
+
+fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: Theme) {
+    if area.is_empty() {
+        return;
+    }
+    let heading = theme.style(Meaning::Dim);
+    for (x, width, column) in places(area, table) {
+        buffer.set_stringn(x, area.y, column, width, heading);
+    }
+    if table.rows.is_empty() {
+        let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+        Paragraph::new(table.empty).style(heading).render(below, buffer);
+        return;
+    }
+    for (index, cells) in table.rows.iter().enumerate().take(usize::from(area.height) - 1) {
+        let y = area.y + 1 + index as u16;
+        for ((x, width, _), cell) in places(area, table).zip(cells) {
+            match cell {
+                Cell::Text(piece) => {
+                    buffer.set_stringn(x, y, &piece.text, width, theme.style(piece.meaning));
+                }
+                Cell::Trend(points) if 0 < width => {
+                    let area = Rect { x, y, width: width as u16, height: 1 };
+                    Sparkline::default()
+                        .data(points.iter().copied())
+                        .max(100)
+                        .absent_value_symbol("·")
+                        .style(theme.style(Meaning::Trend))
+                        .render(area, buffer);
+                }
+                Cell::Trend(_) => {}
+            }
+        }
+        if table.selected == Some(index) {
+            buffer.set_style(Rect { y, height: 1, ..area }, theme.style(Meaning::Selected));
+        }
+    }
+}
+
+fn places<'a>(area: Rect, table: &'a TableView) -> impl Iterator<Item = (u16, usize, &'static str)> + 'a {
+    let mut x = area.x;
+    table.columns.iter().filter(|column| column.width != 0 || column.title == "REASON").chain([]).map(move |column| {
+        let at = x;
+        let width = column.width.min(area.right().saturating_sub(at));
+        x = x.saturating_add(column.width).saturating_add(1).min(area.right());
+        (at, usize::from(width), column.title)
+    })
+}
+
+fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static str)], theme: Theme) {
+    let width = 44.min(area.width);
+    let height = (help.len() as u16 + 8).min(area.height);
+    let over = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
+    Clear.render(over, buffer);
+    let keys = help.iter().map(|(keys, what)| {
+        Line::from_iter([
+            Span::styled(format!(" {keys:<9}"), theme.style(Meaning::Heading)),
+            Span::styled(*what, theme.style(Meaning::Plain)),
+        ])
+    });
+    let legend = [
+        "",
+        " ✖ CRITICAL  ? UNKNOWN  ▲ WARNING  ● OK",
+        " ~ STALE: too old to be believed",
+        " … not yet confirmed by enough readings",
+        " · nobody watches this; in trends: a gap",
+    ];
+    let lines: Vec<Line> = keys.chain(legend.map(Line::from)).collect();
+    Paragraph::new(lines).block(Block::bordered().title(" Help ")).render(over, buffer);
+}

@@ -1,0 +1,148 @@
+//! The fleet, by need: one row a host.
+//!
+//! ```text
+//!  STATUS     HOST      D L B C H  TREND   AGE REASON
+//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s /var 96 % used, 1.2 GB left; full in 40 min
+//! ```
+
+use super::Built;
+use crate::domain::board::{CheckView, HostBoard};
+use crate::domain::check::{CheckKind, Pane};
+use crate::domain::fleet::HostName;
+use crate::domain::observed::Quality;
+use crate::domain::time::short_duration;
+use crate::domain::transition::LinkState;
+use crate::tui::model::Model;
+use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window};
+use crate::tui::theme::{Meaning, glyph};
+
+const DETAIL_ROWS: usize = 5;
+/// Below this many rows the selected host's checks are left to its own view.
+const ROWS_FOR_DETAIL: usize = 14;
+
+pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
+    let detail_rows = if rows < ROWS_FOR_DETAIL { 0 } else { DETAIL_ROWS + 1 };
+    let visible = rows.saturating_sub(detail_rows);
+    model.page_rows = visible;
+    let selected = model.selected_index();
+    let shown = window(model.scroll, selected, visible, model.order.len());
+    model.scroll = shown.start;
+    let columns = columns(width);
+    let trend_width = usize::from(columns[3].width);
+    let table = TableView {
+        rows: model.order[shown.clone()].iter().map(|name| row(model, name, trend_width)).collect(),
+        selected: (!model.order.is_empty()).then(|| selected - shown.start),
+        columns,
+        empty: "no host is watched: name some in hosts.toml",
+    };
+    let detail = match model.order.get(selected) {
+        Some(name) if 0 < detail_rows => detail(model, name),
+        Some(_) | None => Vec::new(),
+    };
+    (vec![piece("Fleet, by need", Meaning::Heading)], table, detail)
+}
+
+fn columns(width: u16) -> Vec<Column> {
+    let (host, trend) = match width {
+        0..60 => (12, 0),
+        60..100 => (14, 6),
+        100..160 => (20, 12),
+        _ => (28, 24),
+    };
+    let fixed = 11 + host + 9 + trend + 4 + 5;
+    vec![
+        Column { title: "STATUS", width: 11 },
+        Column { title: "HOST", width: host },
+        Column { title: "D L B C H", width: 9 },
+        Column { title: "DISK", width: trend },
+        Column { title: " AGE", width: 4 },
+        Column { title: "REASON", width: width.saturating_sub(fixed) },
+    ]
+}
+
+fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
+    let Some(host) = model.board.hosts.get(name) else { return Vec::new() };
+    let now = model.now;
+    let worst = worst_check(model, host);
+    let status = host.status(now);
+    let quality = worst.as_ref().map_or(Quality::Missing, |view| view.quality);
+    let (link, why) = host.link();
+    let status_cell = match &worst {
+        Some(view) if view.rank() == status => status_piece(view),
+        Some(_) | None => {
+            piece(format!("{} {}", glyph(status, Quality::Fresh), status.word()), Meaning::Status(status, quality))
+        }
+    };
+    let age = host.probes.values().filter_map(|cell| cell.reading.as_ref()).map(|reading| reading.age(now)).min();
+    let reason = match (link, why, &worst) {
+        (LinkState::Connected, _, Some(view)) => reason_piece(view),
+        (LinkState::Connected, _, None) => piece("connected, no answer yet", Meaning::Dim),
+        (_, Some(why), Some(view)) => piece(format!("{link}: {why}; last: {}", view.result.reason), Meaning::Plain),
+        (_, Some(why), None) => piece(format!("{link}: {why}"), Meaning::Plain),
+        (_, None, _) => piece(link.word(), Meaning::Dim),
+    };
+    vec![
+        Cell::Text(status_cell),
+        Cell::Text(piece(name.as_str(), Meaning::Title)),
+        Cell::Text(pane_glyphs(model, host)),
+        trend_cell(&disk_trend(host, trend_width)),
+        Cell::Text(piece(format!("{:>4}", age.map_or("-".to_owned(), |age| age.to_string())), Meaning::Dim)),
+        Cell::Text(reason),
+    ]
+}
+
+/// The check that decides the row: the worst, then the one with least time left.
+fn worst_check<'a>(model: &Model, host: &'a HostBoard) -> Option<CheckView<'a>> {
+    let rank = |view: &CheckView| {
+        let full_at = view.result.full_at.map_or(i64::MAX, |at| at.timestamp_millis());
+        (view.rank(), std::cmp::Reverse(full_at), std::cmp::Reverse(view.id.clone()))
+    };
+    host.views(model.now).max_by_key(rank)
+}
+
+/// One glyph a pane; a pane that nobody watches is a hole, not a green light.
+fn pane_glyphs(model: &Model, host: &HostBoard) -> crate::tui::screen::Piece {
+    let glyphs = Pane::ALL.map(|pane| match host.pane_status(pane, model.now) {
+        Some(status) => glyph(status, Quality::Fresh),
+        None => "·",
+    });
+    piece(glyphs.join(" "), Meaning::Status(host.status(model.now), Quality::Fresh))
+}
+
+/// The trend of the fullest file system.
+fn disk_trend(host: &HostBoard, width: usize) -> Vec<Option<f64>> {
+    let fullest = host
+        .checks
+        .iter()
+        .filter(|(id, _)| id.kind == CheckKind::DiskSpace)
+        .max_by(|a, b| value(a.1).total_cmp(&value(b.1)));
+    match fullest.and_then(|(id, _)| host.trends.get(id)) {
+        Some(trend) => trend.last_points(width),
+        None => vec![None; width],
+    }
+}
+
+fn value(cell: &crate::domain::board::CheckCell) -> f64 {
+    cell.result.last().value.unwrap_or(0.0)
+}
+
+fn detail(model: &Model, name: &HostName) -> Vec<Vec<crate::tui::screen::Piece>> {
+    let Some(host) = model.board.hosts.get(name) else { return Vec::new() };
+    let (link, _) = host.link();
+    let since = host.link_since().map(|since| match since.age_at(model.now) {
+        crate::domain::time::Age::Known(age) => format!(" for {}", short_duration(age)),
+        crate::domain::time::Age::Future => String::new(),
+    });
+    let title = format!("{name}: {link}{}", since.unwrap_or_default());
+    let mut lines = vec![vec![piece(title, Meaning::Heading)]];
+    let mut views: Vec<CheckView> = host.views(model.now).collect();
+    views.sort_by_key(|view| std::cmp::Reverse(view.rank()));
+    for view in views.iter().take(DETAIL_ROWS) {
+        lines.push(vec![
+            status_piece(view),
+            piece(format!("  {:<28} ", view.id.to_string()), Meaning::Dim),
+            reason_piece(view),
+        ]);
+    }
+    lines
+}

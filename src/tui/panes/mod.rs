@@ -1,0 +1,11 @@
+//! What each view shows, one file each, and how a frame is drawn.
+
+pub mod checks;
+pub mod draw;
+pub mod fleet;
+pub mod host;
+
+use super::screen::{Piece, TableView};
+
+/// A view's title, its rows, and the lines below them.
+pub type Built = (Vec<Piece>, TableView, Vec<Vec<Piece>>);

@@ -1,0 +1,183 @@
+//! The screen's loop: keys, signals and the feed in; frames and commands out.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::keymap;
+use super::model::{FeedSource, Model};
+use super::panes::draw::draw;
+use super::screen;
+use super::theme::Theme;
+use super::tty::{self, FrameSink};
+use super::update::{self, Effect};
+use crate::domain::fleet::HostName;
+use crate::domain::time::Moment;
+use crate::engine::feed::{Feed, FeedMessage};
+
+/// The feed is drained, and ages move, once a tick.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a screen is attached to.
+pub struct Attachment {
+    pub feed: Feed,
+    pub source: FeedSource,
+    /// Asks the engine to poll one host, or all, now.
+    pub poll_now: Box<dyn FnMut(Option<HostName>)>,
+}
+
+pub struct ScreenOptions {
+    pub no_colour: bool,
+    pub now: fn() -> Moment,
+}
+
+enum Wake {
+    Key(KeyEvent),
+    Resized,
+    /// A signal asked the program to end.
+    End,
+    Continued,
+}
+
+/// Shows the screen until the user quits or a signal ends it.
+pub fn show(mut attachment: Attachment, options: ScreenOptions) -> io::Result<()> {
+    let (wakes, inbox) = channel();
+    watch_signals(wakes.clone());
+    tty::enter()?;
+    watch_keys(wakes);
+    let result = drive(&mut attachment, &options, &inbox);
+    tty::leave();
+    result
+}
+
+fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<Wake>) -> io::Result<()> {
+    let sink = FrameSink::new();
+    let busy = sink.busy_flag();
+    let mut terminal =
+        Terminal::with_options(CrosstermBackend::new(sink), TerminalOptions { viewport: Viewport::Fullscreen })?;
+    let theme = if options.no_colour { Theme::Mono } else { Theme::SixteenColours };
+    let mut model = Model::new(attachment.source.clone(), (options.now)());
+    let mut next_tick = Instant::now();
+    loop {
+        let until_tick = next_tick.saturating_duration_since(Instant::now());
+        let wake = match inbox.recv_timeout(until_tick) {
+            Ok(wake) => Some(wake),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        if next_tick <= Instant::now() {
+            next_tick = Instant::now() + TICK;
+            model.now = (options.now)();
+            drain(attachment, &mut model);
+            model.sort();
+        }
+        match wake {
+            Some(Wake::Key(key)) => {
+                let rows = screen::row_count(&model);
+                let effect = keymap::look_up(key).and_then(|action| update::act(&mut model, action, rows));
+                match effect {
+                    Some(Effect::Quit) => return Ok(()),
+                    Some(Effect::Suspend) => suspend()?,
+                    Some(Effect::PollNow(host)) => (attachment.poll_now)(host),
+                    None => {}
+                }
+            }
+            Some(Wake::End) => return Ok(()),
+            Some(Wake::Continued) => {
+                tty::enter()?;
+                terminal.clear()?;
+            }
+            Some(Wake::Resized) | None => {}
+        }
+        paint(&mut terminal, &mut model, theme, &busy)?;
+    }
+}
+
+fn drain(attachment: &Attachment, model: &mut Model) {
+    while let Ok(message) = attachment.feed.try_recv() {
+        if let (FeedMessage::Alive(alive), FeedSource::Attached { alive_at, .. }) = (&message, &mut model.source) {
+            *alive_at = Some(*alive);
+        }
+        update::feed(model, message);
+    }
+}
+
+/// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
+fn paint(
+    terminal: &mut Terminal<CrosstermBackend<FrameSink>>,
+    model: &mut Model,
+    theme: Theme,
+    busy: &Arc<AtomicBool>,
+) -> io::Result<()> {
+    if busy.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    terminal.draw(|frame| {
+        let area = frame.area();
+        let screen = screen::build(model, area.width, area.height);
+        draw(frame, &screen, theme);
+    })?;
+    Ok(())
+}
+
+/// Gives the terminal back and stops, as Ctrl-Z does in any program; SIGCONT takes it again.
+fn suspend() -> io::Result<()> {
+    tty::leave();
+    kill_process(getpid(), Signal::STOP)?;
+    Ok(())
+}
+
+fn watch_keys(wakes: Sender<Wake>) {
+    std::thread::spawn(move || {
+        loop {
+            let wake = match event::read() {
+                Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Wake::Key(key),
+                Ok(Event::Resize(..)) => Wake::Resized,
+                Ok(Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_)) => {
+                    continue;
+                }
+                Err(_) => Wake::End,
+            };
+            let ends = matches!(wake, Wake::End);
+            if wakes.send(wake).is_err() || ends {
+                return;
+            }
+        }
+    });
+}
+
+fn watch_signals(wakes: Sender<Wake>) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let watched = runtime.and_then(|runtime| runtime.block_on(wait_for_signals(&wakes)));
+        if let Err(error) = watched {
+            tracing::error!("signals can't be watched: {error}");
+        }
+    });
+}
+
+async fn wait_for_signals(wakes: &Sender<Wake>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut resume = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    loop {
+        let wake = tokio::select! {
+            _ = terminate.recv() => Wake::End,
+            _ = interrupt.recv() => Wake::End,
+            _ = hang_up.recv() => Wake::End,
+            _ = resume.recv() => Wake::Continued,
+        };
+        if wakes.send(wake).is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The view model: every word, number and order on the screen is decided here, before anything is drawn.
+
+use super::keymap::BINDINGS;
+use super::model::{FeedSource, Model, View};
+use super::panes::{checks, fleet, host};
+use super::theme::{Meaning, glyph};
+use crate::domain::board::CheckView;
+use crate::domain::observed::Quality;
+use crate::domain::status::Status;
+use crate::domain::time::{Age, short_duration};
+
+/// The smallest screen that shows rows; below it there are only counts.
+pub const WIDTH_MIN: u16 = 40;
+pub const HEIGHT_MIN: u16 = 8;
+/// A feed without a sign of life for this long makes the board stale.
+const FEED_STALE_AFTER_S: u64 = 5;
+
+/// Text with its meaning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    pub text: String,
+    pub meaning: Meaning,
+}
+
+pub fn piece(text: impl Into<String>, meaning: Meaning) -> Piece {
+    Piece { text: text.into(), meaning }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    Text(Piece),
+    /// A sparkline from 0 to 100; `None` is a gap.
+    Trend(Vec<Option<u64>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    pub title: &'static str,
+    pub width: u16,
+}
+
+/// A table of which only the visible rows were built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableView {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<Cell>>,
+    /// The selected row among the visible ones.
+    pub selected: Option<usize>,
+    /// Said in place of rows where there are none.
+    pub empty: &'static str,
+}
+
+/// One frame before it is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Screen {
+    pub header: Vec<Piece>,
+    pub banner: Option<String>,
+    pub title: Vec<Piece>,
+    pub table: TableView,
+    pub detail: Vec<Vec<Piece>>,
+    pub footer: Vec<Piece>,
+    pub help: Option<Vec<(&'static str, &'static str)>>,
+}
+
+/// Rows of the current view, for keys that move.
+pub fn row_count(model: &Model) -> usize {
+    match &model.view {
+        View::Fleet => model.order.len(),
+        View::Pane(pane) => checks::row_count(model, *pane),
+        View::Host(name) => host::row_count(model, name),
+    }
+}
+
+/// Builds a frame of `width` × `height` cells.
+pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
+    let banner = banner(model);
+    let chrome = 4 + u16::from(banner.is_some());
+    let rows = usize::from(height.saturating_sub(chrome));
+    let (title, table, detail) = match model.view.clone() {
+        View::Fleet => fleet::build(model, width, rows),
+        View::Pane(pane) => checks::build(model, pane, width, rows),
+        View::Host(name) => host::build(model, &name, width, rows),
+    };
+    Screen {
+        header: header(model, width),
+        banner,
+        title,
+        table,
+        detail,
+        footer: footer(model),
+        help: model.help.then(|| BINDINGS.iter().map(|binding| (binding.shown, binding.what)).collect()),
+    }
+}
+
+fn header(model: &Model, width: u16) -> Vec<Piece> {
+    let counts = model.board.counts(model.now);
+    let mut pieces = vec![piece(" dogwatch ", Meaning::Title)];
+    let counted = [
+        (counts.critical, Status::Critical),
+        (counts.unknown, Status::Unknown),
+        (counts.warning, Status::Warning),
+        (counts.ok, Status::Ok),
+    ];
+    for (count, status) in counted {
+        let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
+        let word = if width < 60 { "" } else { status.word() };
+        pieces.push(piece(format!(" {} {count} {word}", glyph(status, Quality::Fresh)), meaning));
+    }
+    let answered = model.board.answered();
+    pieces.push(match answered < counts.total() {
+        true => piece(format!("  {answered} of {} hosts answered", counts.total()), Meaning::Plain),
+        false => piece(format!("  of {} hosts", counts.total()), Meaning::Dim),
+    });
+    if 100 <= width {
+        pieces.push(piece(format!("   {}", model.now.utc().format("%Y-%m-%d %H:%M:%S UTC")), Meaning::Dim));
+    }
+    pieces
+}
+
+fn banner(model: &Model) -> Option<String> {
+    if let FeedSource::Attached { pid, alive_at } = &model.source {
+        let age = alive_at.map(|alive_at| alive_at.age_at(model.now));
+        match age {
+            Some(Age::Known(age)) if age.as_secs() < FEED_STALE_AFTER_S => {}
+            Some(Age::Known(age)) => {
+                return Some(format!("STALE: the engine (pid {pid}) told nothing for {}", short_duration(age)));
+            }
+            Some(Age::Future) | None => return Some(format!("STALE: no sign of life of the engine (pid {pid})")),
+        }
+    }
+    let first = model.board.config_errors.first()?;
+    Some(format!("hosts.toml is broken, the old one stays in force: {first}"))
+}
+
+fn footer(model: &Model) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    match (&model.message, &model.source) {
+        (Some(message), _) => pieces.push(piece(format!(" {message} "), Meaning::Heading)),
+        (None, FeedSource::OwnEngine) => {}
+        (None, FeedSource::Attached { pid, alive_at }) => {
+            let age = alive_at.map_or("?".to_owned(), |alive_at| alive_at.age_at(model.now).to_string());
+            pieces.push(piece(format!(" attached to pid {pid}, feed {age} old "), Meaning::Dim));
+        }
+    }
+    for binding in BINDINGS.iter().filter(|binding| binding.in_footer) {
+        pieces.push(piece(format!(" {}", binding.shown), Meaning::Heading));
+        pieces.push(piece(format!(" {}", binding.what), Meaning::Dim));
+    }
+    pieces
+}
+
+/// The status cell of a check: glyph, word, and a mark while it is not confirmed.
+pub fn status_piece(view: &CheckView) -> Piece {
+    let shown = match view.quality {
+        Quality::Stale => format!("{} STALE", glyph(view.status, view.quality)),
+        Quality::Fresh | Quality::Partial | Quality::Missing => {
+            let soft = if view.confirmed { "" } else { "…" };
+            format!("{} {}{soft}", glyph(view.status, view.quality), view.status.word())
+        }
+    };
+    piece(shown, Meaning::Status(view.rank(), view.quality))
+}
+
+/// The reason of a check with whatever stands in the way of a newer one.
+pub fn reason_piece(view: &CheckView) -> Piece {
+    let trouble = match (view.stuck_since, view.retrying, view.quality) {
+        (Some(since), _, _) => format!("stuck since {}: ", since.utc().format("%H:%M:%S UTC")),
+        (None, _, Quality::Stale) => format!("was {}, ", view.last_status.word()),
+        (None, Some(why), Quality::Fresh | Quality::Partial | Quality::Missing) => format!("retrying ({why}); "),
+        (None, None, Quality::Fresh | Quality::Partial | Quality::Missing) => String::new(),
+    };
+    let meaning = if view.quality == Quality::Stale { Meaning::Dim } else { Meaning::Plain };
+    piece(format!("{trouble}{}", view.result.reason), meaning)
+}
+
+/// Which rows of `total` are visible so that `selected` is among them.
+pub fn window(scroll: usize, selected: usize, visible: usize, total: usize) -> std::ops::Range<usize> {
+    let visible = visible.max(1);
+    let lowest = selected.saturating_sub(visible - 1);
+    let first = scroll.clamp(lowest, selected.max(lowest)).min(total.saturating_sub(visible));
+    first..(first + visible).min(total)
+}
+
+/// A value from 0 to 100 as sparklines draw it.
+pub fn trend_cell(points: &[Option<f64>]) -> Cell {
+    Cell::Trend(points.iter().map(|point| point.map(|value| value.clamp(0.0, 100.0).round() as u64)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selected_row_is_always_visible() {
+        for total in 0..30_usize {
+            for selected in 0..total {
+                for scroll in 0..40 {
+                    let rows = window(scroll, selected, 7, total);
+                    assert!(rows.contains(&selected), "{scroll} {selected} {total} {rows:?}");
+                }
+            }
+        }
+    }
+}

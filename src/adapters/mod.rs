@@ -4,4 +4,5 @@ pub mod clock;
 pub mod config_file;
 pub mod own_log;
 pub mod own_machine;
+pub mod ssh_config;
 pub mod transport;

@@ -39,7 +39,7 @@ fn check(common: &Common, arguments: &CheckArguments) -> Result<Status, CommandE
     let groups = config.fleet.groups.clone();
     let targets = Targets::parse(&arguments.targets, &groups, |name| config.fleet.host(name).is_some())?;
     let (_commands, inbox) = mpsc::channel(1);
-    let core = engine::run(config, Publisher::default(), inbox, Run::Once)?;
+    let core = engine::run(config, Publisher::default(), common.secrets()?, inbox, Run::Once)?;
     Ok(print(core.board(), &targets, arguments.json)?)
 }
 

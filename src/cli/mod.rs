@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
+use crate::adapters::transport::ssh::Secrets;
 use crate::adapters::{config_file, own_machine};
 use crate::config::{Config, ConfigError};
 
@@ -36,6 +37,9 @@ pub struct Common {
     /// Where the program writes its own log
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Ask for the passphrase of SSH keys that are not in an agent
+    #[arg(long, global = true)]
+    ask_passphrase: bool,
 }
 
 #[derive(Subcommand)]
@@ -70,6 +74,12 @@ impl CommandError {
 }
 
 impl Common {
+    /// The passphrase, typed without echo, where it was asked for.
+    fn secrets(&self) -> Result<Secrets, CommandError> {
+        let passphrase = self.ask_passphrase.then(|| rpassword::prompt_password("passphrase of your SSH key: "));
+        Ok(Secrets { passphrase: passphrase.transpose()?.map(Into::into) })
+    }
+
     /// The configuration that the arguments mean; its warnings go to standard error.
     fn config(&self) -> Result<Config, CommandError> {
         let config = config_file::load(self.hosts.as_deref(), &own_machine::name())?;

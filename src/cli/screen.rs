@@ -20,10 +20,11 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
     let config = common.config()?;
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
+    let secrets = common.secrets()?;
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || engine::run(config, publisher, inbox, Run::UntilStopped).map(drop))?;
+        .spawn(move || engine::run(config, publisher, secrets, inbox, Run::UntilStopped).map(drop))?;
     let asked = commands.clone();
     let attachment = Attachment {
         feed,

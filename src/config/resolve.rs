@@ -36,6 +36,7 @@ pub fn own_host(own_name: &HostName) -> HostSpec {
 /// Resolves the whole file.
 pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostName) -> Fleet {
     let root = Reader::new(root, notes);
+    let ssh_config = root.string("ssh_config").map(PathBuf::from);
     let defaults = root.table("defaults");
     let groups = root.named_tables("group");
     let hosts = root.named_tables("host");
@@ -83,7 +84,8 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
     let base = defaults.as_ref().map(Reader::raw);
     let mut specs: Vec<HostSpec> = Vec::new();
     for (name, draft) in &drafts {
-        specs.push(host_spec(name, draft, base, &group_tables, notes));
+        let layers = Layers { defaults: base, groups: &group_tables, ssh_config: ssh_config.as_ref() };
+        specs.push(host_spec(name, draft, layers, notes));
     }
     warn_of_shared_addresses(&specs, &drafts, notes);
     if !specs.iter().any(|spec| spec.reach == Reach::Local) {
@@ -119,13 +121,16 @@ fn join_group(
     }
 }
 
-fn host_spec<'a>(
-    name: &HostName,
-    draft: &HostDraft<'a>,
+/// What hosts share.
+#[derive(Clone, Copy)]
+struct Layers<'a, 's> {
     defaults: Option<&'a DeTable<'a>>,
-    groups: &[(GroupName, &'a DeTable<'a>)],
-    notes: &Notes,
-) -> HostSpec {
+    groups: &'s [(GroupName, &'a DeTable<'a>)],
+    ssh_config: Option<&'s PathBuf>,
+}
+
+fn host_spec<'a>(name: &HostName, draft: &HostDraft<'a>, shared: Layers<'a, '_>, notes: &Notes) -> HostSpec {
+    let Layers { defaults, groups, ssh_config } = shared;
     let in_groups = groups.iter().filter(|(group, _)| draft.groups.contains(group)).map(|(_, table)| *table);
     let layers = defaults.into_iter().chain(in_groups).chain(draft.tables.iter().copied());
     let mut merged = DeTable::new();
@@ -135,10 +140,11 @@ fn host_spec<'a>(
         (Some(true), _) => Reach::Local,
         (Some(false) | None, Some(directory)) => Reach::Replay { directory: PathBuf::from(directory) },
         (Some(false) | None, None) => {
-            Reach::Ssh { destination: reader.string("address").unwrap_or_else(|| name.as_str().to_owned()) }
+            let destination = reader.string("address").unwrap_or_else(|| name.as_str().to_owned());
+            Reach::Ssh { destination, ssh_config: ssh_config.cloned() }
         }
     };
-    if let Reach::Ssh { destination } = &reach
+    if let Reach::Ssh { destination, .. } = &reach
         && let Err(error) = HostName::parse(destination)
     {
         notes.error(reader.place("address"), format!("address: {error}"));
@@ -161,7 +167,7 @@ fn warn_of_shared_addresses(specs: &[HostSpec], drafts: &BTreeMap<HostName, Host
     let mut seen: BTreeMap<String, &HostName> = BTreeMap::new();
     for spec in specs {
         let address = match &spec.reach {
-            Reach::Ssh { destination } => destination.to_ascii_lowercase(),
+            Reach::Ssh { destination, .. } => destination.to_ascii_lowercase(),
             Reach::Local => "this machine".to_owned(),
             Reach::Replay { .. } => continue,
         };

@@ -98,8 +98,8 @@ name_type!(
 pub enum Reach {
     /// The machine Dogwatch runs on: its own `/bin/sh`.
     Local,
-    /// Over SSH, under this name of the user's ssh configuration.
-    Ssh { destination: String },
+    /// Over SSH, under this name of the user's ssh configuration, or of the file named here.
+    Ssh { destination: String, ssh_config: Option<std::path::PathBuf> },
     /// Recorded host output, read from this directory.
     Replay { directory: std::path::PathBuf },
 }

@@ -12,3 +12,4 @@ pub mod text;
 pub mod time;
 pub mod transition;
 pub mod trend;
+pub mod trust;

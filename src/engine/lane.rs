@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::plan::{self, Outcomes, Plan};
 use super::{Run, TICK};
 use crate::adapters::clock;
+use crate::adapters::transport::ssh::{Secrets, SshLane, Target};
 use crate::adapters::transport::{End, RunLimits, Transport};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::Lane;
@@ -38,32 +39,40 @@ pub struct Polled {
     pub cost: Option<PollCost>,
 }
 
+/// What every lane of an engine is given.
+#[derive(Clone)]
+pub struct LaneContext {
+    pub reports: mpsc::Sender<Report>,
+    /// Told when somebody asks for a poll of this host now.
+    pub poll_now: Rc<Notify>,
+    pub secrets: Secrets,
+    pub now: fn() -> Moment,
+}
+
 pub struct LaneTask {
     spec: Rc<HostSpec>,
     lane: Lane,
     plan: Plan,
     transport: Transport,
-    reports: mpsc::Sender<Report>,
-    poll_now: Rc<Notify>,
-    now: fn() -> Moment,
+    context: LaneContext,
     link: Link,
 }
 
 impl LaneTask {
     /// `None` where the lane has nothing to do.
-    pub fn new(
-        spec: Rc<HostSpec>,
-        lane: Lane,
-        reports: mpsc::Sender<Report>,
-        poll_now: Rc<Notify>,
-        now: fn() -> Moment,
-    ) -> Option<Self> {
+    pub fn new(spec: Rc<HostSpec>, lane: Lane, context: LaneContext) -> Option<Self> {
         let plan = Plan::new(&spec, lane, Instant::now())?;
         let transport = match &spec.reach {
             Reach::Local => Transport::Local,
-            Reach::Ssh { .. } | Reach::Replay { .. } => return None,
+            Reach::Ssh { destination, ssh_config } => Transport::Ssh(Box::new(SshLane::new(Target {
+                destination: destination.clone(),
+                ssh_config: ssh_config.clone(),
+                connect_deadline: spec.settings.connect_deadline,
+                secrets: context.secrets.clone(),
+            }))),
+            Reach::Replay { .. } => return None,
         };
-        Some(Self { spec, lane, plan, transport, reports, poll_now, now, link: Link::default() })
+        Some(Self { spec, lane, plan, transport, context, link: Link::default() })
     }
 
     /// Polls until the core is gone; in [`Run::Once`] until each probe was asked once.
@@ -85,7 +94,10 @@ impl LaneTask {
         let Some(due) = self.plan.next_due() else { return false };
         tokio::select! {
             () = tokio::time::sleep_until(due) => {}
-            () = self.poll_now.notified() => self.plan.make_due(Instant::now()),
+            () = self.context.poll_now.notified() => {
+                self.transport.skip_back_off();
+                self.plan.make_due(Instant::now());
+            }
         }
         true
     }
@@ -104,11 +116,14 @@ impl LaneTask {
         self.plan.reschedule(&poll.probes, &settings, started - spread.min(settings.cadence / 2));
         let limits =
             RunLimits { deadline: plan::deadline(self.lane, &settings), output_bytes_max: settings.output_bytes_max };
-        let sent = (self.now)();
+        if let Err(error) = self.transport.connect().await {
+            return self.set_link(error.link()).await;
+        }
+        let sent = (self.context.now)();
         match self.transport.run(&poll.script, limits).await {
             Err(error) => self.set_link(error.link()).await,
             Ok(output) => {
-                let received = (self.now)();
+                let received = (self.context.now)();
                 let answers = poll.answers(&output);
                 let link = match &output.end {
                     End::Lost(why) => Link::down(LinkState::Lost, why.as_str()),
@@ -141,7 +156,7 @@ impl LaneTask {
     }
 
     async fn report(&self, report: Report) -> Result<(), CoreGone> {
-        self.reports.send(report).await.map_err(|_| CoreGone)
+        self.context.reports.send(report).await.map_err(|_| CoreGone)
     }
 }
 

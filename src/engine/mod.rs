@@ -13,12 +13,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet};
 
 use crate::adapters::clock;
+use crate::adapters::transport::ssh::Secrets;
 use crate::config::{Config, ConfigError};
 use crate::domain::fleet::{HostName, HostSpec};
 use crate::domain::probe::Lane;
 use core::Core;
 use feed::Publisher;
-use lane::{LaneTask, Report};
+use lane::{LaneContext, LaneTask, Report};
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -50,12 +51,13 @@ pub enum Command {
 pub fn run(
     config: Config,
     publisher: Publisher,
+    secrets: Secrets,
     commands: mpsc::Receiver<Command>,
     mode: Run,
 ) -> std::io::Result<Core> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    Ok(local.block_on(&runtime, async { Engine::new(config, publisher, mode).drive(commands).await }))
+    Ok(local.block_on(&runtime, async { Engine::new(config, publisher, secrets, mode).drive(commands).await }))
 }
 
 struct Engine {
@@ -65,6 +67,7 @@ struct Engine {
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     lanes_ended: usize,
+    secrets: Secrets,
 }
 
 /// A host's running lanes.
@@ -81,10 +84,10 @@ impl Drop for WatchedHost {
 }
 
 impl Engine {
-    fn new(config: Config, publisher: Publisher, mode: Run) -> Self {
+    fn new(config: Config, publisher: Publisher, secrets: Secrets, mode: Run) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let mut engine =
-            Self { core: Core::new(publisher), mode, hosts: HashMap::new(), reports, inbox, lanes_ended: 0 };
+            Self { core: Core::new(publisher), mode, hosts: HashMap::new(), reports, inbox, lanes_ended: 0, secrets };
         engine.watch(&config);
         engine
     }
@@ -131,7 +134,13 @@ impl Engine {
     fn start(&self, spec: &HostSpec) -> WatchedHost {
         let spec = Rc::new(spec.clone());
         let poll_now = Rc::new(Notify::new());
-        let lane = |lane| LaneTask::new(spec.clone(), lane, self.reports.clone(), poll_now.clone(), clock::now);
+        let context = LaneContext {
+            reports: self.reports.clone(),
+            poll_now: poll_now.clone(),
+            secrets: self.secrets.clone(),
+            now: clock::now,
+        };
+        let lane = |lane| LaneTask::new(spec.clone(), lane, context.clone());
         let lanes = [Lane::Fast, Lane::Slow].into_iter().filter_map(lane);
         let lanes = lanes.map(|task| tokio::task::spawn_local(task.run(self.mode))).collect();
         WatchedHost { spec, poll_now, lanes }

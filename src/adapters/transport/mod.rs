@@ -1,6 +1,7 @@
 //! Transports: how a script reaches a host's `/bin/sh` and its output comes back.
 
 pub mod local;
+pub mod ssh;
 
 use std::time::Duration;
 
@@ -73,16 +74,36 @@ impl TransportError {
     }
 }
 
+impl End {
+    /// Whether the session that carried the run can carry another.
+    pub fn leaves_the_session_whole(&self) -> bool {
+        match self {
+            End::Exited(_) | End::Signalled(_) => true,
+            End::DeadlinePassed | End::TooMuchOutput | End::Lost(_) => false,
+        }
+    }
+}
+
 /// The closed set of transports.
 pub enum Transport {
     Local,
+    Ssh(Box<ssh::SshLane>),
 }
 
 impl Transport {
-    /// Makes sure that the host can be asked; says whether that took a new login.
+    /// Makes sure that the host can be asked.
     pub async fn connect(&mut self) -> Result<(), TransportError> {
         match self {
             Transport::Local => Ok(()),
+            Transport::Ssh(lane) => lane.connect().await,
+        }
+    }
+
+    /// Forgets a back-off, because somebody asked for a poll now.
+    pub fn skip_back_off(&mut self) {
+        match self {
+            Transport::Local => {}
+            Transport::Ssh(lane) => lane.skip_back_off(),
         }
     }
 
@@ -90,6 +111,7 @@ impl Transport {
     pub async fn run(&mut self, script: &str, limits: RunLimits) -> Result<Output, TransportError> {
         match self {
             Transport::Local => local::run(script, limits).await,
+            Transport::Ssh(lane) => lane.run(script, limits).await,
         }
     }
 }

@@ -1,0 +1,186 @@
+//! Login: the agent's keys, then key files. Agent forwarding is never asked for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ssh2::Session;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::Target;
+use super::driver::Driver;
+use crate::adapters::ssh_config::SshSettings;
+use crate::adapters::transport::TransportError;
+use crate::domain::text::SafeText;
+
+/// libssh2's agent socket blocks: each such login has a thread of its own, and there are never more.
+const AGENT_THREADS_MAX: usize = 4;
+const AGENT_DEADLINE: Duration = Duration::from_secs(20);
+/// sshd counts offered keys as attempts and hangs up after six by default.
+const OFFERED_KEYS_MAX: usize = 5;
+
+static AGENT_THREADS: Semaphore = Semaphore::const_new(AGENT_THREADS_MAX);
+
+/// Logs in with a public key; hosts that take none are unsupported by name.
+pub async fn authenticate(driver: &Driver, settings: &SshSettings, target: &Target) -> Result<(), TransportError> {
+    let deadline = target.connect_deadline;
+    let timed_out = || TransportError::TimedOut(SafeText::new("the login was not answered in time"));
+    let methods = timeout(deadline, methods(driver, settings)).await.map_err(|_| timed_out())??;
+    if driver.session.authenticated() {
+        return Ok(());
+    }
+    if !methods.split(',').any(|method| method == "publickey") {
+        let why = format!("the host takes no public keys, only {methods}");
+        return Err(TransportError::Unsupported(SafeText::new(&why)));
+    }
+    let mut tried: Vec<String> = Vec::new();
+    if let Some(agent) = &settings.agent {
+        match by_agent(driver, settings, agent).await {
+            Ok(()) => return Ok(()),
+            Err(why) => tried.push(why),
+        }
+    }
+    match timeout(deadline, by_files(driver, settings, target, &mut tried)).await {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(_) => return Err(timed_out()),
+    }
+    let after = timeout(deadline, self::methods(driver, settings)).await.ok().and_then(Result::ok).unwrap_or(methods);
+    if !after.split(',').any(|method| method == "publickey") {
+        let why = format!("the host wants a second factor ({after}) after the key");
+        return Err(TransportError::Unsupported(SafeText::new(&why)));
+    }
+    let tried = if tried.is_empty() { "there is no key to offer".to_owned() } else { tried.join("; ") };
+    let why = format!("{}@{}: {tried}", settings.user, settings.host);
+    Err(TransportError::AuthFailed(SafeText::new(&why)))
+}
+
+/// The methods that the host still takes; empty when it asks for none.
+async fn methods(driver: &Driver, settings: &SshSettings) -> Result<String, TransportError> {
+    let asked = driver.drive(|session| session.auth_methods(&settings.user).map(str::to_owned)).await;
+    match asked {
+        Ok(methods) => Ok(methods),
+        Err(_) if driver.session.authenticated() => Ok(String::new()),
+        Err(error) => Err(TransportError::Lost(SafeText::new(&format!("the login broke off: {}", error.message())))),
+    }
+}
+
+async fn by_agent(driver: &Driver, settings: &SshSettings, agent: &Path) -> Result<(), String> {
+    let permit = timeout(AGENT_DEADLINE, AGENT_THREADS.acquire()).await;
+    let Ok(Ok(permit)) = permit else { return Err("ssh-agent is busy".to_owned()) };
+    let (answer, answered) = oneshot::channel();
+    let session = driver.session.clone();
+    let (user, agent, wanted) = (settings.user.clone(), agent.to_owned(), wanted_keys(settings).await);
+    let spawned = std::thread::Builder::new().name("ssh-agent".to_owned()).spawn(move || {
+        let _permit = permit;
+        // The login of a lane that gave up waiting is of no interest.
+        let _ = answer.send(ask_agent(&session, &user, &agent, &wanted));
+    });
+    if let Err(error) = spawned {
+        return Err(format!("ssh-agent: {error}"));
+    }
+    match timeout(AGENT_DEADLINE, answered).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err("ssh-agent: its thread ended".to_owned()),
+        Err(_) => {
+            driver.shut();
+            Err(format!("ssh-agent did not answer within {} s", AGENT_DEADLINE.as_secs()))
+        }
+    }
+}
+
+/// The public keys to offer first, and whether no others may be.
+struct WantedKeys {
+    first: Vec<Vec<u8>>,
+    only: bool,
+}
+
+/// The public halves of the configured identities, from their `.pub` files.
+async fn wanted_keys(settings: &SshSettings) -> WantedKeys {
+    use base64::Engine as _;
+    let mut first = Vec::new();
+    for file in settings.identity_files.iter().chain(&settings.certificate_files) {
+        let public = if settings.certificate_files.contains(file) { file.clone() } else { with_suffix(file, ".pub") };
+        let Ok(text) = tokio::fs::read_to_string(public).await else { continue };
+        let blob = text.split_ascii_whitespace().nth(1);
+        first.extend(blob.and_then(|blob| base64::engine::general_purpose::STANDARD.decode(blob).ok()));
+    }
+    WantedKeys { first, only: settings.identities_only }
+}
+
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// On the agent's thread: the session blocks here, and only here.
+fn ask_agent(session: &Session, user: &str, path: &Path, wanted: &WantedKeys) -> Result<(), String> {
+    let told = |error: ssh2::Error| format!("ssh-agent: {}", error.message());
+    session.set_blocking(true);
+    session.set_timeout(u32::try_from(AGENT_DEADLINE.as_millis()).unwrap_or(u32::MAX));
+    let done = (|| {
+        let mut agent = session.agent().map_err(told)?;
+        agent.set_identity_path(path).map_err(told)?;
+        agent.connect().map_err(told)?;
+        agent.list_identities().map_err(told)?;
+        let identities = agent.identities().map_err(told)?;
+        let configured =
+            wanted.first.iter().filter_map(|blob| identities.iter().find(|identity| identity.blob() == *blob));
+        let others = identities
+            .iter()
+            .filter(|identity| !wanted.only && !wanted.first.iter().any(|blob| blob == identity.blob()));
+        let offered: Vec<_> = configured.chain(others).take(OFFERED_KEYS_MAX).collect();
+        for identity in &offered {
+            if agent.userauth(user, identity).is_ok() && session.authenticated() {
+                return Ok(());
+            }
+        }
+        Err(format!("none of {} keys of ssh-agent was taken", offered.len()))
+    })();
+    session.set_blocking(false);
+    done
+}
+
+/// Tries the configured key files; says of each why it was of no use.
+async fn by_files(driver: &Driver, settings: &SshSettings, target: &Target, tried: &mut Vec<String>) -> bool {
+    for file in &settings.identity_files {
+        let Ok(text) = tokio::fs::read(file).await else { continue };
+        let locked = is_locked(&text);
+        if locked && target.secrets.passphrase.is_none() {
+            tried.push(format!("{} has a passphrase: ssh-add it, or start with --ask-passphrase", file.display()));
+            continue;
+        }
+        let passphrase = target.secrets.passphrase.as_deref().filter(|_| locked);
+        let certificates = settings.certificate_files.iter().map(Some).chain([None]);
+        for certificate in certificates {
+            let login = driver.drive(|session| {
+                session.userauth_pubkey_file(&settings.user, certificate.map(PathBuf::as_path), file, passphrase)
+            });
+            match login.await {
+                Ok(()) if driver.session.authenticated() => return true,
+                Ok(()) => tried.push(format!("{} was taken, but is not enough", file.display())),
+                Err(error) => tried.push(format!("{}: {}", file.display(), error.message())),
+            }
+        }
+    }
+    false
+}
+
+/// Whether a private key file asks for a passphrase: PEM says so in words, OpenSSH's format by its cipher.
+fn is_locked(text: &[u8]) -> bool {
+    use base64::Engine as _;
+    let text = String::from_utf8_lossy(text);
+    if text.contains("ENCRYPTED") {
+        return true;
+    }
+    let Some(body) =
+        text.split("-----BEGIN OPENSSH PRIVATE KEY-----").nth(1).and_then(|rest| rest.split("-----END").next())
+    else {
+        return false;
+    };
+    let encoded: String = body.split_ascii_whitespace().collect();
+    let blob = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default();
+    // PROTOCOL.key: "openssh-key-v1\0", then the cipher's name as a string.
+    blob.strip_prefix(b"openssh-key-v1\0").is_some_and(|rest| !rest.starts_with(b"\0\0\0\x04none"))
+}

@@ -5,4 +5,5 @@ pub mod config_file;
 pub mod own_log;
 pub mod own_machine;
 pub mod ssh_config;
+pub mod store;
 pub mod transport;

@@ -1,19 +1,26 @@
 //! `dogwatch check`: polls once and tells the worst status by its exit code.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio::sync::mpsc;
 
+use super::host_engine::{Hosting, start};
 use super::{CommandError, Common};
 use crate::adapters::clock;
+use crate::adapters::store::state_dir::{Claim, StateDir};
 use crate::domain::board::{Board, HostBoard};
 use crate::domain::fleet::{GroupName, HostName, expand_node_set};
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
+use crate::engine::Run;
 use crate::engine::feed::Publisher;
-use crate::engine::{self, Run};
+use crate::engine::follow::{engine_sign, read_once};
 use crate::report::status::{BoardStatus, CheckStatus};
+
+/// How long a `check` waits for another one.
+const OTHER_CHECK_WAIT_MAX: Duration = Duration::from_secs(60);
+const CLAIM_AGAIN_EVERY: Duration = Duration::from_millis(50);
 
 /// Poll once: exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 #[derive(Args)]
@@ -38,9 +45,33 @@ fn check(common: &Common, arguments: &CheckArguments) -> Result<Status, CommandE
     let config = common.config()?;
     let groups = config.fleet.groups.clone();
     let targets = Targets::parse(&arguments.targets, &groups, |name| config.fleet.host(name).is_some())?;
-    let (_commands, inbox) = mpsc::channel(1);
-    let core = engine::run(config, Publisher::default(), common.secrets()?, inbox, Run::Once)?;
-    Ok(print(core.board(), &targets, arguments.json)?)
+    let directory = common.state_dir()?;
+    let board = match claim_after_other_checks(&directory)? {
+        Claim::Won(lock) => {
+            let hosting = Hosting { directory, lock, how: "check", mode: Run::Once };
+            start(common, config, Publisher::default(), hosting)?.join()?
+        }
+        Claim::Taken { .. } => read_once(directory.database())?,
+    };
+    Ok(print(&board, &targets, arguments.json)?)
+}
+
+/// A running `check` is waited for, since it will soon be done; any other engine is read instead.
+fn claim_after_other_checks(directory: &StateDir) -> Result<Claim, CommandError> {
+    let deadline = Instant::now() + OTHER_CHECK_WAIT_MAX;
+    loop {
+        let claim = directory.claim()?;
+        let is_check = matches!(claim, Claim::Taken { .. }) && engine_is_check(directory);
+        if !is_check || deadline <= Instant::now() {
+            return Ok(claim);
+        }
+        std::thread::park_timeout(CLAIM_AGAIN_EVERY);
+    }
+}
+
+fn engine_is_check(directory: &StateDir) -> bool {
+    matches!(engine_sign(directory.database()), Ok(None))
+        || matches!(engine_sign(directory.database()), Ok(Some(sign)) if sign.how == "check")
 }
 
 fn print(board: &Board, targets: &Targets, json: bool) -> std::io::Result<Status> {

@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand.
 
 mod check;
+mod collect;
 mod config;
+mod host_engine;
 mod screen;
 
 use std::path::PathBuf;
@@ -10,9 +12,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
+use crate::adapters::store::StoreError;
+use crate::adapters::store::state_dir::StateDir;
 use crate::adapters::transport::ssh::Secrets;
 use crate::adapters::{config_file, own_machine};
 use crate::config::{Config, ConfigError};
+use crate::engine::EngineError;
 
 /// Exit codes of sysexits.h for what is no status.
 pub const EXIT_USAGE: u8 = 64;
@@ -34,6 +39,9 @@ pub struct Common {
     /// The hosts to watch; by default hosts.toml in the XDG configuration directory, or this machine alone
     #[arg(long, global = true, value_name = "FILE")]
     hosts: Option<PathBuf>,
+    /// Where the store is kept; by default dogwatch in the XDG state directory
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Where the program writes its own log
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -45,6 +53,8 @@ pub struct Common {
 #[derive(Subcommand)]
 enum Command {
     Check(check::CheckArguments),
+    /// Poll without a screen, for screens that attach
+    Collect,
     Config(config::ConfigArguments),
 }
 
@@ -57,6 +67,10 @@ pub enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     ConfigFile(#[from] config_file::ConfigFileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
@@ -68,7 +82,9 @@ impl CommandError {
         match self {
             CommandError::Usage(_) => EXIT_USAGE,
             CommandError::Config(_) | CommandError::ConfigFile(_) => EXIT_CONFIG,
-            CommandError::Failed(_) | CommandError::Io(_) => EXIT_FAILED,
+            CommandError::Store(_) | CommandError::Engine(_) | CommandError::Failed(_) | CommandError::Io(_) => {
+                EXIT_FAILED
+            }
         }
     }
 }
@@ -78,6 +94,10 @@ impl Common {
     fn secrets(&self) -> Result<Secrets, CommandError> {
         let passphrase = self.ask_passphrase.then(|| rpassword::prompt_password("passphrase of your SSH key: "));
         Ok(Secrets { passphrase: passphrase.transpose()?.map(Into::into) })
+    }
+
+    fn state_dir(&self) -> Result<StateDir, CommandError> {
+        Ok(StateDir::open(self.state.as_deref())?)
     }
 
     /// The configuration that the arguments mean; its warnings go to standard error.
@@ -102,6 +122,7 @@ pub fn run() -> ExitCode {
     let done = match &arguments.command {
         Some(Command::Check(check)) => return check::run(common, check),
         None => screen::run(common),
+        Some(Command::Collect) => collect::run(common),
         Some(Command::Config(config)) => config::run(common, config),
     };
     match done {

@@ -1,13 +1,16 @@
-//! `dogwatch` without a subcommand: the screen, with an engine of its own.
+//! `dogwatch` without a subcommand: the screen, on an engine of its own or attached to one that runs already.
 
 use std::io::IsTerminal;
 
-use tokio::sync::mpsc;
-
+use super::host_engine::{Hosting, start, watch_config};
 use super::{CommandError, Common};
 use crate::adapters::clock;
+use crate::adapters::store::reader::request_poll;
+use crate::adapters::store::state_dir::{Claim, StateDir};
+use crate::domain::fleet::HostName;
 use crate::engine::feed::Publisher;
-use crate::engine::{self, COMMANDS_MAX, Command, Run};
+use crate::engine::follow::follow;
+use crate::engine::{Command, Run};
 use crate::tui::model::FeedSource;
 use crate::tui::{Attachment, ScreenOptions, show};
 
@@ -17,25 +20,55 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
             "the screen needs a terminal; for scripts there is 'dogwatch check'".to_owned(),
         ));
     }
+    let directory = common.state_dir()?;
+    match directory.claim()? {
+        Claim::Won(lock) => {
+            let hosting = Hosting { directory, lock, how: "screen", mode: Run::UntilStopped };
+            with_own_engine(common, hosting)
+        }
+        Claim::Taken { pid } => attached(&directory, pid),
+    }
+}
+
+fn with_own_engine(common: &Common, hosting: Hosting) -> Result<(), CommandError> {
     let config = common.config()?;
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
-    let secrets = common.secrets()?;
-    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-    let engine = std::thread::Builder::new()
-        .name("engine".to_owned())
-        .spawn(move || engine::run(config, publisher, secrets, inbox, Run::UntilStopped).map(drop))?;
-    let asked = commands.clone();
+    let engine = start(common, config, publisher, hosting)?;
+    let _reload = watch_config(common.hosts.clone(), engine.commands.clone());
+    let commands = engine.commands.clone();
     let attachment = Attachment {
         feed,
         source: FeedSource::OwnEngine,
         // A full queue means that polls were asked for already.
-        poll_now: Box::new(move |host| drop(asked.try_send(Command::PollNow(host)))),
+        poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
     };
+    let shown = show(attachment, options());
+    engine.stop()?;
+    Ok(shown?)
+}
+
+fn attached(directory: &StateDir, pid: Option<u32>) -> Result<(), CommandError> {
+    let database = directory.database();
+    let attachment = Attachment {
+        feed: follow(database.clone()),
+        source: FeedSource::Attached { pid: pid.unwrap_or(0), alive_at: None },
+        poll_now: Box::new(move |host| ask_engine(database.clone(), host)),
+    };
+    Ok(show(attachment, options())?)
+}
+
+/// On a thread of its own: the screen never waits for the store.
+fn ask_engine(database: std::path::PathBuf, host: Option<HostName>) {
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        if let Err(error) = runtime.block_on(request_poll(&database, host.as_ref())) {
+            tracing::warn!("asking the engine to poll: {error}");
+        }
+    });
+}
+
+fn options() -> ScreenOptions {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let shown = show(attachment, ScreenOptions { no_colour, now: clock::now });
-    drop(commands.blocking_send(Command::Stop));
-    let ended = engine.join().map_err(|_| CommandError::Failed("the engine panicked".to_owned()))?;
-    shown?;
-    Ok(ended?)
+    ScreenOptions { no_colour, now: clock::now }
 }

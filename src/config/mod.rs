@@ -9,10 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::fleet::{Fleet, HostName};
 
+/// The store's default limit.
+const STORE_BYTES_MAX: u64 = 2_000_000_000;
+
 /// A resolved configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub fleet: Fleet,
+    /// The store's largest size, its write-ahead log included.
+    pub store_bytes_max: u64,
     pub warnings: Vec<Problem>,
     /// SHA-256 of the file, in hex.
     pub digest: String,
@@ -45,10 +50,13 @@ pub fn parse(file: &str, text: &str, own_name: &HostName) -> Result<Config, Conf
     for error in syntax {
         notes.error(error.span().map_or(0, |span| span.start), error.message().to_owned());
     }
-    let fleet = if notes.has_errors() { Fleet::default() } else { resolve::fleet(table.get_ref(), &notes, own_name) };
+    let (fleet, store_bytes_max) = match notes.has_errors() {
+        true => (Fleet::default(), STORE_BYTES_MAX),
+        false => resolve::fleet(table.get_ref(), &notes, own_name),
+    };
     let (errors, warnings) = notes.finish();
     match errors.is_empty() {
-        true => Ok(Config { fleet, warnings, digest: hex(&Sha256::digest(text)) }),
+        true => Ok(Config { fleet, store_bytes_max, warnings, digest: hex(&Sha256::digest(text)) }),
         false => Err(ConfigError(errors)),
     }
 }
@@ -56,7 +64,7 @@ pub fn parse(file: &str, text: &str, own_name: &HostName) -> Result<Config, Conf
 /// What is watched where no hosts.toml exists: this machine.
 pub fn own_machine_only(own_name: &HostName) -> Config {
     let fleet = Fleet { hosts: vec![resolve::own_host(own_name)], groups: Vec::new() };
-    Config { fleet, warnings: Vec::new(), digest: "own machine only".to_owned() }
+    Config { fleet, store_bytes_max: STORE_BYTES_MAX, warnings: Vec::new(), digest: "own machine only".to_owned() }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -34,9 +34,14 @@ pub fn own_host(own_name: &HostName) -> HostSpec {
 }
 
 /// Resolves the whole file.
-pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostName) -> Fleet {
+pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostName) -> (Fleet, u64) {
     let root = Reader::new(root, notes);
     let ssh_config = root.string("ssh_config").map(PathBuf::from);
+    let mut store_bytes_max = super::STORE_BYTES_MAX;
+    if let Some(store) = root.table("store") {
+        set(&mut store_bytes_max, store.bytes("size_max").map(|bytes| bytes.max(1 << 20)));
+        store.finish();
+    }
     let defaults = root.table("defaults");
     let groups = root.named_tables("group");
     let hosts = root.named_tables("host");
@@ -91,7 +96,8 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
     if !specs.iter().any(|spec| spec.reach == Reach::Local) {
         add_own_host(&mut specs, own_name, base, notes);
     }
-    Fleet { hosts: specs, groups: group_tables.into_iter().map(|(name, _)| name).collect() }
+    let groups = group_tables.into_iter().map(|(name, _)| name).collect();
+    (Fleet { hosts: specs, groups }, store_bytes_max)
 }
 
 fn expanded(pattern: &str, offset: usize, notes: &Notes) -> Vec<HostName> {

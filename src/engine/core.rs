@@ -8,11 +8,12 @@ use super::lane::{Polled, Report};
 use super::plan;
 use crate::adapters::clock;
 use crate::config::{Config, ConfigError};
-use crate::domain::board::Board;
+use crate::domain::board::{Board, HostBoard};
 use crate::domain::check::evaluate::{RoundTrip, evaluate};
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
+use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -26,6 +27,8 @@ pub struct Core {
     memories: HashMap<HostName, HostMemory>,
     board: Board,
     publisher: Publisher,
+    /// Inputs that the store has not been given yet.
+    outbox: Vec<Arc<Vec<Input>>>,
 }
 
 /// What the checks of one host remember between readings.
@@ -49,12 +52,39 @@ impl Memory for HostMemory {
 }
 
 impl Core {
-    pub fn new(publisher: Publisher) -> Self {
-        Self { specs: HashMap::new(), memories: HashMap::new(), board: Board::default(), publisher }
+    /// Goes on from a board that an earlier process left.
+    pub fn new(board: Board, publisher: Publisher) -> Self {
+        let memories = board.hosts.iter().map(|(name, host)| (name.clone(), HostMemory::of(host))).collect();
+        Self { specs: HashMap::new(), memories, board, publisher, outbox: Vec::new() }
+    }
+
+    /// The inputs since the last call, for the store.
+    pub fn take_outbox(&mut self) -> Vec<Arc<Vec<Input>>> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Puts what the engine says of itself on the board of its own machine.
+    pub fn tell_own_state(&mut self, reading: EngineReading) {
+        let own = self.specs.values().find(|spec| spec.reach == Reach::Local);
+        let Some(spec) = own.cloned() else { return };
+        let fresh_for_ms =
+            u64::try_from(plan::fresh_for(&ProbeId::Engine, &spec.settings).as_millis()).unwrap_or(u64::MAX);
+        let seen = Seen::Reading { reading: Reading::Engine(reading), results: Vec::new() };
+        let observations = vec![Observation { probe: ProbeId::Engine, fresh_for_ms, seen }];
+        self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at: clock::now(), observations })]);
+    }
+
+    /// Notes that something happened to the engine itself.
+    pub fn note(&mut self, change: Change) {
+        self.publish(vec![Input::Transition(Transition::new(clock::now(), change))]);
     }
 
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    pub fn into_board(self) -> Board {
+        self.board
     }
 
     /// Takes a configuration into force.
@@ -120,7 +150,9 @@ impl Core {
 
     fn publish(&mut self, inputs: Vec<Input>) {
         inputs.iter().for_each(|input| self.board.apply(input));
-        self.publisher.publish(&Arc::new(inputs), &self.board);
+        let inputs = Arc::new(inputs);
+        self.publisher.publish(&inputs, &self.board);
+        self.outbox.push(inputs);
     }
 
     /// A forecast changes only when its trend gained a point.
@@ -133,6 +165,20 @@ impl Core {
 }
 
 impl HostMemory {
+    /// What a stored board still tells of a host.
+    fn of(host: &HostBoard) -> Self {
+        let boot_id = host.probes.get(&ProbeId::Host).and_then(|cell| match cell.reading.as_ref()?.last() {
+            Reading::Host(reading) => Some(reading.boot_id.clone()),
+            Reading::Disk(_) | Reading::Engine(_) => None,
+        });
+        Self {
+            states: host.checks.iter().map(|(id, cell)| (id.clone(), cell.state)).collect(),
+            forecasts: host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect(),
+            given: BTreeMap::new(),
+            boot_id,
+        }
+    }
+
     /// Steps the state of every check that a reading gave, and says what history must remember of it.
     fn take(
         &mut self,

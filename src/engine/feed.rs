@@ -15,7 +15,10 @@ const FEED_MAX: usize = 4_096;
 pub enum FeedMessage {
     Inputs(Arc<Vec<Input>>),
     /// The engine's newest sign of life.
-    Alive(Moment),
+    Alive {
+        pid: u32,
+        at: Moment,
+    },
     /// The reader lagged or just came: this is the board to go on from.
     Reload(Box<Board>),
 }

@@ -2,27 +2,44 @@
 
 pub mod core;
 pub mod feed;
+pub mod follow;
 mod lane;
+pub mod persist;
 mod plan;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::MissedTickBehavior;
 
 use crate::adapters::clock;
+use crate::adapters::store::StoreError;
+use crate::adapters::store::reader::Reader;
+use crate::adapters::store::state_dir::{EngineLock, StateDir};
+use crate::adapters::store::writer::Writer;
 use crate::adapters::transport::ssh::Secrets;
 use crate::config::{Config, ConfigError};
+use crate::domain::board::Board;
 use crate::domain::fleet::{HostName, HostSpec};
 use crate::domain::probe::Lane;
+use crate::domain::probe::engine::EngineReading;
+use crate::domain::text::SafeText;
+use crate::domain::transition::Change;
 use core::Core;
 use feed::Publisher;
 use lane::{LaneContext, LaneTask, Report};
+use persist::{Persister, Store};
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
 pub const TICK: Duration = Duration::from_millis(250);
+/// Inputs go to the store this often.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Flushes between two words of the engine on itself.
+const OWN_STATE_EVERY: u64 = 10;
 /// Reports waiting for the core; lanes wait when it is full.
 const REPORTS_MAX: usize = 1_024;
 /// Commands waiting for the engine; screens drop theirs when it is full.
@@ -47,21 +64,58 @@ pub enum Command {
     Stop,
 }
 
-/// Runs the engine to its end on the calling thread.
-pub fn run(
-    config: Config,
-    publisher: Publisher,
-    secrets: Secrets,
-    commands: mpsc::Receiver<Command>,
-    mode: Run,
-) -> std::io::Result<Core> {
+/// What an engine is started with.
+pub struct Setup {
+    pub config: Config,
+    pub publisher: Publisher,
+    pub secrets: Secrets,
+    /// The board that an earlier process left.
+    pub board: Board,
+    pub mode: Run,
+}
+
+/// Runs the engine to its end on the calling thread, and returns its last board.
+pub fn run(setup: Setup, open: StoreOpener, commands: mpsc::Receiver<Command>) -> Result<Board, EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    Ok(local.block_on(&runtime, async { Engine::new(config, publisher, secrets, mode).drive(commands).await }))
+    local.block_on(&runtime, async {
+        let (store, board) = open.open().await?;
+        let setup = Setup { board, ..setup };
+        Ok(Engine::new(setup, store).drive(commands).await)
+    })
+}
+
+/// Why an engine could not start.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// A claimed state directory, opened by the engine's own runtime.
+pub struct StoreOpener {
+    pub directory: StateDir,
+    pub lock: EngineLock,
+    pub size_bytes_max: u64,
+    pub how: &'static str,
+}
+
+impl StoreOpener {
+    async fn open(self) -> Result<(Store, Board), StoreError> {
+        let path = self.directory.database();
+        let writer = Writer::open(path.clone()).await?;
+        let board = Reader::open(&path).await?.load().await?;
+        let directory = self.directory.path().to_owned();
+        let store = Store { writer, lock: self.lock, directory, size_bytes_max: self.size_bytes_max, how: self.how };
+        Ok((store, board))
+    }
 }
 
 struct Engine {
     core: Core,
+    persister: Persister,
     mode: Run,
     hosts: HashMap<HostName, WatchedHost>,
     reports: mpsc::Sender<Report>,
@@ -84,18 +138,39 @@ impl Drop for WatchedHost {
 }
 
 impl Engine {
-    fn new(config: Config, publisher: Publisher, secrets: Secrets, mode: Run) -> Self {
+    fn new(setup: Setup, store: Store) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
-        let mut engine =
-            Self { core: Core::new(publisher), mode, hosts: HashMap::new(), reports, inbox, lanes_ended: 0, secrets };
-        engine.watch(&config);
+        let mut engine = Self {
+            core: Core::new(setup.board, setup.publisher),
+            mode: setup.mode,
+            hosts: HashMap::new(),
+            reports,
+            inbox,
+            lanes_ended: 0,
+            secrets: setup.secrets,
+            persister: Persister::new(store),
+        };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let how = engine.persister.how().to_owned();
+        engine.core.note(Change::EngineStarted { pid: std::process::id(), version, how });
+        engine.watch(&setup.config);
         engine
     }
 
-    async fn drive(mut self, mut commands: mpsc::Receiver<Command>) -> Core {
+    async fn drive(mut self, mut commands: mpsc::Receiver<Command>) -> Board {
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flushes = 0_u64;
         while !self.is_done() {
             tokio::select! {
                 Some(report) = self.inbox.recv() => self.absorb(report),
+                _ = flush.tick() => {
+                    if flushes % OWN_STATE_EVERY == 0 {
+                        self.tell_own_state();
+                    }
+                    flushes += 1;
+                    self.flush().await;
+                }
                 command = commands.recv() => match command {
                     Some(Command::PollNow(host)) => self.poll_now(host.as_ref()),
                     Some(Command::Configure(Ok(config))) => self.watch(&config),
@@ -104,7 +179,40 @@ impl Engine {
                 },
             }
         }
-        self.core
+        self.hosts.clear();
+        self.core.note(Change::EngineStopped { pid: std::process::id() });
+        self.hand_over().await;
+        let board = self.core.into_board();
+        self.persister.close(&board).await;
+        board
+    }
+
+    async fn hand_over(&mut self) {
+        for inputs in self.core.take_outbox() {
+            self.persister.take(&inputs).await;
+        }
+    }
+
+    async fn flush(&mut self) {
+        self.hand_over().await;
+        self.persister.flush(self.core.board()).await;
+        for host in self.persister.requests().await {
+            self.poll_now(host.as_ref());
+        }
+    }
+
+    fn tell_own_state(&mut self) {
+        let directory = self.persister.directory();
+        let bytes = |name: &str| std::fs::metadata(directory.join(name)).map_or(0, |metadata| metadata.len());
+        let reading = EngineReading {
+            state_dir: SafeText::new(&directory.display().to_string()),
+            store_bytes: bytes("series.db") + bytes("series.db-wal"),
+            reports_waiting: u32::try_from(self.inbox.len()).unwrap_or(u32::MAX),
+            reports_max: REPORTS_MAX as u32,
+            unwritten: u32::try_from(self.persister.unwritten()).unwrap_or(u32::MAX),
+            last_error: self.persister.last_error.clone(),
+        };
+        self.core.tell_own_state(reading);
     }
 
     fn absorb(&mut self, report: Report) {

@@ -21,7 +21,7 @@ use super::tty::{self, FrameSink};
 use super::update::{self, Effect};
 use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
-use crate::engine::feed::{Feed, FeedMessage};
+use crate::engine::feed::Feed;
 
 /// The feed is drained, and ages move, once a tick.
 const TICK: Duration = Duration::from_millis(250);
@@ -103,9 +103,6 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
 
 fn drain(attachment: &Attachment, model: &mut Model) {
     while let Ok(message) = attachment.feed.try_recv() {
-        if let (FeedMessage::Alive(alive), FeedSource::Attached { alive_at, .. }) = (&message, &mut model.source) {
-            *alive_at = Some(*alive);
-        }
         update::feed(model, message);
     }
 }

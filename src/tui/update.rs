@@ -1,7 +1,7 @@
 //! Messages change the model and return effects.
 
 use super::keymap::Action;
-use super::model::{Model, View};
+use super::model::{FeedSource, Model, View};
 use crate::domain::fleet::HostName;
 use crate::engine::feed::FeedMessage;
 
@@ -18,7 +18,11 @@ pub enum Effect {
 pub fn feed(model: &mut Model, message: FeedMessage) {
     match message {
         FeedMessage::Inputs(inputs) => inputs.iter().for_each(|input| model.board.apply(input)),
-        FeedMessage::Alive(_) => {}
+        FeedMessage::Alive { pid, at } => {
+            if let FeedSource::Attached { pid: shown, alive_at } = &mut model.source {
+                (*shown, *alive_at) = (pid, Some(at));
+            }
+        }
         FeedMessage::Reload(board) => model.board = *board,
     }
 }

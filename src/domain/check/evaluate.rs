@@ -48,5 +48,6 @@ pub fn evaluate(
             results.extend(disk_raid::check(disk, context));
             results
         }
+        Reading::Engine(_) => Vec::new(),
     }
 }

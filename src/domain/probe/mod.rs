@@ -1,6 +1,7 @@
 //! Probes: what to ask a host and how to read the answer, one file each.
 
 pub mod disk;
+pub mod engine;
 pub mod host;
 pub mod script;
 
@@ -16,6 +17,8 @@ use super::text::SafeText;
 pub enum ProbeId {
     Host,
     Disk,
+    /// Not asked of a host: what the engine says of itself.
+    Engine,
 }
 
 /// Which of a host's two sessions carries a probe.
@@ -37,7 +40,7 @@ impl fmt::Display for Lane {
 impl ProbeId {
     pub fn lane(&self) -> Lane {
         match self {
-            ProbeId::Host | ProbeId::Disk => Lane::Fast,
+            ProbeId::Host | ProbeId::Disk | ProbeId::Engine => Lane::Fast,
         }
     }
 }
@@ -47,6 +50,7 @@ impl fmt::Display for ProbeId {
         match self {
             ProbeId::Host => f.pad("host"),
             ProbeId::Disk => f.pad("disk"),
+            ProbeId::Engine => f.pad("engine"),
         }
     }
 }
@@ -56,6 +60,7 @@ impl fmt::Display for ProbeId {
 pub enum Reading {
     Host(host::HostReading),
     Disk(disk::DiskReading),
+    Engine(engine::EngineReading),
 }
 
 /// Why a probe's answer could not be read.

@@ -1,0 +1,171 @@
+//! Reading the store: a whole board at first, then what came since. It has no means to write.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::Row;
+use sqlx::sqlite::SqlitePool;
+
+use super::chunk::{Tier, decode};
+use super::writer::{Latest, unpack};
+use super::{StoreError, open_reader, open_writer};
+use crate::domain::board::Board;
+use crate::domain::check::CheckId;
+use crate::domain::fleet::HostName;
+use crate::domain::time::Moment;
+use crate::domain::transition::{Batch, Input, Transition};
+
+/// Rows read in one go, so that no reader holds a transaction for long.
+const ROWS_AT_ONCE: i64 = 2_000;
+
+pub struct Reader {
+    pool: SqlitePool,
+    path: PathBuf,
+    /// The last transition and the last turn of `latest` that were read.
+    number: i64,
+    turn: i64,
+}
+
+/// The engine's newest sign of life.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineSign {
+    pub pid: u32,
+    pub how: String,
+    pub alive: Moment,
+}
+
+/// What came since the last look.
+pub enum News {
+    Inputs(Vec<Input>),
+    /// Transitions are missing in between: the board must be loaded again.
+    Gap,
+}
+
+impl Reader {
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { pool: open_reader(path).await?, path: path.to_owned(), number: 0, turn: 0 })
+    }
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), error }
+    }
+
+    fn record(&self, why: impl ToString) -> StoreError {
+        StoreError::Record { path: self.path.clone(), why: why.to_string() }
+    }
+
+    /// The board now: the newest checkpoint, the transitions since, the trends, and each probe's newest observation.
+    pub async fn load(&mut self) -> Result<Board, StoreError> {
+        let mut board = self.load_folded().await?;
+        self.load_trends(&mut board).await?;
+        self.turn = 0;
+        if let News::Inputs(inputs) = self.news().await? {
+            inputs.iter().for_each(|input| board.apply(input));
+        }
+        Ok(board)
+    }
+
+    /// The board as checkpoints and transitions alone tell it.
+    pub async fn load_folded(&mut self) -> Result<Board, StoreError> {
+        let newest = sqlx::query("SELECT number, body FROM checkpoint ORDER BY number DESC LIMIT 1");
+        let checkpoint = newest.fetch_optional(&self.pool).await.map_err(|error| self.failed(error))?;
+        let mut board = Board::default();
+        self.number = 0;
+        if let Some(row) = checkpoint {
+            self.number = row.get(0);
+            let body: Vec<u8> = row.get(1);
+            board = unpack(&body).map_err(|why| self.record(why))?;
+        }
+        loop {
+            let transitions = self.transitions().await?;
+            let Some((last, _)) = transitions.last() else { return Ok(board) };
+            self.number = *last;
+            transitions.iter().for_each(|(_, transition)| board.apply_transition(transition));
+        }
+    }
+
+    async fn transitions(&self) -> Result<Vec<(i64, Transition)>, StoreError> {
+        let rows = sqlx::query("SELECT number, body FROM transition WHERE number > ?1 ORDER BY number LIMIT ?2")
+            .bind(self.number)
+            .bind(ROWS_AT_ONCE)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        rows.iter()
+            .map(|row| {
+                let body: String = row.get(1);
+                let transition = serde_json::from_str(&body).map_err(|error| self.record(error))?;
+                Ok((row.get(0), transition))
+            })
+            .collect()
+    }
+
+    /// Fills the trends from the stored samples, the finest that reach far enough back.
+    pub async fn load_trends(&self, board: &mut Board) -> Result<(), StoreError> {
+        let rows = sqlx::query(
+            "SELECT series.host, series.check_id, chunk.start, chunk.body FROM chunk JOIN series ON series.id = chunk.series
+             WHERE chunk.tier = ?1 ORDER BY chunk.start",
+        );
+        let rows = rows.bind(Tier::Raw.number()).fetch_all(&self.pool).await.map_err(|error| self.failed(error))?;
+        for row in rows {
+            let (host, check): (String, String) = (row.get(0), row.get(1));
+            let (start, body): (i64, Vec<u8>) = (row.get(2), row.get(3));
+            let (Ok(host), Ok(check)) = (HostName::parse(&host), check.parse::<CheckId>()) else { continue };
+            let Some(host) = board.hosts.get_mut(&host) else { continue };
+            for (utc_ms, value) in decode(start, &body) {
+                host.remember(&check, utc_ms, f64::from(value));
+            }
+        }
+        Ok(())
+    }
+
+    /// What came since the last look. Transitions come before the observations that rest on them.
+    pub async fn news(&mut self) -> Result<News, StoreError> {
+        let transitions = self.transitions().await?;
+        let mut inputs = Vec::new();
+        for (number, transition) in transitions {
+            if number != self.number + 1 {
+                return Ok(News::Gap);
+            }
+            self.number = number;
+            inputs.push(Input::Transition(transition));
+        }
+        let rows = sqlx::query("SELECT host, turn, body FROM latest WHERE turn > ?1 ORDER BY turn")
+            .bind(self.turn)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        for row in rows {
+            let (host, turn, body): (String, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+            self.turn = self.turn.max(turn);
+            let latest: Latest = postcard::from_bytes(&body).map_err(|error| self.record(error))?;
+            let host = HostName::parse(&host).map_err(|error| self.record(error))?;
+            inputs.push(Input::Batch(Batch { host, at: latest.at, observations: vec![latest.observation] }));
+        }
+        Ok(News::Inputs(inputs))
+    }
+
+    /// The engine's newest sign of life, if it ever gave one.
+    pub async fn engine(&self) -> Result<Option<EngineSign>, StoreError> {
+        let row = sqlx::query("SELECT pid, how, alive FROM engine").fetch_optional(&self.pool).await;
+        let Some(row) = row.map_err(|error| self.failed(error))? else { return Ok(None) };
+        let (pid, how, alive): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
+        let alive = serde_json::from_str(&alive).map_err(|error| self.record(error))?;
+        Ok(Some(EngineSign { pid: u32::try_from(pid).unwrap_or(0), how, alive }))
+    }
+
+    /// What probes remembered between polls.
+    pub async fn cursors(&self) -> Result<Vec<(HostName, String, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query("SELECT host, probe, body FROM cursor").fetch_all(&self.pool).await;
+        let rows = rows.map_err(|error| self.failed(error))?;
+        Ok(rows.iter().filter_map(|row| Some((HostName::parse(row.get(0)).ok()?, row.get(1), row.get(2)))).collect())
+    }
+}
+
+/// Leaves a request for the engine to poll one host, or all, now.
+pub async fn request_poll(path: &Path, host: Option<&HostName>) -> Result<(), StoreError> {
+    let pool = open_writer(path).await?;
+    let inserted =
+        sqlx::query("INSERT INTO request (host) VALUES (?1)").bind(host.map(HostName::as_str)).execute(&pool).await;
+    pool.close().await;
+    inserted.map(drop).map_err(|error| StoreError::Database { path: path.to_owned(), error })
+}

@@ -1,0 +1,283 @@
+//! The store's one writer. Transitions are durable when a flush returns; of samples a crash may lose thirty seconds.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::chunk::{Tier, decode};
+use super::samples::{ChunkRow, OpenChunks, SeriesId};
+use super::{StoreError, open_writer};
+use crate::domain::board::Board;
+use crate::domain::check::CheckId;
+use crate::domain::fleet::HostName;
+use crate::domain::probe::ProbeId;
+use crate::domain::time::Moment;
+use crate::domain::transition::{Observation, Transition};
+
+/// A checkpoint that unpacks to more is refused: a thousand hosts take about two megabytes.
+const CHECKPOINT_BYTES_MAX: u64 = 256 << 20;
+/// Oldest chunks deleted at once when the file is too large.
+const DELETED_AT_ONCE: i64 = 20_000;
+
+pub struct Writer {
+    pool: SqlitePool,
+    path: PathBuf,
+    next_number: i64,
+    next_turn: i64,
+    series: HashMap<(HostName, CheckId), SeriesId>,
+    chunks: OpenChunks,
+}
+
+/// What one flush writes, all of it or nothing.
+#[derive(Default)]
+pub struct Flush {
+    pub transitions: Vec<Transition>,
+    /// Each probe's newest observation.
+    pub latest: HashMap<(HostName, ProbeId), (Moment, Observation)>,
+    /// What probes must remember between polls.
+    pub cursors: HashMap<(HostName, ProbeId), Vec<u8>>,
+    /// Open chunks are written with this flush.
+    pub samples: bool,
+}
+
+/// The body of a row of `latest`.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Latest {
+    pub at: Moment,
+    pub observation: Observation,
+}
+
+impl Writer {
+    pub async fn open(path: PathBuf) -> Result<Self, StoreError> {
+        let pool = open_writer(&path).await?;
+        let failed = |error| StoreError::Database { path: path.clone(), error };
+        let next_number: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) + 1 FROM transition")
+            .fetch_one(&pool)
+            .await
+            .map_err(failed)?;
+        let next_turn: i64 = sqlx::query_scalar("SELECT coalesce(max(turn), 0) + 1 FROM latest")
+            .fetch_one(&pool)
+            .await
+            .map_err(failed)?;
+        let mut series = HashMap::new();
+        for row in sqlx::query("SELECT id, host, check_id FROM series").fetch_all(&pool).await.map_err(failed)? {
+            let (host, check): (String, String) = (row.get(1), row.get(2));
+            if let (Ok(host), Ok(check)) = (HostName::parse(&host), check.parse()) {
+                series.insert((host, check), row.get(0));
+            }
+        }
+        let mut writer = Self { pool, path, next_number, next_turn, series, chunks: OpenChunks::default() };
+        writer.resume_chunks().await?;
+        Ok(writer)
+    }
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), error }
+    }
+
+    /// Goes on with the newest chunks of each tier, so that a restart does not overwrite them.
+    async fn resume_chunks(&mut self) -> Result<(), StoreError> {
+        for tier in Tier::ALL {
+            let rows = sqlx::query(
+                "SELECT start, series, body FROM chunk WHERE tier = ?1 AND start = (SELECT max(start) FROM chunk WHERE tier = ?1)",
+            );
+            for row in rows.bind(tier.number()).fetch_all(&self.pool).await.map_err(|error| self.failed(error))? {
+                let (start, series, body): (i64, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+                self.chunks.resume(tier, start, series, decode(start, &body));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a sample until the next flush that writes samples.
+    pub async fn sample(
+        &mut self,
+        host: &HostName,
+        check: &CheckId,
+        utc_ms: i64,
+        value: f64,
+    ) -> Result<(), StoreError> {
+        let key = (host.clone(), check.clone());
+        let id = match self.series.get(&key) {
+            Some(id) => *id,
+            None => {
+                let inserted = sqlx::query("INSERT INTO series (host, check_id) VALUES (?1, ?2)")
+                    .bind(host.as_str())
+                    .bind(check.to_string());
+                let id = inserted.execute(&self.pool).await.map_err(|error| self.failed(error))?.last_insert_rowid();
+                self.series.insert(key, id);
+                id
+            }
+        };
+        self.chunks.push(id, utc_ms, value);
+        Ok(())
+    }
+
+    /// Writes everything in one transaction and returns when it is durable.
+    pub async fn flush(&mut self, flush: &Flush, pid: u32, how: &str, alive: Moment) -> Result<(), StoreError> {
+        let rows = if flush.samples { self.chunks.take_changed() } else { Vec::new() };
+        let turn = self.next_turn;
+        let first = self.next_number;
+        let written = async {
+            let mut transaction = self.pool.begin().await?;
+            write_transitions(&mut transaction, &flush.transitions, first).await?;
+            write_latest(&mut transaction, flush, turn).await?;
+            write_chunks(&mut transaction, &rows).await?;
+            sqlx::query("INSERT INTO engine (id, pid, how, alive) VALUES (1, ?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET pid = ?1, how = ?2, alive = ?3")
+                .bind(i64::from(pid))
+                .bind(how)
+                .bind(serde_json::to_string(&alive).unwrap_or_default())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        };
+        written.await.map_err(|error| self.failed(error))?;
+        self.next_turn += 1;
+        self.next_number += flush.transitions.len() as i64;
+        Ok(())
+    }
+
+    /// Stores the board as it is after every transition written so far.
+    pub async fn checkpoint(&mut self, board: &Board, at: Moment) -> Result<(), StoreError> {
+        let body = pack(board).map_err(|why| StoreError::Record { path: self.path.clone(), why })?;
+        sqlx::query("INSERT OR REPLACE INTO checkpoint (number, at_ms, body) VALUES (?1, ?2, ?3)")
+            .bind(self.next_number - 1)
+            .bind(at.utc_ms)
+            .bind(body)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    /// Deletes what is past its time, then the oldest until the file is within `size_max`, WAL included.
+    pub async fn prune(&mut self, now: Moment, size_max: u64) -> Result<(), StoreError> {
+        let pruned = async {
+            for tier in Tier::ALL {
+                let oldest =
+                    now.utc_ms - i64::try_from(tier.kept_for().as_millis()).unwrap_or(i64::MAX) - tier.span_ms();
+                sqlx::query("DELETE FROM chunk WHERE tier = ?1 AND start < ?2")
+                    .bind(tier.number())
+                    .bind(oldest)
+                    .execute(&self.pool)
+                    .await?;
+            }
+            // A day of checkpoints as they came, then the first of each day.
+            sqlx::query(
+                "DELETE FROM checkpoint WHERE at_ms < ?1 AND number NOT IN (SELECT min(number) FROM checkpoint GROUP BY at_ms / 86400000)",
+            )
+            .bind(now.utc_ms - 86_400_000)
+            .execute(&self.pool)
+            .await?;
+            while size_max < self.size().await? {
+                let deleted = sqlx::query(
+                    "DELETE FROM chunk WHERE (tier, start, series) IN (SELECT tier, start, series FROM chunk ORDER BY tier, start LIMIT ?1)",
+                )
+                .bind(DELETED_AT_ONCE)
+                .execute(&self.pool)
+                .await?;
+                sqlx::query("PRAGMA incremental_vacuum").execute(&self.pool).await?;
+                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+                if deleted.rows_affected() == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        pruned.await.map_err(|error| self.failed(error))
+    }
+
+    async fn size(&self) -> Result<u64, sqlx::Error> {
+        let pages: i64 = sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+            .fetch_one(&self.pool)
+            .await?;
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let wal_bytes = std::fs::metadata(wal).map_or(0, |metadata| metadata.len());
+        Ok(u64::try_from(pages).unwrap_or(0).saturating_add(wal_bytes))
+    }
+
+    /// What attached screens asked for since the last call: a host to poll now, or all.
+    pub async fn take_requests(&mut self) -> Result<Vec<Option<String>>, StoreError> {
+        let rows = sqlx::query_scalar("DELETE FROM request RETURNING host").fetch_all(&self.pool).await;
+        rows.map_err(|error| self.failed(error))
+    }
+
+    /// A clean end: the write-ahead log goes into the file.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+}
+
+async fn write_transitions(
+    transaction: &mut Transaction<'_, Sqlite>,
+    transitions: &[Transition],
+    first: i64,
+) -> Result<(), sqlx::Error> {
+    for (number, transition) in (first..).zip(transitions) {
+        let body = serde_json::to_string(transition).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        sqlx::query("INSERT INTO transition (number, at_ms, body) VALUES (?1, ?2, ?3)")
+            .bind(number)
+            .bind(transition.at.utc_ms)
+            .bind(body)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_latest(transaction: &mut Transaction<'_, Sqlite>, flush: &Flush, turn: i64) -> Result<(), sqlx::Error> {
+    for ((host, probe), (at, observation)) in &flush.latest {
+        let latest = Latest { at: *at, observation: observation.clone() };
+        let body = postcard::to_stdvec(&latest).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        sqlx::query("INSERT INTO latest (host, probe, turn, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET turn = ?3, body = ?4")
+            .bind(host.as_str())
+            .bind(probe.to_string())
+            .bind(turn)
+            .bind(body)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    for ((host, probe), body) in &flush.cursors {
+        sqlx::query("INSERT OR REPLACE INTO cursor (host, probe, body) VALUES (?1, ?2, ?3)")
+            .bind(host.as_str())
+            .bind(probe.to_string())
+            .bind(body.as_slice())
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_chunks(transaction: &mut Transaction<'_, Sqlite>, rows: &[ChunkRow]) -> Result<(), sqlx::Error> {
+    for row in rows {
+        sqlx::query("INSERT OR REPLACE INTO chunk (tier, start, series, body) VALUES (?1, ?2, ?3, ?4)")
+            .bind(row.tier.number())
+            .bind(row.start)
+            .bind(row.series)
+            .bind(row.body.as_slice())
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+fn pack(board: &Board) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_vec(board).map_err(|error| error.to_string())?;
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&json).and_then(|()| encoder.finish()).map_err(|error| error.to_string())
+}
+
+/// The board of a checkpoint.
+pub fn unpack(body: &[u8]) -> Result<Board, String> {
+    let mut json = Vec::new();
+    let unpacked = DeflateDecoder::new(body).take(CHECKPOINT_BYTES_MAX).read_to_end(&mut json);
+    unpacked.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}

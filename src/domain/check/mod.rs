@@ -1,14 +1,18 @@
 //! Checks: a reading and its limits become a result with its reason. One file per check.
 
+pub mod backup;
 pub mod disk_inodes;
 pub mod disk_raid;
 pub mod disk_readonly;
+pub mod disk_smart;
 pub mod disk_space;
 pub mod evaluate;
 pub mod host_clock;
 pub mod host_load;
 pub mod host_memory;
 pub mod host_reboot;
+pub mod host_units;
+pub mod logs;
 pub mod state;
 
 use std::fmt;

@@ -1,9 +1,15 @@
 //! Probes: what to ask a host and how to read the answer, one file each.
 
+pub mod backup;
 pub mod disk;
 pub mod engine;
 pub mod host;
+pub mod journal;
+pub mod logs;
 pub mod script;
+pub mod slow_mount;
+pub mod smart;
+pub mod units;
 
 use std::fmt;
 

@@ -39,6 +39,7 @@ pub fn quote(word: &str) -> String {
 pub fn compose(nonce: &Nonce, sections: &[Section]) -> String {
     let mut script = format!("export LC_ALL=C PATH=\"$PATH:/usr/sbin:/usr/bin:/sbin:/bin\"; dw_n={}\n", nonce.0);
     script.push_str("dw_end() { dw_rc=$?; printf '\\n@@%s %s %s\\n' \"$dw_n\" \"$1\" \"$dw_rc\"; }\n");
+    script.push_str("dw_cut() { printf '\\n@@%s + 0\\n' \"$dw_n\"; }\n");
     script.push_str("dw_end start\n");
     script.push_str(COST);
     script.push_str("dw_end prologue\n");
@@ -57,7 +58,10 @@ pub fn compose(nonce: &Nonce, sections: &[Section]) -> String {
 /// One section's output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer<'a> {
+    /// What came after the last cut; the whole output of a script that cuts nothing.
     pub body: &'a [u8],
+    /// What came before each `dw_cut`: scripts set raw bytes apart from their own lines with it.
+    pub parts: Vec<&'a [u8]>,
     pub status: u8,
 }
 
@@ -88,6 +92,7 @@ pub fn split<'a>(output: &'a [u8], nonce: &Nonce, sections: usize) -> Answers<'a
     let marker = format!("\n@@{} ", nonce.0);
     let mut costs: [Option<ShellCost>; 2] = [None, None];
     let mut rest = output;
+    let mut parts = Vec::new();
     while let Some(at) = find(rest, marker.as_bytes()) {
         let (body, after) = (&rest[..at], &rest[at + marker.len()..]);
         let Some(line_end) = after.iter().position(|&b| b == b'\n') else { break };
@@ -96,6 +101,10 @@ pub fn split<'a>(output: &'a [u8], nonce: &Nonce, sections: usize) -> Answers<'a
         let Some((tag, status)) = line.split_once(' ') else { continue };
         match tag {
             "start" => {}
+            "+" => {
+                parts.push(body);
+                continue;
+            }
             "prologue" => costs[0] = ShellCost::parse(body),
             "epilogue" => {
                 costs[1] = ShellCost::parse(body);
@@ -104,10 +113,11 @@ pub fn split<'a>(output: &'a [u8], nonce: &Nonce, sections: usize) -> Answers<'a
             index => {
                 let slot = index.parse::<usize>().ok().and_then(|index| answers.sections.get_mut(index));
                 if let (Some(slot), Ok(status)) = (slot, status.parse()) {
-                    *slot = Some(Answer { body, status });
+                    *slot = Some(Answer { body, parts: std::mem::take(&mut parts), status });
                 }
             }
         }
+        parts.clear();
     }
     answers.cost = costs[0].zip(costs[1]).map(|(before, after)| PollCost {
         login_wall_ms: before.age_ms,
@@ -171,7 +181,7 @@ mod tests {
     fn noise_of_the_login_shell_is_in_no_section() {
         let output = marked(&[("Welcome!\n", "start 0"), ("", "prologue 0"), ("data", "0 0"), ("", "epilogue 0")]);
         let answers = split(output.as_bytes(), &nonce(), 1);
-        assert_eq!(answers.sections, [Some(Answer { body: b"data", status: 0 })]);
+        assert_eq!(answers.sections, [Some(Answer { body: b"data", parts: vec![], status: 0 })]);
         assert!(answers.complete);
     }
 
@@ -179,8 +189,16 @@ mod tests {
     fn a_cut_poll_keeps_the_sections_before_the_cut() {
         let output = marked(&[("", "start 0"), ("", "prologue 0"), ("one", "0 0")]) + "half of tw";
         let answers = split(output.as_bytes(), &nonce(), 2);
-        assert_eq!(answers.sections, [Some(Answer { body: b"one", status: 0 }), None]);
+        assert_eq!(answers.sections, [Some(Answer { body: b"one", parts: vec![], status: 0 }), None]);
         assert!(!answers.complete);
+    }
+
+    #[test]
+    fn raw_bytes_are_set_apart_by_cuts() {
+        let output = marked(&[("", "start 0"), ("head", "+ 0"), ("raw\n@@no\n", "+ 0"), ("tail", "0 0")]);
+        let answers = split(output.as_bytes(), &nonce(), 1);
+        let parts: Vec<&[u8]> = vec![b"head", b"raw\n@@no\n"];
+        assert_eq!(answers.sections[0], Some(Answer { body: b"tail", parts, status: 0 }));
     }
 
     #[test]

@@ -1,0 +1,268 @@
+//! `log.growth:PATH`, `log.shrunk:PATH`, `log.rate:RULE:PATH`, over what each log did lately.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
+use crate::domain::probe::disk::{DiskReading, Filesystem};
+use crate::domain::probe::logs::{LogReading, LogsReading};
+use crate::domain::settings::{HOUR, RateRule};
+use crate::domain::status::Status;
+use crate::domain::text::SafeText;
+use crate::domain::time::words;
+
+/// Growth is the mean over this long.
+const GROWTH_OVER: Duration = Duration::from_secs(600);
+/// How long a shrink without a rotation stays a warning.
+const SHRINK_NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
+/// Polls remembered of one log; at the default cadence an hour.
+const POLLS_MAX: usize = 400;
+
+/// What each log did lately.
+#[derive(Default)]
+pub struct LogHistory {
+    logs: BTreeMap<SafeText, Lately>,
+}
+
+#[derive(Default)]
+struct Lately {
+    polls: VecDeque<Poll>,
+    shrunk: Option<Shrunk>,
+}
+
+struct Poll {
+    utc_ms: i64,
+    bytes: u64,
+    gap: bool,
+    matches: BTreeMap<String, u64>,
+}
+
+struct Shrunk {
+    utc_ms: i64,
+    told: String,
+}
+
+/// All results of all logs of one reading. `disk` tells where they lie.
+pub fn check(
+    reading: &LogsReading,
+    history: &mut LogHistory,
+    disk: Option<&DiskReading>,
+    context: &Context,
+) -> Vec<CheckResult> {
+    let mut results = Vec::new();
+    for log in &reading.logs {
+        let lately = history.logs.entry(log.watch.clone()).or_default();
+        lately.take(log, context.now.utc_ms);
+        let is_journal = log.watch.as_str().starts_with("journal");
+        if !is_journal {
+            results.push(growth(log, lately, disk, context));
+            results.push(shrunk(log, lately, context));
+        }
+        results.extend(context.settings.rules.iter().map(|rule| rate(log, lately, rule, context)));
+    }
+    results
+}
+
+impl Lately {
+    fn take(&mut self, log: &LogReading, utc_ms: i64) {
+        self.polls.push_back(Poll {
+            utc_ms,
+            bytes: log.new_bytes.saturating_add(log.gap_bytes),
+            gap: 0 < log.gap_bytes,
+            matches: log.matches.clone(),
+        });
+        if POLLS_MAX < self.polls.len() {
+            self.polls.pop_front();
+        }
+        let changed = log.files.iter().find_map(|file| match (file.shrunk_from, file.replaced) {
+            (Some(before), _) => Some(format!(
+                "{} shrank from {} to {} without a rotation",
+                file.path,
+                bytes_words(before as f64),
+                bytes_words(file.size_bytes as f64)
+            )),
+            (None, true) => Some(format!("{} was replaced by another file without a rotation", file.path)),
+            (None, false) => None,
+        });
+        if let Some(told) = changed {
+            self.shrunk = Some(Shrunk { utc_ms, told });
+        }
+    }
+
+    fn since(&self, utc_ms: i64) -> impl Iterator<Item = &Poll> {
+        self.polls.iter().filter(move |poll| utc_ms < poll.utc_ms)
+    }
+}
+
+fn id(kind: CheckKind, log: &LogReading) -> CheckId {
+    CheckId::on(kind, log.watch.clone())
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn growth(log: &LogReading, lately: &Lately, disk: Option<&DiskReading>, context: &Context) -> CheckResult {
+    let id = id(CheckKind::LogGrowth, log);
+    if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
+        return CheckResult::missing(id, trouble.as_str(), Unit::BytesPerSecond);
+    }
+    let first = lately.polls.front().map(|poll| poll.utc_ms).unwrap_or(context.now.utc_ms);
+    let from = first.max(context.now.utc_ms - ms(GROWTH_OVER));
+    let span_s = (context.now.utc_ms - from) as f64 / 1_000.0;
+    if log.first_sample || span_s <= 0.0 {
+        return CheckResult::missing(id, "first sample", Unit::BytesPerSecond);
+    }
+    let bytes: u64 = lately.since(from).map(|poll| poll.bytes).sum();
+    let per_second = bytes as f64 / span_s;
+    let size = bytes_words(log.size_bytes() as f64);
+    let told = format!("{}: {size}, grows {} an hour", log.watch, bytes_words(per_second * 3_600.0));
+    let left = disk.and_then(|disk| mount_of(log, disk)).and_then(|fs| Some((fs, fs.usage?)));
+    let Some((fs, usage)) = left.filter(|_| 0.0 < per_second) else {
+        return CheckResult::new(id, Status::Ok, told, Unit::BytesPerSecond).value(per_second);
+    };
+    let fills_in = Duration::try_from_secs_f64(usage.available_bytes as f64 / per_second).unwrap_or(Duration::MAX);
+    match fills_in < context.settings.log.growth_warning {
+        true => {
+            let reason = format!("{told}; alone it fills {} in {}", fs.mount, words(fills_in));
+            CheckResult::new(id, Status::Warning, reason, Unit::BytesPerSecond).value(per_second)
+        }
+        false => CheckResult::new(id, Status::Ok, told, Unit::BytesPerSecond).value(per_second),
+    }
+}
+
+/// The file system with the longest mount point above the log.
+fn mount_of<'a>(log: &LogReading, disk: &'a DiskReading) -> Option<&'a Filesystem> {
+    let path = log.files.first().map_or(log.watch.as_str(), |file| file.path.as_str());
+    let above = |fs: &&Filesystem| {
+        let mount = fs.mount.as_str().trim_end_matches('/');
+        path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'))
+    };
+    disk.filesystems.iter().filter(above).max_by_key(|fs| fs.mount.as_str().len())
+}
+
+fn shrunk(log: &LogReading, lately: &Lately, context: &Context) -> CheckResult {
+    let id = id(CheckKind::LogShrunk, log);
+    if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
+        return CheckResult::missing(id, trouble.as_str(), Unit::Count);
+    }
+    if let Some(event) = lately.shrunk.as_ref().filter(|event| context.now.utc_ms - event.utc_ms < ms(SHRINK_NEWS_FOR))
+    {
+        let at = chrono::DateTime::from_timestamp_millis(event.utc_ms).unwrap_or_default();
+        let reason = format!("{} at {}", event.told, at.format("%Y-%m-%d %H:%M:%S UTC"));
+        return CheckResult::new(id, Status::Warning, reason, Unit::Count).value(1.0);
+    }
+    if log.first_sample {
+        return CheckResult::missing(id, "first sample", Unit::Count);
+    }
+    let (reason, partial) = match &log.trouble {
+        Some(trouble) => (format!("{}: {trouble}", log.watch), true),
+        None => (format!("{} only grew, or was rotated", log.watch), false),
+    };
+    let result = CheckResult::new(id, Status::Ok, reason, Unit::Count).value(0.0);
+    if partial { result.partial() } else { result }
+}
+
+fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -> CheckResult {
+    let subject = format!("{}:{}", rule.name, log.watch);
+    let id = CheckId::on(CheckKind::LogRate, subject.into());
+    if let (Some(trouble), true) = (&log.trouble, log.new_lines == 0 && (log.files.is_empty() || log.first_sample)) {
+        return CheckResult::missing(id, trouble.as_str(), Unit::PerWindow);
+    }
+    if log.first_sample {
+        return CheckResult::missing(id, "first sample", Unit::PerWindow);
+    }
+    let window: Vec<&Poll> = lately.since(context.now.utc_ms - ms(rule.per)).collect();
+    let count: u64 = window.iter().filter_map(|poll| poll.matches.get(rule.name.as_str())).sum();
+    let at_least = if window.iter().any(|poll| poll.gap) { "≥ " } else { "" };
+    let value = count as f64;
+    let status = match () {
+        () if rule.critical <= value => Status::Critical,
+        () if rule.warning <= value => Status::Warning,
+        () => Status::Ok,
+    };
+    let newest = log.shown.iter().rev().find(|line| rule.pattern.is_match(line.as_str().as_bytes()));
+    let quoted = newest.map(|line| format!("; newest: «{line}»")).unwrap_or_default();
+    let reason = format!("{}: {at_least}{count} in {} ({}){quoted}", log.watch, words(rule.per), rule.name);
+    let result = CheckResult::new(id, status, reason, Unit::PerWindow).value(value);
+    if at_least.is_empty() { result } else { result.partial() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::testing::NOTHING_KNOWN;
+    use crate::domain::probe::disk::Usage;
+    use crate::domain::probe::logs::LogFile;
+    use crate::domain::settings::Settings;
+    use crate::domain::time::at;
+
+    fn log(first_sample: bool, new_bytes: u64) -> LogReading {
+        let file =
+            LogFile { path: "/var/log/a".into(), size_bytes: 1_000, modified_s: 0, shrunk_from: None, replaced: false };
+        LogReading { new_bytes, files: vec![file], ..LogReading::new("/var/log/a".into(), first_sample) }
+    }
+
+    /// Polls each 10 s, then the line of one check.
+    fn check(polls: &[LogReading], wanted: &str, expected: &str) {
+        let usage =
+            Usage { size_bytes: 10_000_000, used_bytes: 0, available_bytes: 1_000_000, inodes: 0, inodes_used: 0 };
+        let fs = |mount: &str, usage| Filesystem {
+            mount: mount.into(),
+            source: "/dev/x".into(),
+            kind: "ext4".into(),
+            read_only: false,
+            read_only_in_fstab: false,
+            usage: Some(usage),
+        };
+        let roomy = Usage { available_bytes: u64::MAX, ..usage };
+        let disk = DiskReading { filesystems: vec![fs("/", roomy), fs("/var", usage)], ..DiskReading::default() };
+        let settings = Settings::default();
+        let mut history = LogHistory::default();
+        let mut last = Vec::new();
+        for (second, log) in (0..).step_by(10).zip(polls) {
+            let context = Context { settings: &settings, now: at(second), memory: &NOTHING_KNOWN };
+            last = super::check(&LogsReading { logs: vec![log.clone()] }, &mut history, Some(&disk), &context);
+        }
+        let found = last.iter().find(|result| result.id.to_string() == wanted);
+        assert_eq!(found.map(|result| format!("{} {}", result.status, result.reason)).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn one_sample_is_not_enough() {
+        check(&[log(true, 0)], "log.growth:/var/log/a", "UNKNOWN first sample");
+    }
+
+    #[test]
+    fn a_log_that_alone_fills_its_mount_within_a_day_is_a_warning() {
+        check(
+            &[log(true, 0), log(false, 1_000)],
+            "log.growth:/var/log/a",
+            "WARNING /var/log/a: 1.0 kB, grows 360 kB an hour; alone it fills /var in 2 h 46 min",
+        );
+    }
+
+    #[test]
+    fn a_shrink_is_remembered_for_a_day() {
+        let mut cleared = log(false, 0);
+        cleared.files[0].shrunk_from = Some(5_000_000);
+        check(
+            &[log(true, 0), cleared, log(false, 10)],
+            "log.shrunk:/var/log/a",
+            "WARNING /var/log/a shrank from 5.0 MB to 1.0 kB without a rotation at 2026-09-21 14:13:30 UTC",
+        );
+    }
+
+    #[test]
+    fn a_rate_above_a_gap_is_at_least_that_much() {
+        let mut noisy = log(false, 10);
+        noisy.matches.insert("oom".to_owned(), 2);
+        noisy.gap_bytes = 500;
+        noisy.shown = vec!["Out of memory: Killed process 7".into()];
+        check(
+            &[log(true, 0), noisy],
+            "log.rate:oom:/var/log/a",
+            "WARNING /var/log/a: ≥ 2 in 5 min (oom); newest: «Out of memory: Killed process 7»",
+        );
+    }
+}

@@ -48,7 +48,7 @@ pub fn start(
         size_bytes_max: config.store_bytes_max,
         how: hosting.how,
     };
-    let setup = Setup { config, publisher, secrets, board: Board::default(), mode: hosting.mode };
+    let setup = Setup { config, publisher, secrets, board: Board::default(), cursors: Vec::new(), mode: hosting.mode };
     let thread =
         std::thread::Builder::new().name("engine".to_owned()).spawn(move || engine::run(setup, opener, inbox))?;
     Ok(HostedEngine { commands, thread })

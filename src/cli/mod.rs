@@ -3,7 +3,10 @@
 mod check;
 mod collect;
 mod config;
+mod doctor;
 mod host_engine;
+mod hosts;
+mod init;
 mod screen;
 
 use std::path::PathBuf;
@@ -14,6 +17,7 @@ use thiserror::Error;
 
 use crate::adapters::store::StoreError;
 use crate::adapters::store::state_dir::StateDir;
+use crate::adapters::transport::TransportError;
 use crate::adapters::transport::ssh::Secrets;
 use crate::adapters::{config_file, own_machine};
 use crate::config::{Config, ConfigError};
@@ -56,6 +60,9 @@ enum Command {
     /// Poll without a screen, for screens that attach
     Collect,
     Config(config::ConfigArguments),
+    Doctor(doctor::DoctorArguments),
+    Hosts(hosts::HostsArguments),
+    Init(init::InitArguments),
 }
 
 /// Why a command did not do what it was asked.
@@ -67,6 +74,8 @@ pub enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     ConfigFile(#[from] config_file::ConfigFileError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -82,9 +91,9 @@ impl CommandError {
         match self {
             CommandError::Usage(_) => EXIT_USAGE,
             CommandError::Config(_) | CommandError::ConfigFile(_) => EXIT_CONFIG,
-            CommandError::Store(_) | CommandError::Engine(_) | CommandError::Failed(_) | CommandError::Io(_) => {
-                EXIT_FAILED
-            }
+            CommandError::Transport(_) => EXIT_FAILED,
+            CommandError::Failed(_) => 1,
+            CommandError::Store(_) | CommandError::Engine(_) | CommandError::Io(_) => EXIT_FAILED,
         }
     }
 }
@@ -108,6 +117,12 @@ impl Common {
     }
 }
 
+/// Runs what talks to hosts on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(tokio::task::LocalSet::new().block_on(&runtime, future))
+}
+
 /// From the command line to an exit code.
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -124,6 +139,9 @@ pub fn run() -> ExitCode {
         None => screen::run(common),
         Some(Command::Collect) => collect::run(common),
         Some(Command::Config(config)) => config::run(common, config),
+        Some(Command::Doctor(doctor)) => doctor::run(common, doctor),
+        Some(Command::Hosts(hosts)) => hosts::run(common, hosts),
+        Some(Command::Init(init)) => init::run(common, init),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ use super::check::{CheckId, CheckKind, CheckResult, Pane};
 use super::fleet::{GroupName, HostName};
 use super::incident::episode::{self, Episode};
 use super::observed::{Freshness, Observed, Quality};
+use super::probe::script::PollCost;
 use super::probe::{Lane, ProbeId, Reading};
 use super::status::{Status, StatusCounts};
 use super::text::SafeText;
@@ -36,6 +37,9 @@ pub struct HostBoard {
     pub checks: BTreeMap<CheckId, CheckCell>,
     #[serde(skip)]
     pub probes: BTreeMap<ProbeId, ProbeCell>,
+    /// What the newest poll cost the host.
+    #[serde(skip)]
+    pub cost: Option<PollCost>,
     #[serde(skip)]
     pub trends: BTreeMap<CheckId, Trend>,
 }
@@ -161,6 +165,7 @@ impl Board {
 
     fn apply_batch(&mut self, batch: &Batch) {
         let Some(board) = self.hosts.get_mut(&batch.host) else { return };
+        board.cost = batch.cost.or(board.cost);
         for observation in &batch.observations {
             board.apply_observation(observation, batch.at);
         }
@@ -383,7 +388,7 @@ mod tests {
             results: vec![load(Status::Ok)],
         };
         let observation = Observation { probe: ProbeId::Host, fresh_for_ms: 28_000, seen };
-        board.apply(&Input::Batch(Batch { host: host(), at: at(100), observations: vec![observation] }));
+        board.apply(&Input::Batch(Batch { host: host(), at: at(100), observations: vec![observation], cost: None }));
         let host = &board.hosts[&host()];
         assert_eq!(host.status(at(120)), Status::Ok);
         assert_eq!(host.trends.len(), 1);
@@ -395,7 +400,12 @@ mod tests {
         for second in [10, 20] {
             let seen = Seen::Failed { why: "timed out".into() };
             let observation = Observation { probe: ProbeId::Host, fresh_for_ms: 28_000, seen };
-            board.apply(&Input::Batch(Batch { host: host(), at: at(second), observations: vec![observation] }));
+            board.apply(&Input::Batch(Batch {
+                host: host(),
+                at: at(second),
+                observations: vec![observation],
+                cost: None,
+            }));
         }
         let failing = board.hosts[&host()].probes[&ProbeId::Host].failing.clone();
         assert_eq!(failing.map(|failing| (failing.since, failing.last)), Some((at(10), at(20))));

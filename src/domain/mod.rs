@@ -6,6 +6,7 @@ pub mod fleet;
 pub mod incident;
 pub mod observed;
 pub mod probe;
+pub mod schedule;
 pub mod settings;
 pub mod status;
 pub mod text;

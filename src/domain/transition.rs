@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check::state::CheckState;
 use super::check::{CheckId, CheckResult};
 use super::fleet::{GroupName, HostName};
+use super::probe::script::PollCost;
 use super::probe::{Lane, ProbeId};
 use super::text::SafeText;
 use super::time::Moment;
@@ -151,6 +152,8 @@ pub struct Batch {
     pub host: HostName,
     pub at: Moment,
     pub observations: Vec<Observation>,
+    /// What the poll cost the host.
+    pub cost: Option<PollCost>,
 }
 
 /// One probe's part of a [`Batch`].

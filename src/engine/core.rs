@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::feed::Publisher;
 use super::lane::{Polled, Report};
@@ -9,17 +10,21 @@ use super::plan;
 use crate::adapters::clock;
 use crate::config::{Config, ConfigError};
 use crate::domain::board::{Board, HostBoard};
-use crate::domain::check::evaluate::{RoundTrip, evaluate};
+use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
 use crate::domain::check::state::CheckState;
-use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane};
+use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane, Unit};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 use crate::domain::transition::{Batch, Change, HostEntry, Input, Observation, Seen, Transition};
 use crate::domain::trend::forecast::{Forecast, POINTS_MIN, forecast};
+
+/// How long a file system that vanished stays on the board.
+const VANISHED_NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
 
 /// The board with what the engine remembers beside it.
 pub struct Core {
@@ -31,17 +36,23 @@ pub struct Core {
     outbox: Vec<Arc<Vec<Input>>>,
 }
 
-/// What the checks of one host remember between readings.
+/// What the engine remembers of one host between readings.
 #[derive(Default)]
 struct HostMemory {
-    states: HashMap<CheckId, CheckState>,
-    forecasts: HashMap<CheckId, Forecast>,
+    known: Known,
+    lately: Lately,
     /// Which checks each probe's last reading gave.
     given: BTreeMap<ProbeId, BTreeSet<CheckId>>,
-    boot_id: Option<SafeText>,
 }
 
-impl Memory for HostMemory {
+/// What the checks themselves ask for.
+#[derive(Default)]
+struct Known {
+    states: HashMap<CheckId, CheckState>,
+    forecasts: HashMap<CheckId, Forecast>,
+}
+
+impl Memory for Known {
     fn previous_status(&self, id: &CheckId) -> Option<Status> {
         self.states.get(id).map(|state| state.status)
     }
@@ -71,7 +82,7 @@ impl Core {
             u64::try_from(plan::fresh_for(&ProbeId::Engine, &spec.settings).as_millis()).unwrap_or(u64::MAX);
         let seen = Seen::Reading { reading: Reading::Engine(reading), results: Vec::new() };
         let observations = vec![Observation { probe: ProbeId::Engine, fresh_for_ms, seen }];
-        self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at: clock::now(), observations })]);
+        self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at: clock::now(), observations, cost: None })]);
     }
 
     /// Notes that something happened to the engine itself.
@@ -112,10 +123,9 @@ impl Core {
 
     pub fn absorb(&mut self, report: Report) {
         match report {
-            Report::Link { host, lane, link } => {
-                let change = Change::LinkChanged { host, lane, link };
-                self.publish(vec![Input::Transition(Transition::new(clock::now(), change))]);
-            }
+            Report::Link { host, lane, link } => self.note(Change::LinkChanged { host, lane, link }),
+            Report::Stuck { host, probe, since } => self.note(Change::ProbeStuck { host, probe, since }),
+            Report::Freed { host, probe } => self.note(Change::ProbeFreed { host, probe }),
             Report::Polled(polled) => self.absorb_poll(polled),
             Report::Ended => {}
         }
@@ -125,25 +135,33 @@ impl Core {
         let Some(spec) = self.specs.get(&polled.host).cloned() else { return };
         let memory = self.memories.entry(polled.host.clone()).or_default();
         let round_trip = RoundTrip { sent_ms: polled.sent.utc_ms, received_ms: polled.received.utc_ms };
-        let mut inputs = Vec::new();
+        let at = polled.received;
+        let mut changes = Vec::new();
         let mut observations = Vec::new();
         for (probe, outcome) in polled.outcomes {
             let fresh_for_ms = u64::try_from(plan::fresh_for(&probe, &spec.settings).as_millis()).unwrap_or(u64::MAX);
+            let step = Step { probe: &probe, spec: &spec, at, fresh_for_ms };
             let seen = match outcome {
-                Err(why) => Seen::Failed { why },
+                Err(why) => {
+                    let mut silent = placeholders(&probe, &spec.settings, &why);
+                    silent.retain(|result| !memory.known.states.contains_key(&result.id));
+                    changes.extend(memory.take(&step, &silent));
+                    Seen::Failed { why }
+                }
                 Ok(reading) => {
-                    let context = Context { settings: &spec.settings, now: polled.received, memory };
-                    let results = evaluate(&reading, round_trip, memory.boot_id.as_ref(), &context);
-                    let changes = memory.take(&probe, &reading, &results, &spec, polled.received, fresh_for_ms);
-                    inputs.extend(
-                        changes.into_iter().map(|change| Input::Transition(Transition::new(polled.received, change))),
-                    );
+                    let context = Context { settings: &spec.settings, now: at, memory: &memory.known };
+                    let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
+                    changes.extend(memory.settle_vanished(&step, &mut results));
+                    changes.extend(memory.take(&step, &results));
+                    memory.given.insert(probe.clone(), results.iter().map(|result| result.id.clone()).collect());
                     Seen::Reading { reading, results }
                 }
             };
             observations.push(Observation { probe, fresh_for_ms, seen });
         }
-        inputs.push(Input::Batch(Batch { host: polled.host.clone(), at: polled.received, observations }));
+        let mut inputs: Vec<Input> =
+            changes.into_iter().map(|change| Input::Transition(Transition::new(at, change))).collect();
+        inputs.push(Input::Batch(Batch { host: polled.host.clone(), at, observations, cost: polled.cost }));
         self.publish(inputs);
         self.refresh_forecasts(&polled.host);
     }
@@ -159,60 +177,78 @@ impl Core {
     fn refresh_forecasts(&mut self, host: &HostName) {
         let (Some(board), Some(memory)) = (self.board.hosts.get(host), self.memories.get_mut(host)) else { return };
         for (id, trend) in board.trends.iter().filter(|(id, _)| id.pane() == Pane::Disk) {
-            memory.forecasts.insert(id.clone(), forecast(trend));
+            memory.known.forecasts.insert(id.clone(), forecast(trend));
         }
     }
+}
+
+/// One reading of one probe being taken in.
+struct Step<'a> {
+    probe: &'a ProbeId,
+    spec: &'a HostSpec,
+    at: Moment,
+    fresh_for_ms: u64,
 }
 
 impl HostMemory {
     /// What a stored board still tells of a host.
     fn of(host: &HostBoard) -> Self {
-        let boot_id = host.probes.get(&ProbeId::Host).and_then(|cell| match cell.reading.as_ref()?.last() {
-            Reading::Host(reading) => Some(reading.boot_id.clone()),
-            Reading::Disk(_) | Reading::Engine(_) => None,
-        });
-        Self {
-            states: host.checks.iter().map(|(id, cell)| (id.clone(), cell.state)).collect(),
-            forecasts: host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect(),
-            given: BTreeMap::new(),
-            boot_id,
+        let mut memory = Self::default();
+        for (id, cell) in &host.checks {
+            memory.known.states.insert(id.clone(), cell.state);
+            memory.given.entry(cell.probe.clone()).or_default().insert(id.clone());
         }
+        memory.known.forecasts = host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect();
+        let host_reading = host.probes.get(&ProbeId::Host).and_then(|cell| cell.reading.as_ref());
+        if let Some(Reading::Host(reading)) = host_reading.map(|observed| observed.last()) {
+            memory.lately.boot_id = Some(reading.boot_id.clone());
+        }
+        memory
     }
 
     /// Steps the state of every check that a reading gave, and says what history must remember of it.
-    fn take(
-        &mut self,
-        probe: &ProbeId,
-        reading: &Reading,
-        results: &[CheckResult],
-        spec: &HostSpec,
-        at: Moment,
-        fresh_for_ms: u64,
-    ) -> Vec<Change> {
-        if let Reading::Host(host) = reading {
-            self.boot_id = Some(host.boot_id.clone());
-        }
-        let attempts = spec.settings.attempts;
+    fn take(&mut self, step: &Step, results: &[CheckResult]) -> Vec<Change> {
+        let attempts = step.spec.settings.attempts;
         let mut changes = Vec::new();
         for result in results {
-            let before = self.states.get(&result.id).copied();
+            let before = self.known.states.get(&result.id).copied();
             let state = match before {
-                None => CheckState::first(result.status, attempts, at),
-                Some(before) => before.next(result.status, attempts, at),
+                None => CheckState::first(result.status, attempts, step.at),
+                Some(before) => before.next(result.status, attempts, step.at),
             };
-            self.states.insert(result.id.clone(), state);
+            self.known.states.insert(result.id.clone(), state);
             if before.is_none_or(|before| state.differs_from(&before)) {
                 changes.push(Change::CheckChanged {
-                    host: spec.name.clone(),
-                    probe: probe.clone(),
+                    host: step.spec.name.clone(),
+                    probe: step.probe.clone(),
                     result: result.clone(),
                     state,
-                    fresh_for_ms,
+                    fresh_for_ms: step.fresh_for_ms,
                 });
             }
         }
-        let ids: BTreeSet<CheckId> = results.iter().map(|result| result.id.clone()).collect();
-        self.given.insert(probe.clone(), ids);
+        changes
+    }
+
+    /// Checks whose subject this reading no longer names: a file system that vanished is told for a day, anything else,
+    /// and a placeholder, is forgotten.
+    fn settle_vanished(&mut self, step: &Step, results: &mut Vec<CheckResult>) -> Vec<Change> {
+        let given = self.given.get(step.probe).cloned().unwrap_or_default();
+        let vanished: Vec<CheckId> =
+            given.into_iter().filter(|id| !results.iter().any(|result| result.id == *id)).collect();
+        let mut changes = Vec::new();
+        for id in vanished {
+            let since = self.known.states.get(&id).map(|state| state.since);
+            let is_news = since.is_some_and(|since| since.age_at(step.at).is_within(VANISHED_NEWS_FOR));
+            let was_told = self.known.states.get(&id).is_some_and(|state| state.status == Status::Unknown);
+            if id.pane() == Pane::Disk && id.subject.is_some() && (is_news || !was_told) {
+                let reason = "no longer there: was it unmounted?";
+                results.push(CheckResult::missing(id, reason, Unit::Percent));
+            } else {
+                self.known.states.remove(&id);
+                changes.push(Change::CheckForgotten { host: step.spec.name.clone(), check: id });
+            }
+        }
         changes
     }
 }

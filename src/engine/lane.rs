@@ -1,19 +1,22 @@
 //! One lane of one host: connects, polls what is due, backs off, and reports.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::plan::{self, Outcomes, Plan};
+use super::memory::{Cursors, LaneMemory};
+use super::plan::{self, Outcomes, Plan, Poll};
 use super::{Run, TICK};
 use crate::adapters::clock;
-use crate::adapters::transport::ssh::{Secrets, SshLane, Target};
+use crate::adapters::transport::ssh::{Secrets, SshLane, target_of};
 use crate::adapters::transport::{End, RunLimits, Transport};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
-use crate::domain::probe::Lane;
-use crate::domain::probe::script::PollCost;
+use crate::domain::probe::disk::SlowMount;
+use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, compose, split};
+use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::time::Moment;
 use crate::domain::transition::{Link, LinkState};
 
@@ -25,6 +28,15 @@ pub enum Report {
         link: Link,
     },
     Polled(Polled),
+    Stuck {
+        host: HostName,
+        probe: ProbeId,
+        since: Moment,
+    },
+    Freed {
+        host: HostName,
+        probe: ProbeId,
+    },
     /// The lane polled once, as it was asked, and is gone.
     Ended,
 }
@@ -32,20 +44,32 @@ pub enum Report {
 /// One finished poll.
 pub struct Polled {
     pub host: HostName,
-    pub lane: Lane,
     pub sent: Moment,
     pub received: Moment,
     pub outcomes: Outcomes,
     pub cost: Option<PollCost>,
+    /// Where reading goes on, if that changed.
+    pub cursors: Option<Cursors>,
+}
+
+/// What the two lanes of a host share.
+#[derive(Default)]
+pub struct Shared {
+    /// Told when somebody asks for a poll of this host now.
+    pub poll_now: Notify,
+    /// What the fast lane's newest disk reading named for the slow lane; `None` before the first poll ended.
+    mounts: RefCell<Option<Vec<SlowMount>>>,
+    mounts_changed: Notify,
 }
 
 /// What every lane of an engine is given.
 #[derive(Clone)]
 pub struct LaneContext {
     pub reports: mpsc::Sender<Report>,
-    /// Told when somebody asks for a poll of this host now.
-    pub poll_now: Rc<Notify>,
+    pub shared: Rc<Shared>,
     pub secrets: Secrets,
+    pub cursors: Cursors,
+    pub mode: Run,
     pub now: fn() -> Moment,
 }
 
@@ -53,97 +77,197 @@ pub struct LaneTask {
     spec: Rc<HostSpec>,
     lane: Lane,
     plan: Plan,
+    memory: LaneMemory,
     transport: Transport,
     context: LaneContext,
     link: Link,
+    /// Taken off the first interval, so that a fleet that starts together does not poll together for ever.
+    spread: Duration,
 }
 
+/// The core no longer takes reports: the engine is stopping.
+struct CoreGone;
+
 impl LaneTask {
-    /// `None` where the lane has nothing to do.
-    pub fn new(spec: Rc<HostSpec>, lane: Lane, context: LaneContext) -> Option<Self> {
-        let plan = Plan::new(&spec, lane, Instant::now())?;
-        let transport = match &spec.reach {
-            Reach::Local => Transport::Local,
-            Reach::Ssh { destination, ssh_config } => Transport::Ssh(Box::new(SshLane::new(Target {
-                destination: destination.clone(),
-                ssh_config: ssh_config.clone(),
-                connect_deadline: spec.settings.connect_deadline,
-                secrets: context.secrets.clone(),
-            }))),
-            Reach::Replay { .. } => return None,
+    pub fn new(spec: Rc<HostSpec>, lane: Lane, context: LaneContext) -> Self {
+        let transport = match (&spec.reach, target_of(&spec, context.secrets.clone())) {
+            (_, Some(target)) => Transport::Ssh(Box::new(SshLane::new(target))),
+            (Reach::Replay { directory }, None) => Transport::Replay(directory.clone()),
+            (Reach::Local | Reach::Ssh { .. }, None) => Transport::Local,
         };
-        Some(Self { spec, lane, plan, transport, context, link: Link::default() })
+        let ticks = (spec.settings.cadence.as_millis() / 2 / TICK.as_millis()).max(1);
+        let spread = TICK.mul_f64((clock::random_u128() % ticks) as f64);
+        let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
+        let plan = Plan::new(&spec, lane, Instant::now());
+        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread }
     }
 
     /// Polls until the core is gone; in [`Run::Once`] until each probe was asked once.
-    pub async fn run(mut self, mode: Run) {
-        let spread = self.spread();
-        let mut first = true;
-        while self.wait_until_due().await {
-            if self.poll_due(if first { spread } else { Duration::ZERO }).await.is_err() || mode == Run::Once {
-                break;
-            }
-            first = false;
+    pub async fn run(mut self) {
+        let _ = match (self.context.mode, self.lane) {
+            (Run::UntilStopped, _) => self.run_on().await,
+            (Run::Once, Lane::Fast) => self.poll_due().await,
+            (Run::Once, Lane::Slow) => self.run_slow_once().await,
+        };
+        if self.lane == Lane::Fast {
+            self.share_mounts(None);
         }
         // A core that is gone needs no farewell.
         let _ = self.report(Report::Ended).await;
     }
 
-    /// Sleeps until a probe is due or somebody asks for a poll; false when nothing will ever be due.
-    async fn wait_until_due(&mut self) -> bool {
-        let Some(due) = self.plan.next_due() else { return false };
-        tokio::select! {
-            () = tokio::time::sleep_until(due) => {}
-            () = self.context.poll_now.notified() => {
-                self.transport.skip_back_off();
-                self.plan.make_due(Instant::now());
+    async fn run_on(&mut self) -> Result<(), CoreGone> {
+        loop {
+            let shared = self.context.shared.clone();
+            let due = self.plan.next_due();
+            let until_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = until_due => {}
+                () = shared.poll_now.notified() => {
+                    self.transport.skip_back_off();
+                    self.plan.make_due(Instant::now());
+                }
+                () = shared.mounts_changed.notified(), if self.lane == Lane::Slow => {
+                    self.take_mounts();
+                    continue;
+                }
+            }
+            self.poll_due().await?;
+        }
+    }
+
+    /// Waits for the fast lane to name the mounts, then asks each probe once; a host that can't be reached is not tried twice.
+    async fn run_slow_once(&mut self) -> Result<(), CoreGone> {
+        let shared = self.context.shared.clone();
+        while shared.mounts.borrow().is_none() {
+            shared.mounts_changed.notified().await;
+        }
+        self.take_mounts();
+        let started = Instant::now();
+        while self.plan.next_due().is_some_and(|due| due <= started) {
+            self.poll_due().await?;
+            if !matches!(self.link.state, LinkState::Connected) {
+                return Ok(());
             }
         }
-        true
+        Ok(())
     }
 
-    /// Hosts answer at once at start and are then spread over their cadence, in whole ticks.
-    fn spread(&self) -> Duration {
-        let ticks = (self.spec.settings.cadence.as_millis() / TICK.as_millis()).max(1);
-        TICK.mul_f64((clock::random_u128() % ticks) as f64)
+    fn take_mounts(&mut self) {
+        self.memory.mounts = self.context.shared.mounts.borrow().clone().unwrap_or_default();
+        self.plan.set_mounts(&self.memory, Instant::now());
     }
 
-    async fn poll_due(&mut self, spread: Duration) -> Result<(), CoreGone> {
+    fn share_mounts(&self, seen: Option<&[SlowMount]>) {
+        let mut mounts = self.context.shared.mounts.borrow_mut();
+        let changed = mounts.as_deref() != seen && (seen.is_some() || mounts.is_none());
+        if changed {
+            *mounts = Some(seen.unwrap_or_default().to_vec());
+            self.context.shared.mounts_changed.notify_waiters();
+            self.context.shared.mounts_changed.notify_one();
+        }
+    }
+
+    async fn poll_due(&mut self) -> Result<(), CoreGone> {
         let settings = self.spec.settings.clone();
         let started = Instant::now();
-        let poll = self.plan.poll(started, clock::nonce());
-        // The first interval is shortened by the spread: no reading ever waits longer than its cadence.
-        self.plan.reschedule(&poll.probes, &settings, started - spread.min(settings.cadence / 2));
-        let limits =
-            RunLimits { deadline: plan::deadline(self.lane, &settings), output_bytes_max: settings.output_bytes_max };
+        let probes = self.plan.due_now(started);
+        let from = on_the_grid(started) - std::mem::take(&mut self.spread);
+        for probe in &probes {
+            self.plan.reschedule(probe, from + plan::cadence(probe, &settings));
+        }
         if let Err(error) = self.transport.connect().await {
+            self.retry_soon(&probes, started);
             return self.set_link(error.link()).await;
         }
+        if let [probe] = probes.as_slice()
+            && self.is_still_running(probe).await?
+        {
+            self.retry_soon(&probes, started);
+            return Ok(());
+        }
+        self.poll(probes, started).await
+    }
+
+    async fn poll(&mut self, probes: Vec<ProbeId>, started: Instant) -> Result<(), CoreGone> {
+        let settings = self.spec.settings.clone();
+        let limits =
+            RunLimits { deadline: plan::deadline(self.lane, &settings), output_bytes_max: settings.output_bytes_max };
+        let poll = Poll::new(probes, &settings, &self.memory, clock::nonce());
         let sent = (self.context.now)();
-        match self.transport.run(&poll.script, limits).await {
-            Err(error) => self.set_link(error.link()).await,
-            Ok(output) => {
-                let received = (self.context.now)();
-                let answers = poll.answers(&output);
-                let link = match &output.end {
-                    End::Lost(why) => Link::down(LinkState::Lost, why.as_str()),
-                    End::DeadlinePassed if answers.sections.iter().all(Option::is_none) => {
-                        Link::down(LinkState::TimedOut, "no answer within the deadline")
-                    }
-                    End::DeadlinePassed | End::TooMuchOutput | End::Exited(_) | End::Signalled(_) => Link::up(),
-                };
-                self.set_link(link).await?;
-                let outcomes = poll.outcomes(&answers, &output);
-                let polled = Polled {
-                    host: self.spec.name.clone(),
-                    lane: self.lane,
-                    sent,
-                    received,
-                    outcomes,
-                    cost: answers.cost,
-                };
-                self.report(Report::Polled(polled)).await
+        let output = match self.transport.run(&poll.script, limits).await {
+            Ok(output) => output,
+            Err(error) => return self.set_link(error.link()).await,
+        };
+        let received = (self.context.now)();
+        let answers = poll.answers(&output);
+        self.set_link(self.link_after(&output.end, answers.sections.iter().all(Option::is_none))).await?;
+        let before = self.memory.cursors.clone();
+        let outcomes = poll.outcomes(&answers, &output, &settings, &mut self.memory, received);
+        for (probe, outcome) in &outcomes {
+            if let Ok(Reading::Disk(disk)) = outcome {
+                self.share_mounts(Some(&disk.slow_mounts));
             }
+            if outcome.is_err() && self.lane == Lane::Slow {
+                self.plan.reschedule(probe, started + settings.slow_retry.min(settings.slow_cadence));
+            }
+        }
+        if let (Lane::Slow, End::DeadlinePassed, Some(shell), [probe]) =
+            (self.lane, &output.end, answers.shell, poll.probes.as_slice())
+        {
+            self.memory.running.insert(probe.clone(), shell);
+            self.report(Report::Stuck { host: self.spec.name.clone(), probe: probe.clone(), since: sent }).await?;
+        }
+        let cursors = (before != self.memory.cursors).then(|| self.memory.cursors.clone());
+        let cost = answers.cost;
+        self.report(Report::Polled(Polled { host: self.spec.name.clone(), sent, received, outcomes, cost, cursors }))
+            .await
+    }
+
+    /// What a finished run says of the link; a slow probe that hangs says nothing of it.
+    fn link_after(&self, end: &End, nothing_came: bool) -> Link {
+        match end {
+            End::Lost(why) => Link::down(LinkState::Lost, why.as_str()),
+            End::DeadlinePassed if nothing_came && self.lane == Lane::Fast => {
+                Link::down(LinkState::TimedOut, "no answer within the deadline")
+            }
+            End::DeadlinePassed | End::TooMuchOutput | End::Exited(_) | End::Signalled(_) => Link::up(),
+        }
+    }
+
+    /// Whether a probe that passed its deadline earlier still runs on the host: it is never started twice.
+    async fn is_still_running(&mut self, probe: &ProbeId) -> Result<bool, CoreGone> {
+        let Some(shell) = self.memory.running.get(probe).copied() else { return Ok(false) };
+        let nonce = clock::nonce();
+        let parameters = vec![shell.pid.to_string(), shell.start_ticks.to_string()];
+        let script = compose(&nonce, &[Section { script: ALIVE_SCRIPT, parameters }]);
+        let limits = RunLimits { deadline: self.spec.settings.deadline, output_bytes_max: 1 << 16 };
+        let Ok(output) = self.transport.run(&script, limits).await else { return Ok(true) };
+        let answers = split(&output.stdout, &nonce, 1);
+        match answers.sections.first() {
+            Some(Some(answer)) if !answer.body.starts_with(b"alive") => {
+                self.memory.running.remove(probe);
+                self.report(Report::Freed { host: self.spec.name.clone(), probe: probe.clone() }).await?;
+                Ok(false)
+            }
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    /// A probe that could not be asked is tried again sooner than its cadence, if that is long.
+    fn retry_soon(&mut self, probes: &[ProbeId], started: Instant) {
+        let settings = self.spec.settings.clone();
+        for probe in probes {
+            let retry = match self.lane {
+                Lane::Fast => settings.cadence,
+                Lane::Slow => settings.slow_retry,
+            };
+            self.plan.reschedule(probe, started + retry.min(plan::cadence(probe, &settings)));
         }
     }
 
@@ -160,5 +284,11 @@ impl LaneTask {
     }
 }
 
-/// The core no longer takes reports: the engine is stopping.
-struct CoreGone;
+/// The tick at or before a time: due times that fall on ticks wake the program once for many hosts.
+fn on_the_grid(time: Instant) -> Instant {
+    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let epoch = *EPOCH.get_or_init(|| time);
+    let since = time.saturating_duration_since(epoch);
+    let past_tick = Duration::from_nanos((since.as_nanos() % TICK.as_nanos()) as u64);
+    time - past_tick
+}

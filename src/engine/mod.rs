@@ -4,6 +4,7 @@ pub mod core;
 pub mod feed;
 pub mod follow;
 mod lane;
+mod memory;
 pub mod persist;
 mod plan;
 
@@ -12,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::MissedTickBehavior;
 
@@ -31,7 +32,8 @@ use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
 use core::Core;
 use feed::Publisher;
-use lane::{LaneContext, LaneTask, Report};
+use lane::{LaneContext, LaneTask, Report, Shared};
+use memory::Cursors;
 use persist::{Persister, Store};
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
@@ -71,6 +73,8 @@ pub struct Setup {
     pub secrets: Secrets,
     /// The board that an earlier process left.
     pub board: Board,
+    /// Where its reading goes on, as it left it.
+    pub cursors: Vec<(HostName, Vec<u8>)>,
     pub mode: Run,
 }
 
@@ -79,8 +83,8 @@ pub fn run(setup: Setup, open: StoreOpener, commands: mpsc::Receiver<Command>) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let (store, board) = open.open().await?;
-        let setup = Setup { board, ..setup };
+        let (store, board, cursors) = open.open().await?;
+        let setup = Setup { board, cursors, ..setup };
         Ok(Engine::new(setup, store).drive(commands).await)
     })
 }
@@ -103,14 +107,21 @@ pub struct StoreOpener {
 }
 
 impl StoreOpener {
-    async fn open(self) -> Result<(Store, Board), StoreError> {
+    async fn open(self) -> Result<(Store, Board, Vec<(HostName, Vec<u8>)>), StoreError> {
         let path = self.directory.database();
         let writer = Writer::open(path.clone()).await?;
-        let board = Reader::open(&path).await?.load().await?;
+        let mut reader = Reader::open(&path).await?;
+        let board = reader.load().await?;
+        let cursors = reader.cursors().await?;
         let directory = self.directory.path().to_owned();
         let store = Store { writer, lock: self.lock, directory, size_bytes_max: self.size_bytes_max, how: self.how };
-        Ok((store, board))
+        Ok((store, board, cursors))
     }
+}
+
+/// Cursors that another version wrote are forgotten: reading begins at the end again.
+fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Cursors> {
+    cursors.into_iter().filter_map(|(host, body)| Some((host, postcard::from_bytes(&body).ok()?))).collect()
 }
 
 struct Engine {
@@ -122,12 +133,13 @@ struct Engine {
     inbox: mpsc::Receiver<Report>,
     lanes_ended: usize,
     secrets: Secrets,
+    cursors: HashMap<HostName, Cursors>,
 }
 
 /// A host's running lanes.
 struct WatchedHost {
     spec: Rc<HostSpec>,
-    poll_now: Rc<Notify>,
+    shared: Rc<Shared>,
     lanes: Vec<JoinHandle<()>>,
 }
 
@@ -148,6 +160,7 @@ impl Engine {
             inbox,
             lanes_ended: 0,
             secrets: setup.secrets,
+            cursors: decoded(setup.cursors),
             persister: Persister::new(store),
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -215,11 +228,24 @@ impl Engine {
         self.core.tell_own_state(reading);
     }
 
-    fn absorb(&mut self, report: Report) {
-        match report {
-            Report::Ended => self.lanes_ended += 1,
-            Report::Link { .. } | Report::Polled(_) => self.core.absorb(report),
+    fn absorb(&mut self, mut report: Report) {
+        if let Report::Ended = report {
+            self.lanes_ended += 1;
         }
+        if let Report::Polled(polled) = &mut report
+            && let Some(cursors) = polled.cursors.take()
+        {
+            self.remember(&polled.host, cursors);
+        }
+        self.core.absorb(report);
+    }
+
+    fn remember(&mut self, host: &HostName, cursors: Cursors) {
+        match postcard::to_stdvec(&cursors) {
+            Ok(body) => self.persister.remember(host.clone(), body),
+            Err(error) => tracing::error!("cursors of {host}: {error}"),
+        }
+        self.cursors.insert(host.clone(), cursors);
     }
 
     /// In [`Run::Once`]: whether every lane has ended; its reports came before its end.
@@ -241,21 +267,22 @@ impl Engine {
 
     fn start(&self, spec: &HostSpec) -> WatchedHost {
         let spec = Rc::new(spec.clone());
-        let poll_now = Rc::new(Notify::new());
+        let shared = Rc::new(Shared::default());
         let context = LaneContext {
             reports: self.reports.clone(),
-            poll_now: poll_now.clone(),
+            shared: shared.clone(),
             secrets: self.secrets.clone(),
+            cursors: self.cursors.get(&spec.name).cloned().unwrap_or_default(),
+            mode: self.mode,
             now: clock::now,
         };
-        let lane = |lane| LaneTask::new(spec.clone(), lane, context.clone());
-        let lanes = [Lane::Fast, Lane::Slow].into_iter().filter_map(lane);
-        let lanes = lanes.map(|task| tokio::task::spawn_local(task.run(self.mode))).collect();
-        WatchedHost { spec, poll_now, lanes }
+        let lanes = [Lane::Fast, Lane::Slow].map(|lane| LaneTask::new(spec.clone(), lane, context.clone()));
+        let lanes = lanes.into_iter().map(|task| tokio::task::spawn_local(task.run())).collect();
+        WatchedHost { spec, shared, lanes }
     }
 
     fn poll_now(&self, host: Option<&HostName>) {
         let wanted = self.hosts.iter().filter(|(name, _)| host.is_none_or(|host| host == *name));
-        wanted.for_each(|(_, watched)| watched.poll_now.notify_waiters());
+        wanted.for_each(|(_, watched)| watched.shared.poll_now.notify_waiters());
     }
 }

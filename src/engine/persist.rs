@@ -8,7 +8,6 @@ use crate::adapters::store::state_dir::EngineLock;
 use crate::adapters::store::writer::{Flush, Writer};
 use crate::domain::board::Board;
 use crate::domain::fleet::HostName;
-use crate::domain::probe::ProbeId;
 use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 use crate::domain::transition::{Batch, Input, Seen};
@@ -70,9 +69,9 @@ impl Persister {
         }
     }
 
-    /// What a probe must remember beyond this process.
-    pub fn remember(&mut self, host: HostName, probe: ProbeId, cursor: Vec<u8>) {
-        self.pending.cursors.insert((host, probe), cursor);
+    /// What a host's probes must remember beyond this process.
+    pub fn remember(&mut self, host: HostName, cursors: Vec<u8>) {
+        self.pending.cursors.insert(host, cursors);
     }
 
     /// Writes what waits; on failure it goes on waiting, and the error is shown on the own machine.

@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::memory::LaneMemory;
 use crate::adapters::transport::{End, Output};
 use crate::domain::fleet::HostSpec;
-use crate::domain::probe::script::{Answers, END_STATUS, Nonce, Section, compose, split};
-use crate::domain::probe::{Lane, ParseError, ProbeId, Reading, disk, host};
-use crate::domain::settings::Settings;
+use crate::domain::probe::script::{Answer, Answers, END_STATUS, Nonce, Section, compose, split};
+use crate::domain::probe::{
+    Lane, ParseError, ProbeId, Reading, backup, cron, disk, host, journal, logs, slow_mount, smart, units,
+};
+use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
+use crate::domain::time::Moment;
 
 /// The probes of one lane of one host with their due times.
 pub struct Plan {
+    lane: Lane,
     due: BTreeMap<ProbeId, Instant>,
 }
 
@@ -28,11 +33,10 @@ pub struct Poll {
 pub type Outcomes = Vec<(ProbeId, Result<Reading, SafeText>)>;
 
 impl Plan {
-    /// `None` where the lane has nothing to do.
-    pub fn new(spec: &HostSpec, lane: Lane, now: Instant) -> Option<Self> {
-        let due: BTreeMap<ProbeId, Instant> =
-            probes(spec).into_iter().filter(|probe| probe.lane() == lane).map(|probe| (probe, now)).collect();
-        (!due.is_empty()).then_some(Self { due })
+    pub fn new(spec: &HostSpec, lane: Lane, now: Instant) -> Self {
+        let due =
+            probes(&spec.settings).into_iter().filter(|probe| probe.lane() == lane).map(|probe| (probe, now)).collect();
+        Self { lane, due }
     }
 
     /// When the next probe is due.
@@ -45,31 +49,58 @@ impl Plan {
         self.due.values_mut().for_each(|due| *due = now);
     }
 
-    /// A poll of all the probes that are due now.
-    pub fn poll(&self, now: Instant, nonce: Nonce) -> Poll {
-        let probes: Vec<ProbeId> =
-            self.due.iter().filter(|(_, due)| **due <= now).map(|(probe, _)| probe.clone()).collect();
-        let sections: Vec<Section> = probes.iter().map(section).collect();
-        Poll { script: compose(&nonce, &sections), nonce, probes }
+    /// Takes the mounts that the fast lane saw: new ones are due at once, vanished ones never again.
+    pub fn set_mounts(&mut self, memory: &LaneMemory, now: Instant) {
+        self.due.retain(|probe, _| match probe {
+            ProbeId::SlowMount(mount) => memory.mounts.iter().any(|seen| seen.mount == *mount),
+            _ => true,
+        });
+        for mount in &memory.mounts {
+            self.due.entry(ProbeId::SlowMount(mount.mount.clone())).or_insert(now);
+        }
     }
 
-    /// Sets when each polled probe is due again.
-    pub fn reschedule(&mut self, probes: &[ProbeId], settings: &Settings, from: Instant) {
-        for probe in probes {
-            self.due.insert(probe.clone(), from + cadence(probe, settings));
+    /// What is due now: everything on the fast lane, one probe on the slow one, where each may hang.
+    pub fn due_now(&self, now: Instant) -> Vec<ProbeId> {
+        let mut due: Vec<(Instant, &ProbeId)> =
+            self.due.iter().filter(|(_, due)| **due <= now).map(|(probe, due)| (*due, probe)).collect();
+        if self.lane == Lane::Slow {
+            due.sort();
+            due.truncate(1);
+        }
+        due.into_iter().map(|(_, probe)| probe.clone()).collect()
+    }
+
+    /// Sets when a polled probe is due again.
+    pub fn reschedule(&mut self, probe: &ProbeId, at: Instant) {
+        if let Some(due) = self.due.get_mut(probe) {
+            *due = at;
         }
     }
 }
 
-/// What is asked of a host.
-fn probes(_spec: &HostSpec) -> Vec<ProbeId> {
-    vec![ProbeId::Host, ProbeId::Disk]
+/// What is asked of a host; mounts that may hang are added as they are seen.
+fn probes(settings: &Settings) -> Vec<ProbeId> {
+    let mut probes = vec![ProbeId::Host, ProbeId::Disk, ProbeId::Cron, ProbeId::Units];
+    if settings.logs.iter().any(|watch| matches!(watch, LogWatch::Path(_))) {
+        probes.push(ProbeId::Logs);
+    }
+    if settings.logs.iter().any(|watch| matches!(watch, LogWatch::Journal(_))) {
+        probes.push(ProbeId::Journal);
+    }
+    if settings.disk.smart {
+        probes.push(ProbeId::Smart);
+    }
+    probes.extend(settings.backups.iter().map(|set| ProbeId::Backup(set.name.clone())));
+    probes
 }
 
 /// How often a probe is asked.
 pub fn cadence(probe: &ProbeId, settings: &Settings) -> Duration {
     match probe {
-        ProbeId::Host | ProbeId::Disk | ProbeId::Engine => settings.cadence,
+        ProbeId::Host | ProbeId::Disk | ProbeId::Logs | ProbeId::Engine => settings.cadence,
+        ProbeId::Cron | ProbeId::Units | ProbeId::Journal => settings.cron_cadence,
+        ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart => settings.slow_cadence,
     }
 }
 
@@ -86,22 +117,60 @@ pub fn fresh_for(probe: &ProbeId, settings: &Settings) -> Duration {
     Settings::fresh_for(cadence(probe, settings), deadline(probe.lane(), settings))
 }
 
-fn section(probe: &ProbeId) -> Section {
+fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory) -> Section {
+    let plain = |script| Section { script, parameters: Vec::new() };
     match probe {
-        ProbeId::Host => Section { script: host::SCRIPT, parameters: vec![] },
-        ProbeId::Disk => Section { script: disk::SCRIPT, parameters: vec![] },
-        ProbeId::Engine => Section { script: ":", parameters: vec![] },
+        ProbeId::Host => plain(host::SCRIPT),
+        ProbeId::Disk => plain(disk::SCRIPT),
+        ProbeId::Units => plain(units::SCRIPT),
+        ProbeId::Logs => Section {
+            script: logs::SCRIPT,
+            parameters: memory.cursors.logs.parameters(settings.logs.iter(), settings.log),
+        },
+        ProbeId::Journal => {
+            let parameters = memory.cursors.journal.parameters(settings.logs.iter(), settings.log);
+            Section { script: journal::SCRIPT, parameters }
+        }
+        ProbeId::Cron => {
+            Section { script: cron::SCRIPT, parameters: vec![memory.runs_wanted_from_s(settings).to_string()] }
+        }
+        ProbeId::SlowMount(mount) => {
+            let device =
+                memory.mounts.iter().find(|seen| seen.mount == *mount).map(|seen| seen.device).unwrap_or_default();
+            Section { script: slow_mount::SCRIPT, parameters: vec![format!("{}:{}", device.0, device.1)] }
+        }
+        ProbeId::Backup(name) => match settings.backups.iter().find(|set| set.name == *name) {
+            Some(set) => backup::section(set),
+            None => plain(":"),
+        },
+        ProbeId::Smart => {
+            Section { script: smart::SCRIPT, parameters: vec![if settings.sudo { "sudo" } else { "" }.to_owned()] }
+        }
+        ProbeId::Engine => plain(":"),
     }
 }
 
 impl Poll {
+    /// Composes the script that asks some probes.
+    pub fn new(probes: Vec<ProbeId>, settings: &Settings, memory: &LaneMemory, nonce: Nonce) -> Self {
+        let sections: Vec<Section> = probes.iter().map(|probe| section(probe, settings, memory)).collect();
+        Self { script: compose(&nonce, &sections), nonce, probes }
+    }
+
     /// Splits the output again, for its cost and its sections.
     pub fn answers<'a>(&self, output: &'a Output) -> Answers<'a> {
         split(&output.stdout, &self.nonce, self.probes.len())
     }
 
     /// Reads every section that came back whole; the others say what cut them.
-    pub fn outcomes(&self, answers: &Answers, output: &Output) -> Outcomes {
+    pub fn outcomes(
+        &self,
+        answers: &Answers,
+        output: &Output,
+        settings: &Settings,
+        memory: &mut LaneMemory,
+        now: Moment,
+    ) -> Outcomes {
         let whole_poll_failed = match &output.end {
             End::Exited(END_STATUS) => None,
             End::Exited(0) => {
@@ -115,17 +184,19 @@ impl Poll {
             End::DeadlinePassed => "no answer within the deadline".to_owned(),
             End::TooMuchOutput => "more output than output_bytes_max: cut".to_owned(),
             End::Lost(why) => format!("the link broke: {why}"),
-            End::Exited(_) | End::Signalled(_) => "the answer has no such section".to_owned(),
+            End::Exited(_) | End::Signalled(_) => format!("the answer has no such section{}", complaint(output)),
         };
-        let read = |(probe, answer): (&ProbeId, &Option<_>)| {
+        let mut read = |(probe, answer): (&ProbeId, &Option<Answer>)| {
             let outcome = match (&whole_poll_failed, answer) {
                 (Some(why), _) => Err(SafeText::new(why)),
                 (None, None) => Err(SafeText::new(&cut)),
-                (None, Some(answer)) => read(probe, answer).map_err(|error| SafeText::new(&error.to_string())),
+                (None, Some(answer)) => {
+                    read(probe, answer, settings, memory, now).map_err(|error| SafeText::new(&error.to_string()))
+                }
             };
             (probe.clone(), outcome)
         };
-        self.probes.iter().zip(&answers.sections).map(read).collect()
+        self.probes.iter().zip(&answers.sections).map(&mut read).collect()
     }
 }
 
@@ -134,10 +205,37 @@ fn complaint(output: &Output) -> String {
     if text.as_str().is_empty() { String::new() } else { format!(": {text}") }
 }
 
-fn read(probe: &ProbeId, answer: &crate::domain::probe::script::Answer) -> Result<Reading, ParseError> {
-    match probe {
-        ProbeId::Host => Ok(Reading::Host(host::parse(answer.body)?)),
-        ProbeId::Disk => Ok(Reading::Disk(disk::parse(answer.body)?)),
-        ProbeId::Engine => Err(ParseError::Empty),
-    }
+fn read(
+    probe: &ProbeId,
+    answer: &Answer,
+    settings: &Settings,
+    memory: &mut LaneMemory,
+    now: Moment,
+) -> Result<Reading, ParseError> {
+    let gone = || ParseError::Other("no longer watched".into());
+    Ok(match probe {
+        ProbeId::Host => Reading::Host(host::parse(answer.body)?),
+        ProbeId::Disk => Reading::Disk(disk::parse(answer.body)?),
+        ProbeId::Units => Reading::Units(units::parse(answer.body)?),
+        ProbeId::Logs => Reading::Logs(logs::parse(answer, &settings.logs, &settings.rules, &mut memory.cursors.logs)?),
+        ProbeId::Journal => {
+            let cursors = &mut memory.cursors.journal;
+            Reading::Journal(journal::parse(answer, &settings.logs, &settings.rules, settings.log, cursors)?)
+        }
+        ProbeId::Cron => {
+            let reading = cron::parse(answer, now.utc())?;
+            memory.runs_read_at_s = Some(now.utc_ms / 1_000);
+            Reading::Cron(reading)
+        }
+        ProbeId::SlowMount(mount) => {
+            let seen = memory.mounts.iter().find(|seen| seen.mount == *mount).ok_or_else(gone)?;
+            Reading::SlowMount(slow_mount::parse(answer.body, seen)?)
+        }
+        ProbeId::Backup(name) => {
+            let set = settings.backups.iter().find(|set| set.name == *name).ok_or_else(gone)?;
+            Reading::Backup(backup::parse(answer, set, now.utc())?)
+        }
+        ProbeId::Smart => Reading::Smart(smart::parse(answer.body)?),
+        ProbeId::Engine => return Err(gone()),
+    })
 }

@@ -27,7 +27,7 @@ CREATE TABLE latest (host TEXT, probe TEXT, turn INTEGER NOT NULL, body BLOB NOT
 CREATE INDEX latest_turn ON latest (turn);
 CREATE TABLE series (id INTEGER PRIMARY KEY, host TEXT NOT NULL, check_id TEXT NOT NULL, UNIQUE (host, check_id));
 CREATE TABLE chunk (tier INTEGER, start INTEGER, series INTEGER, body BLOB NOT NULL, PRIMARY KEY (tier, start, series)) WITHOUT ROWID;
-CREATE TABLE cursor (host TEXT, probe TEXT, body BLOB NOT NULL, PRIMARY KEY (host, probe)) WITHOUT ROWID;
+CREATE TABLE cursor (host TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine (id INTEGER PRIMARY KEY CHECK (id = 1), pid INTEGER NOT NULL, how TEXT NOT NULL, alive TEXT NOT NULL);
 CREATE TABLE request (id INTEGER PRIMARY KEY, host TEXT);
 ";

@@ -139,7 +139,12 @@ impl Reader {
             self.turn = self.turn.max(turn);
             let latest: Latest = postcard::from_bytes(&body).map_err(|error| self.record(error))?;
             let host = HostName::parse(&host).map_err(|error| self.record(error))?;
-            inputs.push(Input::Batch(Batch { host, at: latest.at, observations: vec![latest.observation] }));
+            inputs.push(Input::Batch(Batch {
+                host,
+                at: latest.at,
+                observations: vec![latest.observation],
+                cost: None,
+            }));
         }
         Ok(News::Inputs(inputs))
     }
@@ -154,10 +159,10 @@ impl Reader {
     }
 
     /// What probes remembered between polls.
-    pub async fn cursors(&self) -> Result<Vec<(HostName, String, Vec<u8>)>, StoreError> {
-        let rows = sqlx::query("SELECT host, probe, body FROM cursor").fetch_all(&self.pool).await;
+    pub async fn cursors(&self) -> Result<Vec<(HostName, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query("SELECT host, body FROM cursor").fetch_all(&self.pool).await;
         let rows = rows.map_err(|error| self.failed(error))?;
-        Ok(rows.iter().filter_map(|row| Some((HostName::parse(row.get(0)).ok()?, row.get(1), row.get(2)))).collect())
+        Ok(rows.iter().filter_map(|row| Some((HostName::parse(row.get(0)).ok()?, row.get(1)))).collect())
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Flush {
     /// Each probe's newest observation.
     pub latest: HashMap<(HostName, ProbeId), (Moment, Observation)>,
     /// What probes must remember between polls.
-    pub cursors: HashMap<(HostName, ProbeId), Vec<u8>>,
+    pub cursors: HashMap<HostName, Vec<u8>>,
     /// Open chunks are written with this flush.
     pub samples: bool,
 }
@@ -244,10 +244,9 @@ async fn write_latest(transaction: &mut Transaction<'_, Sqlite>, flush: &Flush, 
             .execute(&mut **transaction)
             .await?;
     }
-    for ((host, probe), body) in &flush.cursors {
-        sqlx::query("INSERT OR REPLACE INTO cursor (host, probe, body) VALUES (?1, ?2, ?3)")
+    for (host, body) in &flush.cursors {
+        sqlx::query("INSERT OR REPLACE INTO cursor (host, body) VALUES (?1, ?2)")
             .bind(host.as_str())
-            .bind(probe.to_string())
             .bind(body.as_slice())
             .execute(&mut **transaction)
             .await?;

@@ -1,6 +1,7 @@
 //! Transports: how a script reaches a host's `/bin/sh` and its output comes back.
 
 pub mod local;
+mod replay;
 pub mod ssh;
 
 use std::time::Duration;
@@ -88,13 +89,20 @@ impl End {
 pub enum Transport {
     Local,
     Ssh(Box<ssh::SshLane>),
+    /// Recorded output, from this directory.
+    Replay(std::path::PathBuf),
 }
 
 impl Transport {
+    /// An SSH transport on a session that is open already.
+    pub fn over(connection: ssh::Connection, target: ssh::Target) -> Self {
+        Transport::Ssh(Box::new(ssh::SshLane::over(connection, target)))
+    }
+
     /// Makes sure that the host can be asked.
     pub async fn connect(&mut self) -> Result<(), TransportError> {
         match self {
-            Transport::Local => Ok(()),
+            Transport::Local | Transport::Replay(_) => Ok(()),
             Transport::Ssh(lane) => lane.connect().await,
         }
     }
@@ -102,7 +110,7 @@ impl Transport {
     /// Forgets a back-off, because somebody asked for a poll now.
     pub fn skip_back_off(&mut self) {
         match self {
-            Transport::Local => {}
+            Transport::Local | Transport::Replay(_) => {}
             Transport::Ssh(lane) => lane.skip_back_off(),
         }
     }
@@ -112,6 +120,7 @@ impl Transport {
         match self {
             Transport::Local => local::run(script, limits).await,
             Transport::Ssh(lane) => lane.run(script, limits).await,
+            Transport::Replay(directory) => replay::run(directory, script).await,
         }
     }
 }

@@ -1,12 +1,16 @@
 //! From a reading to the results of every check that rests on it.
 
+use super::cron_job::RunHistory;
 use super::host_clock::ClockSkew;
+use super::logs::LogHistory;
 use super::{
-    CheckResult, Context, disk_inodes, disk_raid, disk_readonly, disk_space, host_clock, host_load, host_memory,
-    host_reboot,
+    CheckId, CheckKind, CheckResult, Context, Unit, backup, cron_job, disk_inodes, disk_raid, disk_readonly,
+    disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, logs,
 };
-use crate::domain::probe::Reading;
+use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
+use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
 
 /// What the poll knew besides the reading.
@@ -15,6 +19,16 @@ pub struct RoundTrip {
     /// The observer's clock when the script was sent and when its answer was whole, milliseconds since the epoch.
     pub sent_ms: i64,
     pub received_ms: i64,
+}
+
+/// What earlier readings of a host told that later checks build on.
+#[derive(Default)]
+pub struct Lately {
+    pub logs: LogHistory,
+    pub journal: LogHistory,
+    pub runs: RunHistory,
+    pub disk: Option<DiskReading>,
+    pub boot_id: Option<SafeText>,
 }
 
 impl RoundTrip {
@@ -27,27 +41,60 @@ impl RoundTrip {
 }
 
 /// The results of all checks that rest on one reading.
-pub fn evaluate(
-    reading: &Reading,
-    round_trip: RoundTrip,
-    boot_before: Option<&SafeText>,
-    context: &Context,
-) -> Vec<CheckResult> {
+pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, context: &Context) -> Vec<CheckResult> {
     match reading {
         Reading::Host(host) => {
             let mut results = host_memory::check(host, context);
             results.push(host_load::check(host, context));
-            results.push(host_reboot::check(host, boot_before, context));
+            results.push(host_reboot::check(host, lately.boot_id.as_ref(), context));
             results.push(host_clock::check(round_trip.skew(host), context));
+            lately.boot_id = Some(host.boot_id.clone());
             results
         }
         Reading::Disk(disk) => {
-            let mut results = disk_space::check(disk, context);
-            results.extend(disk_inodes::check(disk, context));
-            results.extend(disk_readonly::check(disk, context));
-            results.extend(disk_raid::check(disk, context));
+            let results = disk_checks(disk, context);
+            lately.disk = Some(disk.clone());
             results
         }
+        Reading::Logs(reading) => logs::check(reading, &mut lately.logs, lately.disk.as_ref(), context),
+        Reading::Journal(reading) => logs::check(reading, &mut lately.journal, None, context),
+        Reading::Cron(reading) => cron_job::check(reading, &mut lately.runs, context),
+        Reading::Units(reading) => host_units::check(reading, context).into_iter().collect(),
+        Reading::SlowMount(reading) => {
+            let disk = DiskReading { filesystems: vec![reading.filesystem.clone()], ..DiskReading::default() };
+            disk_checks(&disk, context)
+        }
+        Reading::Backup(reading) => backup::check(reading, context),
+        Reading::Smart(reading) => disk_smart::check(reading),
         Reading::Engine(_) => Vec::new(),
+    }
+}
+
+fn disk_checks(disk: &DiskReading, context: &Context) -> Vec<CheckResult> {
+    let mut results = disk_space::check(disk, context);
+    results.extend(disk_inodes::check(disk, context));
+    results.extend(disk_readonly::check(disk, context));
+    results.extend(disk_raid::check(disk, context));
+    results
+}
+
+/// The checks that stand in for a probe which has never been read, so that its silence is seen.
+pub fn placeholders(probe: &ProbeId, settings: &Settings, why: &SafeText) -> Vec<CheckResult> {
+    let missing = |kind, subject: SafeText, unit| CheckResult::missing(CheckId::on(kind, subject), why.as_str(), unit);
+    match probe {
+        ProbeId::Host => vec![CheckResult::missing(CheckId::of(CheckKind::HostLoad), why.as_str(), Unit::PerCpu)],
+        ProbeId::Disk => vec![CheckResult::missing(CheckId::of(CheckKind::DiskSpace), why.as_str(), Unit::Percent)],
+        ProbeId::SlowMount(mount) => vec![missing(CheckKind::DiskSpace, mount.clone(), Unit::Percent)],
+        ProbeId::Backup(set) => vec![missing(CheckKind::BackupAge, set.as_str().into(), Unit::Seconds)],
+        ProbeId::Cron => settings
+            .jobs
+            .iter()
+            .map(|job| missing(CheckKind::CronJob, job.name.as_str().into(), Unit::Seconds))
+            .collect(),
+        ProbeId::Logs => {
+            let paths = settings.logs.iter().filter(|watch| matches!(watch, LogWatch::Path(_)));
+            paths.map(|watch| missing(CheckKind::LogGrowth, watch.label().into(), Unit::BytesPerSecond)).collect()
+        }
+        ProbeId::Journal | ProbeId::Units | ProbeId::Smart | ProbeId::Engine => Vec::new(),
     }
 }

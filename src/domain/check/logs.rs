@@ -28,6 +28,8 @@ pub struct LogHistory {
 struct Lately {
     polls: VecDeque<Poll>,
     shrunk: Option<Shrunk>,
+    /// The newest line that each rule matched.
+    newest: BTreeMap<String, SafeText>,
 }
 
 struct Poll {
@@ -52,7 +54,7 @@ pub fn check(
     let mut results = Vec::new();
     for log in &reading.logs {
         let lately = history.logs.entry(log.watch.clone()).or_default();
-        lately.take(log, context.now.utc_ms);
+        lately.take(log, &context.settings.rules, context.now.utc_ms);
         let is_journal = log.watch.as_str().starts_with("journal");
         if !is_journal {
             results.push(growth(log, lately, disk, context));
@@ -64,7 +66,13 @@ pub fn check(
 }
 
 impl Lately {
-    fn take(&mut self, log: &LogReading, utc_ms: i64) {
+    fn take(&mut self, log: &LogReading, rules: &[RateRule], utc_ms: i64) {
+        for rule in rules {
+            let newest = log.shown.iter().rev().find(|line| rule.pattern.is_match(line.as_str().as_bytes()));
+            if let Some(line) = newest {
+                self.newest.insert(rule.name.as_str().to_owned(), line.clone());
+            }
+        }
         self.polls.push_back(Poll {
             utc_ms,
             bytes: log.new_bytes.saturating_add(log.gap_bytes),
@@ -181,7 +189,7 @@ fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -
         () if rule.warning <= value => Status::Warning,
         () => Status::Ok,
     };
-    let newest = log.shown.iter().rev().find(|line| rule.pattern.is_match(line.as_str().as_bytes()));
+    let newest = lately.newest.get(rule.name.as_str()).filter(|_| 0 < count);
     let quoted = newest.map(|line| format!("; newest: «{line}»")).unwrap_or_default();
     let reason = format!("{}: {at_least}{count} in {} ({}){quoted}", log.watch, words(rule.per), rule.name);
     let result = CheckResult::new(id, status, reason, Unit::PerWindow).value(value);

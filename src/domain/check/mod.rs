@@ -1,6 +1,7 @@
 //! Checks: a reading and its limits become a result with its reason. One file per check.
 
 pub mod backup;
+pub mod cron_job;
 pub mod disk_inodes;
 pub mod disk_raid;
 pub mod disk_readonly;

@@ -1,6 +1,7 @@
 //! Probes: what to ask a host and how to read the answer, one file each.
 
 pub mod backup;
+pub mod cron;
 pub mod disk;
 pub mod engine;
 pub mod host;
@@ -16,6 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::fleet::ItemName;
 use super::text::SafeText;
 
 /// What a probe asks for; the key of its readings.
@@ -23,6 +25,13 @@ use super::text::SafeText;
 pub enum ProbeId {
     Host,
     Disk,
+    Logs,
+    Journal,
+    Cron,
+    Units,
+    SlowMount(SafeText),
+    Backup(ItemName),
+    Smart,
     /// Not asked of a host: what the engine says of itself.
     Engine,
 }
@@ -46,7 +55,14 @@ impl fmt::Display for Lane {
 impl ProbeId {
     pub fn lane(&self) -> Lane {
         match self {
-            ProbeId::Host | ProbeId::Disk | ProbeId::Engine => Lane::Fast,
+            ProbeId::Host
+            | ProbeId::Disk
+            | ProbeId::Logs
+            | ProbeId::Journal
+            | ProbeId::Cron
+            | ProbeId::Units
+            | ProbeId::Engine => Lane::Fast,
+            ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart => Lane::Slow,
         }
     }
 }
@@ -56,6 +72,13 @@ impl fmt::Display for ProbeId {
         match self {
             ProbeId::Host => f.pad("host"),
             ProbeId::Disk => f.pad("disk"),
+            ProbeId::Logs => f.pad("logs"),
+            ProbeId::Journal => f.pad("journal"),
+            ProbeId::Cron => f.pad("cron"),
+            ProbeId::Units => f.pad("units"),
+            ProbeId::SlowMount(mount) => f.pad(&format!("mount:{mount}")),
+            ProbeId::Backup(set) => f.pad(&format!("backup:{set}")),
+            ProbeId::Smart => f.pad("smart"),
             ProbeId::Engine => f.pad("engine"),
         }
     }
@@ -66,6 +89,13 @@ impl fmt::Display for ProbeId {
 pub enum Reading {
     Host(host::HostReading),
     Disk(disk::DiskReading),
+    Logs(logs::LogsReading),
+    Journal(logs::LogsReading),
+    Cron(cron::CronReading),
+    Units(units::UnitsReading),
+    SlowMount(slow_mount::SlowMountReading),
+    Backup(backup::BackupReading),
+    Smart(smart::SmartReading),
     Engine(engine::EngineReading),
 }
 

@@ -73,7 +73,29 @@ pub struct Answers<'a> {
     /// Whether the script reached its end.
     pub complete: bool,
     pub cost: Option<PollCost>,
+    /// The shell that ran the script, told before its first section.
+    pub shell: Option<ShellId>,
 }
+
+/// A process of a host, told apart from a later one with the same number by its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ShellId {
+    pub pid: u32,
+    /// Clock ticks after boot, field 22 of /proc/PID/stat.
+    pub start_ticks: u64,
+}
+
+/// `$1` is a process, `$2` its start: says `alive` while that very process is there.
+pub const ALIVE_SCRIPT: &str = r#"
+if [ -r "/proc/$1/stat" ] && read -r dw_l <"/proc/$1/stat"; then
+  dw_l=${dw_l##*) }
+  dw_pid=$1 dw_start=$2
+  set -- $dw_l
+  shift 19
+  [ "$1" = "$dw_start" ] && printf 'alive\n'
+fi
+:
+"#;
 
 /// What one poll cost the host, from `/proc/PID/stat` of its shell; clock ticks are 10 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -88,7 +110,7 @@ pub struct PollCost {
 
 /// Splits a poll's output at the lines that carry its nonce.
 pub fn split<'a>(output: &'a [u8], nonce: &Nonce, sections: usize) -> Answers<'a> {
-    let mut answers = Answers { sections: vec![None; sections], complete: false, cost: None };
+    let mut answers = Answers { sections: vec![None; sections], complete: false, cost: None, shell: None };
     let marker = format!("\n@@{} ", nonce.0);
     let mut costs: [Option<ShellCost>; 2] = [None, None];
     let mut rest = output;
@@ -105,7 +127,10 @@ pub fn split<'a>(output: &'a [u8], nonce: &Nonce, sections: usize) -> Answers<'a
                 parts.push(body);
                 continue;
             }
-            "prologue" => costs[0] = ShellCost::parse(body),
+            "prologue" => {
+                costs[0] = ShellCost::parse(body);
+                answers.shell = costs[0].map(|cost| cost.shell);
+            }
             "epilogue" => {
                 costs[1] = ShellCost::parse(body);
                 answers.complete = true;
@@ -131,6 +156,7 @@ pub fn split<'a>(output: &'a [u8], nonce: &Nonce, sections: usize) -> Answers<'a
 struct ShellCost {
     age_ms: u32,
     cpu_ms: u32,
+    shell: ShellId,
 }
 
 impl ShellCost {
@@ -140,11 +166,17 @@ impl ShellCost {
         let line = std::str::from_utf8(body).ok()?.lines().find_map(|line| line.strip_prefix("cost "))?;
         let (uptime, stat) = line.split_once(' ')?;
         let uptime_ms = (uptime.parse::<f64>().ok()? * 1_000.0) as u64;
+        let pid = stat.split(' ').next()?.parse().ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         let ticks = field(14)? + field(15)? + field(16)? + field(17)?;
-        let age_ms = uptime_ms.saturating_sub(field(22)?.saturating_mul(TICK_MS));
-        Some(Self { age_ms: clamp_u32(age_ms), cpu_ms: clamp_u32(ticks.saturating_mul(TICK_MS)) })
+        let start_ticks = field(22)?;
+        let age_ms = uptime_ms.saturating_sub(start_ticks.saturating_mul(TICK_MS));
+        Some(Self {
+            age_ms: clamp_u32(age_ms),
+            cpu_ms: clamp_u32(ticks.saturating_mul(TICK_MS)),
+            shell: ShellId { pid, start_ticks },
+        })
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::{Output, RunLimits, TransportError};
 use crate::adapters::clock;
+use crate::domain::fleet::{HostSpec, Reach};
 use crate::domain::text::SafeText;
-pub use connect::{Connection, Secrets, Stage};
+pub use connect::{Connection, Secrets, Stage, open_staged, show_host_key};
 
 /// At most one login a lane and host in this time, whatever asks for one.
 pub const LOGIN_INTERVAL_MIN: Duration = Duration::from_secs(5);
@@ -33,6 +34,17 @@ pub struct Target {
     pub secrets: Secrets,
 }
 
+/// How a host of the configuration is reached over SSH; `None` where it is not.
+pub fn target_of(spec: &HostSpec, secrets: Secrets) -> Option<Target> {
+    let Reach::Ssh { destination, ssh_config } = &spec.reach else { return None };
+    Some(Target {
+        destination: destination.clone(),
+        ssh_config: ssh_config.clone(),
+        connect_deadline: spec.settings.connect_deadline,
+        secrets,
+    })
+}
+
 /// One lane's session with its host.
 pub struct SshLane {
     target: Target,
@@ -46,6 +58,11 @@ pub struct SshLane {
 impl SshLane {
     pub fn new(target: Target) -> Self {
         Self { target, connection: None, failures: 0, last_login: None, next_login: Instant::now(), last_error: None }
+    }
+
+    /// A lane on a session that is open already.
+    pub fn over(connection: Connection, target: Target) -> Self {
+        Self { connection: Some(connection), ..Self::new(target) }
     }
 
     /// Logs in where no session is open; within the back-off the last error is the answer.
@@ -90,10 +107,6 @@ impl SshLane {
             self.connection = None;
         }
         ran
-    }
-
-    pub fn is_connected(&self) -> bool {
-        self.connection.is_some()
     }
 }
 

@@ -1,0 +1,356 @@
+//! One inventory of everything that runs by the clock, and what the logs say of its runs.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::script::Answer;
+use super::{ParseError, lines};
+use crate::domain::schedule;
+use crate::domain::text::SafeText;
+
+/// Entries kept of one host.
+const ENTRIES_MAX: usize = 2_000;
+/// Runs kept of one poll, the newest.
+const RUNS_MAX: usize = 3_000;
+
+/// `$1` is the time from which runs are wanted, in seconds since the epoch.
+///
+/// Prints `z ZONE`, `t KIND PATH` and `l LINE` for each table, `p PERIOD PATH` for run-parts, `d PATH` for what may not
+/// be read; a cut, list-timers' JSON, a cut, `e SOURCE` and lines of cron's log, a cut.
+pub const SCRIPT: &str = r#"
+dw_tab() {
+  if [ ! -r "$2" ]; then printf 'd %s\n' "$2"; return; fi
+  printf 't %s %s\n' "$1" "$2"
+  while IFS= read -r dw_l || [ -n "$dw_l" ]; do
+    case $dw_l in ''|[[:space:]]\#*|\#*) ;; *) printf 'l %s\n' "$dw_l" ;; esac
+  done <"$2"
+}
+if [ -L /etc/localtime ]; then printf 'z %s\n' "$(readlink /etc/localtime </dev/null)"
+elif [ -r /etc/timezone ]; then read -r dw_l </etc/timezone; printf 'z %s\n' "$dw_l"; fi
+[ -f /etc/crontab ] && dw_tab system /etc/crontab
+for dw_f in /etc/cron.d/*; do [ -f "$dw_f" ] && dw_tab system "$dw_f"; done
+dw_own=1
+for dw_d in /var/spool/cron/crontabs /var/spool/cron/tabs /var/spool/cron; do
+  [ -d "$dw_d" ] || continue
+  if [ -r "$dw_d" ] && [ -x "$dw_d" ]; then
+    for dw_f in "$dw_d"/*; do [ -f "$dw_f" ] && dw_own= && dw_tab user "$dw_f"; done
+  else
+    printf 'd %s\n' "$dw_d"
+  fi
+done
+if [ -n "$dw_own" ] && command -v crontab >/dev/null; then
+  printf 't own crontab\n'
+  crontab -l 2>/dev/null </dev/null | while IFS= read -r dw_l; do case $dw_l in ''|\#*) ;; *) printf 'l %s\n' "$dw_l" ;; esac; done
+fi
+for dw_p in hourly daily weekly monthly; do
+  for dw_f in /etc/cron.$dw_p/* /etc/periodic/$dw_p/*; do [ -f "$dw_f" ] && [ -x "$dw_f" ] && printf 'p %s %s\n' "$dw_p" "$dw_f"; done
+done
+[ -f /etc/anacrontab ] && dw_tab anacron /etc/anacrontab
+dw_cut
+if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+  systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null
+  dw_cut
+  for dw_u in $(systemctl list-timers --all --no-pager --no-legend --plain </dev/null 2>/dev/null | while read -r dw_l; do printf '%s\n' "${dw_l##* }"; done); do
+    case $dw_u in -*) continue ;; esac
+    set -- "$1" "$@" "$dw_u"
+  done
+  shift
+  dw_since=$1; shift
+  [ $# -gt 0 ] && systemctl show --no-pager -p Id,Result,ExecMainStatus -- "$@" </dev/null 2>/dev/null
+  set -- "$dw_since"
+else
+  dw_cut
+fi
+dw_cut
+dw_log=
+for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; do
+  [ -f "$dw_f" ] || continue
+  if [ -r "$dw_f" ]; then
+    dw_log=$dw_f
+    printf 'e %s\n' "$dw_f"
+    tail -c 1048576 -- "$dw_f" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
+    break
+  fi
+  printf 'd %s\n' "$dw_f"
+done
+if [ -z "$dw_log" ] && command -v journalctl >/dev/null; then
+  case " $(id -u </dev/null) $(id -nG </dev/null) " in
+  ' 0 '*|*' adm '*|*' systemd-journal '*|*' wheel '*)
+    printf 'e journal\n'
+    journalctl -q --no-pager -o short-unix -n 3000 --since "@$1" -t CRON -t CROND -t crond -t cron </dev/null 2>/dev/null ;;
+  *) printf 'd journal\n' ;;
+  esac
+fi
+dw_cut
+"#;
+
+/// One poll's view of a host's jobs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CronReading {
+    /// The host's zone by its name in the tz database.
+    pub zone: String,
+    pub entries: Vec<CronEntry>,
+    pub runs: Vec<CronRun>,
+    /// Where runs are logged; `None` where no such place may be read.
+    pub evidence: Option<SafeText>,
+    /// The first line of that place that was seen: what lies before is not known.
+    pub covers_from: Option<DateTime<Utc>>,
+    /// Tables, directories and logs that may not be read.
+    pub denied: Vec<SafeText>,
+}
+
+/// Something that runs by the clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CronEntry {
+    /// The file or timer it comes from.
+    pub source: SafeText,
+    pub user: Option<SafeText>,
+    pub schedule: SafeText,
+    pub command: SafeText,
+    pub next: Option<DateTime<Utc>>,
+    pub last: Option<DateTime<Utc>>,
+    /// systemd's Result of a timer's unit: `success`, `exit-code` and so on.
+    pub result: Option<SafeText>,
+}
+
+/// A run that cron's log tells of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CronRun {
+    pub at: DateTime<Utc>,
+    pub user: SafeText,
+    pub command: SafeText,
+    pub pid: u32,
+    /// Told only at cron's higher log levels.
+    pub failed_with: Option<i32>,
+}
+
+/// Reads [`SCRIPT`]'s answer; `now` is the host's own clock.
+pub fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<CronReading, ParseError> {
+    let [tables, timers, shown, log, ..] = answer.parts.as_slice() else { return Err(ParseError::Empty) };
+    let mut reading = CronReading { zone: "UTC".to_owned(), ..CronReading::default() };
+    let zone = read_tables(tables, now, &mut reading);
+    read_timers(timers, &results(shown), &mut reading)?;
+    read_log(log, zone, now, &mut reading);
+    mark_last_runs(&mut reading);
+    reading.entries.truncate(ENTRIES_MAX);
+    Ok(reading)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Table {
+    /// With a user column.
+    System,
+    User,
+    Anacron,
+}
+
+fn read_tables(text: &[u8], now: DateTime<Utc>, reading: &mut CronReading) -> Tz {
+    let mut zone = Tz::UTC;
+    let mut table = (Table::System, SafeText::from(""));
+    for (_, line) in lines(text) {
+        match line {
+            [b'z', b' ', path @ ..] => {
+                let path = String::from_utf8_lossy(path).into_owned();
+                let name = path.rsplit_once("zoneinfo/").map_or(path.as_str(), |(_, name)| name);
+                if let Ok(found) = name.trim().parse::<Tz>() {
+                    zone = found;
+                    reading.zone = found.name().to_owned();
+                }
+            }
+            [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 200)),
+            [b't', b' ', rest @ ..] => {
+                let text = SafeText::from_bytes_capped(rest, 300);
+                let (kind, path) = text.as_str().split_once(' ').unwrap_or((text.as_str(), ""));
+                let kind = match kind {
+                    "user" | "own" => Table::User,
+                    "anacron" => Table::Anacron,
+                    _ => Table::System,
+                };
+                table = (kind, path.into());
+            }
+            [b'p', b' ', rest @ ..] => {
+                let text = SafeText::from_bytes_capped(rest, 300);
+                if let Some((period, path)) = text.as_str().split_once(' ') {
+                    reading.entries.push(CronEntry::new(path.into(), Some("root".into()), period.into(), path.into()));
+                }
+            }
+            [b'l', b' ', rest @ ..] => reading.entries.extend(entry(rest, table.0, &table.1, zone, now)),
+            _ => {}
+        }
+    }
+    zone
+}
+
+impl CronEntry {
+    fn new(source: SafeText, user: Option<SafeText>, schedule: SafeText, command: SafeText) -> Self {
+        Self { source, user, schedule, command, next: None, last: None, result: None }
+    }
+}
+
+/// One line of a table; `None` for variables and what is no job.
+fn entry(line: &[u8], table: Table, source: &SafeText, zone: Tz, now: DateTime<Utc>) -> Option<CronEntry> {
+    let text = SafeText::from_bytes_capped(line, 600);
+    let text = text.as_str().trim();
+    let is_schedule = |c: char| c.is_ascii_digit() || c == '*' || c == '@';
+    if !text.starts_with(is_schedule) {
+        return None;
+    }
+    let schedule_words = match (table, text.starts_with('@')) {
+        (Table::Anacron, _) => 2,
+        (_, true) => 1,
+        (_, false) => 5,
+    };
+    let (schedule, rest) = split_words(text, schedule_words)?;
+    let (user, command) = match table {
+        Table::System => split_words(rest, 1).map(|(user, command)| (Some(user.into()), command))?,
+        Table::User => (source.as_str().rsplit('/').next().filter(|name| *name != "crontab").map(Into::into), rest),
+        Table::Anacron => (Some("root".into()), split_words(rest, 1)?.1),
+    };
+    let mut entry = CronEntry::new(source.clone(), user, schedule.into(), command.into());
+    if table != Table::Anacron {
+        entry.next = schedule::next(schedule, zone, now);
+    }
+    Some(entry)
+}
+
+/// The first `count` words as they are written, and the rest.
+fn split_words(text: &str, count: usize) -> Option<(&str, &str)> {
+    let mut end = 0;
+    for _ in 0..count {
+        let start = end + text[end..].find(|c: char| !c.is_ascii_whitespace())?;
+        end = start + text[start..].find(|c: char| c.is_ascii_whitespace())?;
+    }
+    Some((&text[..end], text[end..].trim_start()))
+}
+
+#[derive(Deserialize)]
+struct TimerRow {
+    next: Option<i64>,
+    last: Option<i64>,
+    unit: String,
+    activates: Option<String>,
+}
+
+/// systemctl show prints blocks of `Key=value`, apart by empty lines.
+fn results(text: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(text);
+    let block = |block: &str| {
+        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+        Some((value("Id=")?, value("Result=")?))
+    };
+    text.split("\n\n").filter_map(block).collect()
+}
+
+fn read_timers(json: &[u8], results: &BTreeMap<String, String>, reading: &mut CronReading) -> Result<(), ParseError> {
+    if json.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<TimerRow> = serde_json::from_slice(json)
+        .map_err(|error| ParseError::Other(SafeText::new(&format!("list-timers' JSON can't be read: {error}"))))?;
+    for row in rows {
+        let activates = row.activates.unwrap_or_default();
+        let mut entry = CronEntry::new(row.unit.as_str().into(), None, "timer".into(), activates.as_str().into());
+        // Microseconds; 0 means never, null infinity.
+        let time = |micros: Option<i64>| micros.filter(|micros| 0 < *micros).and_then(DateTime::from_timestamp_micros);
+        (entry.next, entry.last) = (time(row.next), time(row.last));
+        entry.result = results.get(&activates).map(|result| SafeText::new(result));
+        reading.entries.push(entry);
+    }
+    Ok(())
+}
+
+fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading) {
+    let mut failures: Vec<(u32, i32)> = Vec::new();
+    for (_, line) in lines(log) {
+        match line {
+            [b'e', b' ', source @ ..] => reading.evidence = Some(SafeText::from_bytes_capped(source, 100)),
+            [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 100)),
+            line => {
+                let text = SafeText::from_bytes(line);
+                let Some((at, message)) = log_line(text.as_str(), zone, now) else { continue };
+                reading.covers_from = Some(reading.covers_from.map_or(at, |first| first.min(at)));
+                failures.extend(failure(message));
+                reading.runs.extend(run(at, message));
+            }
+        }
+    }
+    for (pid, status) in failures {
+        if let Some(run) = reading.runs.iter_mut().rev().find(|run| run.pid == pid) {
+            run.failed_with = Some(status);
+        }
+    }
+    let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
+    reading.runs.drain(..surplus);
+}
+
+/// `TIME HOST IDENT[PID]: MESSAGE` in the three forms that syslog daemons and journalctl write; the message begins at IDENT.
+fn log_line(line: &str, zone: Tz, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &str)> {
+    let (first, rest) = line.split_once(' ')?;
+    if let Some((seconds, _)) = first.split_once('.')
+        && let Ok(seconds) = seconds.parse::<i64>()
+    {
+        return Some((DateTime::from_timestamp(seconds, 0)?, rest.split_once(' ')?.1));
+    }
+    if let Ok(at) = DateTime::parse_from_rfc3339(first) {
+        return Some((at.with_timezone(&Utc), rest.split_once(' ')?.1));
+    }
+    // `Nov 21 04:30:01 host …`: without a year or zone, so in the host's, and never in the future.
+    let stamp = line.get(..15)?;
+    let rest = line.get(16..)?.split_once(' ')?.1;
+    let local_now = now.with_timezone(&zone);
+    let in_year = |year: i32| {
+        let naive = NaiveDateTime::parse_from_str(&format!("{year} {stamp}"), "%Y %b %e %H:%M:%S").ok()?;
+        zone.from_local_datetime(&naive).earliest().map(|at| at.with_timezone(&Utc))
+    };
+    let tomorrow = now + chrono::Duration::days(1);
+    let at = in_year(local_now.year()).filter(|at| *at <= tomorrow).or_else(|| in_year(local_now.year() - 1))?;
+    Some((at, rest))
+}
+
+/// `CRON[123]: (root) CMD (command)`, with `[124] command` at higher log levels; BusyBox: `crond[9]: USER root pid 123 cmd command`.
+fn run(at: DateTime<Utc>, message: &str) -> Option<CronRun> {
+    let (ident, text) = message.split_once(": ")?;
+    let of_ident = || ident.split_once('[')?.1.strip_suffix(']')?.parse::<u32>().ok();
+    if let Some(rest) = text.strip_prefix("USER ") {
+        let (user, rest) = rest.split_once(" pid ")?;
+        let (pid, command) = rest.split_once(" cmd ")?;
+        return Some(CronRun {
+            at,
+            user: user.into(),
+            command: command.into(),
+            pid: pid.trim().parse().ok()?,
+            failed_with: None,
+        });
+    }
+    let (user, rest) = text.strip_prefix('(')?.split_once(") CMD (")?;
+    let command = rest.strip_suffix(')').unwrap_or(rest);
+    let numbered = || {
+        let (pid, command) = command.strip_prefix('[')?.split_once("] ")?;
+        Some((pid.parse::<u32>().ok()?, command))
+    };
+    let (pid, command) = numbered().or_else(|| Some((of_ident()?, command)))?;
+    Some(CronRun { at, user: user.into(), command: command.trim().into(), pid, failed_with: None })
+}
+
+/// `(CRON) error (grandchild #124 failed with exit status 3)`.
+fn failure(message: &str) -> Option<(u32, i32)> {
+    let (_, rest) = message.split_once("(grandchild #")?;
+    let (pid, rest) = rest.split_once(" failed with exit status ")?;
+    Some((pid.parse().ok()?, rest.trim_end_matches(')').parse().ok()?))
+}
+
+fn mark_last_runs(reading: &mut CronReading) {
+    for entry in reading.entries.iter_mut().filter(|entry| entry.schedule.as_str() != "timer") {
+        let of_entry = |run: &&CronRun| {
+            entry.command.as_str().starts_with(run.command.as_str()) && !run.command.as_str().is_empty()
+        };
+        entry.last = reading.runs.iter().filter(of_entry).map(|run| run.at).max();
+    }
+}
+
+#[cfg(test)]
+#[path = "cron_tests.rs"]
+mod tests;

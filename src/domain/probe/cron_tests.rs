@@ -1,0 +1,91 @@
+use super::*;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-21T12:00:00Z".parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn read(tables: &str, timers: &str, shown: &str, log: &str) -> CronReading {
+    let parts = [tables, timers, shown, log].iter().map(|part| part.as_bytes()).collect();
+    parse(&Answer { body: b"", parts, status: 0 }, now()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn entries(tables: &str) -> Vec<String> {
+    let show = |entry: &CronEntry| {
+        let user = entry.user.as_ref().map(|user| user.as_str()).unwrap_or("-");
+        let next = entry.next.map_or("-".to_owned(), |next| next.format("%dT%H:%M").to_string());
+        format!("{user} | {} | {} | {next}", entry.schedule, entry.command)
+    };
+    read(tables, "", "", "").entries.iter().map(show).collect()
+}
+
+fn runs(log: &str) -> Vec<String> {
+    let show = |run: &CronRun| {
+        format!("{} {} {} {} {:?}", run.at.format("%m-%dT%H:%M:%S"), run.user, run.pid, run.command, run.failed_with)
+    };
+    read("z ../usr/share/zoneinfo/Europe/Berlin\n", "", "", &format!("e x\n{log}")).runs.iter().map(show).collect()
+}
+
+#[test]
+fn system_tables_name_a_user_and_user_tables_are_named_after_one() {
+    let tables = "z /usr/share/zoneinfo/Europe/Berlin\nt system /etc/crontab\nl SHELL=/bin/sh\nl 30 4 * * *\troot  /usr/bin/transfer --all\n\
+                  t user /var/spool/cron/crontabs/op\nl @daily backup %\n";
+    assert_eq!(
+        entries(tables),
+        ["root | 30 4 * * * | /usr/bin/transfer --all | 22T03:30", "op | @daily | backup % | 21T23:00"]
+    );
+}
+
+#[test]
+fn a_line_that_is_no_job_is_none() {
+    assert_eq!(
+        entries("t system /etc/crontab\nl 30 4\nl MAILTO=\"\"\nl 99 99 * * * root x\n"),
+        ["root | 99 99 * * * | x | -"]
+    );
+}
+
+#[test]
+fn all_three_forms_of_time_are_read() {
+    let log = "1795235401.5 h CRON[77]: (root) CMD (a)\n2026-11-21T04:30:01.123+01:00 h CRON[78]: (root) CMD (b)\n\
+               Nov 21 04:30:01 h CRON[79]: (op) CMD (c)\n";
+    assert_eq!(
+        runs(log),
+        ["11-21T04:30:01 root 77 a None", "11-21T03:30:01 root 78 b None", "11-21T03:30:01 op 79 c None"]
+    );
+}
+
+#[test]
+fn a_december_line_read_in_november_is_last_years() {
+    let reading = read("", "", "", "e x\nDec 24 04:30:01 h CRON[1]: (r) CMD (x)\n");
+    assert_eq!(reading.runs[0].at.year(), 2025);
+}
+
+#[test]
+fn a_failure_told_at_a_higher_log_level_is_joined_by_the_childs_pid() {
+    let log = "1795235401.5 h CRON[77]: (root) CMD ([78] job)\n1795235402.5 h CRON[77]: (CRON) error (grandchild #78 failed with exit status 3)\n";
+    assert_eq!(runs(log), ["11-21T04:30:01 root 78 job Some(3)"]);
+}
+
+#[test]
+fn busybox_crond_is_read() {
+    assert_eq!(
+        runs("Nov 21 04:30:01 h crond[9]: USER root pid 123 cmd job a\n"),
+        ["11-21T03:30:01 root 123 job a None"]
+    );
+}
+
+#[test]
+fn timers_tell_next_last_and_result() {
+    let json = r#"[{"next":1795262400000000,"left":0,"last":0,"passed":0,"unit":"x.timer","activates":"x.service"}]"#;
+    let reading = read("", json, "Id=x.service\nResult=exit-code\nExecMainStatus=3\n", "");
+    let timer = &reading.entries[0];
+    assert_eq!(timer.result.as_ref().map(|result| result.as_str()), Some("exit-code"));
+    assert!(timer.next.is_some() && timer.last.is_none());
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_output_makes_the_parser_panic(tables in "(?s).{0,200}", log in "(?s).{0,200}") {
+        let parts = vec![tables.as_bytes(), b"", b"", log.as_bytes()];
+        let _ = parse(&Answer { body: b"", parts, status: 0 }, now());
+    }
+}

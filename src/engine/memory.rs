@@ -1,0 +1,51 @@
+//! What a lane remembers between polls.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::adapters::clock;
+use crate::domain::probe::ProbeId;
+use crate::domain::probe::disk::SlowMount;
+use crate::domain::probe::journal::JournalCursors;
+use crate::domain::probe::logs::LogCursors;
+use crate::domain::probe::script::ShellId;
+use crate::domain::settings::{Expectation, HOUR, Settings};
+
+/// Runs are looked for this far back at least, and at most.
+const LOOK_BACK_MIN: Duration = Duration::from_secs(26 * HOUR.as_secs());
+const LOOK_BACK_MAX: Duration = Duration::from_secs(32 * 24 * HOUR.as_secs());
+/// A run may be logged a little after the poll that should have seen it.
+const LOOK_BACK_OVERLAP_S: i64 = 300;
+
+/// Where reading goes on; kept in the store, so that a restart reads no line twice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cursors {
+    pub logs: LogCursors,
+    pub journal: JournalCursors,
+}
+
+#[derive(Default)]
+pub struct LaneMemory {
+    pub cursors: Cursors,
+    pub runs_read_at_s: Option<i64>,
+    pub mounts: Vec<SlowMount>,
+    /// The shells of probes that passed their deadline, and may still run on the host.
+    pub running: HashMap<ProbeId, ShellId>,
+}
+
+impl LaneMemory {
+    /// From when on runs of jobs are wanted: at first as far back as the longest expectation asks.
+    pub fn runs_wanted_from_s(&self, settings: &Settings) -> i64 {
+        if let Some(read_at) = self.runs_read_at_s {
+            return read_at - LOOK_BACK_OVERLAP_S;
+        }
+        let wanted = settings.jobs.iter().map(|job| match &job.expectation {
+            Expectation::Every(period) => period.saturating_add(job.grace),
+            Expectation::Schedule(_) => LOOK_BACK_MAX,
+        });
+        let look_back = wanted.max().unwrap_or(LOOK_BACK_MIN).clamp(LOOK_BACK_MIN, LOOK_BACK_MAX);
+        clock::now().utc_ms / 1_000 - i64::try_from(look_back.as_secs()).unwrap_or(0)
+    }
+}

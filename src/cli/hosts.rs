@@ -52,10 +52,10 @@ fn trust(common: &Common, host: &str) -> Result<(), CommandError> {
             Ok(())
         }
         Verdict::Changed(recorded) => {
-            Err(refusal(&recorder.name, "CHANGED: another key of this type is recorded", &recorded))
+            Err(refusal(&recorder.names.full, "CHANGED: another key of this type is recorded", &recorded))
         }
-        Verdict::Revoked(recorded) => Err(refusal(&recorder.name, "REVOKED", &recorded)),
-        Verdict::Unknown { .. } | Verdict::OnlyCertAuthority(_) => record(&settings, &recorder.name, &key),
+        Verdict::Revoked(recorded) => Err(refusal(&recorder.names.full, "REVOKED", &recorded)),
+        Verdict::Unknown { .. } | Verdict::OnlyCertAuthority(_) => record(&settings, &recorder.names.full, &key),
     }
 }
 

@@ -137,11 +137,11 @@ impl PartialEq for RateRule {
 
 /// The built-in rate rules: name, pattern, warning and critical matches in five minutes.
 pub const BUILT_IN_RULES: [(&str, &str, f64, f64); 5] = [
-    ("http-5xx", r#"" 5\d\d (?:\d+|-)(?: |$)"#, 10.0, 100.0),
     ("auth-failure", r"(?i)authentication failure|failed password|invalid user|failed publickey", 20.0, 200.0),
-    ("oom", r"(?i)out of memory:|oom-kill|invoked oom-killer", 1.0, 5.0),
-    ("no-space", r"(?i)no space left on device|disk quota exceeded", 1.0, 5.0),
+    ("http-5xx", r#"" 5\d\d (?:\d+|-)(?: |$)"#, 10.0, 100.0),
     ("io-error", r"(?i)\bI/O error\b|input/output error|EXT4-fs error|XFS .*(?:corruption|error)", 1.0, 5.0),
+    ("no-space", r"(?i)no space left on device|disk quota exceeded", 1.0, 5.0),
+    ("oom", r"(?i)out of memory:|oom-kill|invoked oom-killer", 1.0, 5.0),
 ];
 
 /// A set of backups that somebody expects.

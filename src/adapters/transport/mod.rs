@@ -76,11 +76,13 @@ impl TransportError {
 }
 
 impl End {
-    /// Whether the session that carried the run can carry another.
-    pub fn leaves_the_session_whole(&self) -> bool {
+    /// Why the session that carried the run can't carry another; `None` where it can.
+    pub fn breaks_the_session(&self) -> Option<TransportError> {
         match self {
-            End::Exited(_) | End::Signalled(_) => true,
-            End::DeadlinePassed | End::TooMuchOutput | End::Lost(_) => false,
+            End::Exited(_) | End::Signalled(_) => None,
+            End::DeadlinePassed => Some(TransportError::TimedOut("no answer within the deadline".into())),
+            End::TooMuchOutput => Some(TransportError::Lost("cut off: more output than output_bytes_max".into())),
+            End::Lost(why) => Some(TransportError::Lost(why.clone())),
         }
     }
 }

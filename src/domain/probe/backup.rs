@@ -250,8 +250,18 @@ fn json_error(error: &serde_json::Error) -> ParseError {
     ParseError::Other(SafeText::new(&format!("its JSON can't be read: {error}")))
 }
 
+/// The tools' warnings may come before their JSON.
+fn json_in(output: &[u8]) -> &[u8] {
+    let start = output
+        .iter()
+        .enumerate()
+        .position(|(index, byte)| matches!(byte, b'{' | b'[' | b'n') && (index == 0 || output[index - 1] == b'\n'));
+    &output[start.unwrap_or(0)..]
+}
+
 fn restic(json: &[u8]) -> Result<Vec<Archive>, ParseError> {
-    let snapshots: Option<Vec<ResticSnapshot>> = serde_json::from_slice(json).map_err(|error| json_error(&error))?;
+    let snapshots: Option<Vec<ResticSnapshot>> =
+        serde_json::from_slice(json_in(json)).map_err(|error| json_error(&error))?;
     let archive = |snapshot: ResticSnapshot| Archive {
         name: SafeText::new(&snapshot.short_id),
         at: snapshot.time,
@@ -273,7 +283,7 @@ struct BorgArchive {
 }
 
 fn borg(json: &[u8]) -> Result<Vec<Archive>, ParseError> {
-    let list: BorgList = serde_json::from_slice(json).map_err(|error| json_error(&error))?;
+    let list: BorgList = serde_json::from_slice(json_in(json)).map_err(|error| json_error(&error))?;
     Ok(borg_archives(list))
 }
 
@@ -285,7 +295,7 @@ fn borg_archives(list: BorgList) -> Vec<Archive> {
 }
 
 fn borgmatic(json: &[u8]) -> Result<Vec<Archive>, ParseError> {
-    let lists: Vec<BorgList> = serde_json::from_slice(json).map_err(|error| json_error(&error))?;
+    let lists: Vec<BorgList> = serde_json::from_slice(json_in(json)).map_err(|error| json_error(&error))?;
     Ok(lists.into_iter().flat_map(borg_archives).collect())
 }
 

@@ -54,7 +54,7 @@ dw_log() {
     case $dw_known in
     *" $dw_ino:"*) dw_off=${dw_known#*" $dw_ino:"}; dw_off=${dw_off%% *} ;;
     ' - ') ;;
-    *) case $dw_name in *.1|*-[0-9]*) ;; *) [ -d "$dw_pat" ] || dw_off=0 ;; esac ;;
+    *) case $dw_name in *.1|*-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]) ;; *) [ -d "$dw_pat" ] || dw_off=0 ;; esac ;;
     esac
     printf 'f %s %s %s %s %s %s\n' "$dw_ino" "$dw_size" "$dw_time" "$dw_group" "$dw_off" "$dw_name"
     [ "$dw_off" = - ] && continue

@@ -166,7 +166,8 @@ impl ShellCost {
         let line = std::str::from_utf8(body).ok()?.lines().find_map(|line| line.strip_prefix("cost "))?;
         let (uptime, stat) = line.split_once(' ')?;
         let uptime_ms = (uptime.parse::<f64>().ok()? * 1_000.0) as u64;
-        let pid = stat.split(' ').next()?.parse().ok()?;
+        // After the idle time, the other half of /proc/uptime.
+        let pid = stat.split(' ').nth(1)?.parse().ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         let ticks = field(14)? + field(15)? + field(16)? + field(17)?;

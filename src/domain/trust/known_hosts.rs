@@ -101,8 +101,21 @@ impl KnownHosts {
         self.entries.extend(lines.filter_map(|(index, line)| parse_line(file, index + 1, line)));
     }
 
-    /// What the files say of `key` shown by the host under `name`: `host`, or `[host]:port` for a port other than 22.
-    pub fn verdict(&self, name: &str, key: &HostKey) -> Verdict {
+    /// What the files say of `key` shown by a host. Where nothing is recorded under `[host]:port`, a record of the plain
+    /// host counts too, as it does for ssh.
+    pub fn verdict(&self, names: &RecordedNames, key: &HostKey) -> Verdict {
+        let verdict = self.verdict_under(&names.full, key);
+        match (&verdict, &names.without_port) {
+            (Verdict::Unknown { .. } | Verdict::OnlyCertAuthority(_), Some(plain))
+                if self.verdict_under(plain, key) == Verdict::Trusted =>
+            {
+                Verdict::Trusted
+            }
+            _ => verdict,
+        }
+    }
+
+    fn verdict_under(&self, name: &str, key: &HostKey) -> Verdict {
         let of_host: Vec<&Entry> = self.entries.iter().filter(|entry| entry.matches(name)).collect();
         if let Some(revoked) = of_host.iter().find(|entry| entry.marker == Marker::Revoked && entry.key == *key) {
             return Verdict::Revoked(revoked.recorded());
@@ -207,12 +220,22 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     crate::domain::settings::pattern_matches(pattern, name)
 }
 
-/// The name under which a host's key is recorded.
-pub fn recorded_name(host: &str, port: u16, alias: Option<&str>) -> String {
-    match (alias, port) {
-        (Some(alias), _) => alias.to_owned(),
-        (None, 22) => host.to_owned(),
-        (None, port) => format!("[{host}]:{port}"),
+/// The names under which a host's key may be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedNames {
+    /// `host`, `[host]:port` for a port other than 22, or the configured alias.
+    pub full: String,
+    /// `host`, where `full` has a port.
+    pub without_port: Option<String>,
+}
+
+impl RecordedNames {
+    pub fn new(host: &str, port: u16, alias: Option<&str>) -> Self {
+        match (alias, port) {
+            (Some(alias), _) => Self { full: alias.to_owned(), without_port: None },
+            (None, 22) => Self { full: host.to_owned(), without_port: None },
+            (None, port) => Self { full: format!("[{host}]:{port}"), without_port: Some(host.to_owned()) },
+        }
     }
 }
 
@@ -235,7 +258,9 @@ mod tests {
     fn check(text: &str, name: &str, expected: &str) {
         let mut known = KnownHosts::default();
         known.add("kh", text.as_bytes());
-        let shown = match known.verdict(name, &key("ssh-ed25519", 1)) {
+        let without_port = name.strip_prefix('[').and_then(|name| name.split(']').next()).map(str::to_owned);
+        let names = RecordedNames { full: name.to_owned(), without_port };
+        let shown = match known.verdict(&names, &key("ssh-ed25519", 1)) {
             Verdict::Trusted => "trusted".to_owned(),
             Verdict::Changed(recorded) => format!("changed, line {}", recorded.line),
             Verdict::Revoked(recorded) => format!("revoked, line {}", recorded.line),
@@ -253,6 +278,12 @@ mod tests {
     #[test]
     fn the_key_of_the_plain_port_is_not_trusted_on_another() {
         check(&format!("[h]:2222 {}\nh {}\n", ed(2), ed(1)), "[h]:2222", "changed, line 1");
+    }
+
+    #[test]
+    fn a_key_of_the_plain_host_counts_where_its_port_has_no_record() {
+        check(&format!("h {}\n", ed(1)), "[h]:2222", "trusted");
+        check(&format!("h {}\n@revoked h {}\n", ed(1), ed(1)), "[h]:2222", "unknown");
     }
 
     #[test]
@@ -301,7 +332,7 @@ mod tests {
         fn no_file_makes_the_parser_panic(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
             let mut known = KnownHosts::default();
             known.add("kh", &text);
-            let _ = known.verdict("h", &key("ssh-ed25519", 1));
+            let _ = known.verdict(&RecordedNames::new("h", 2222, None), &key("ssh-ed25519", 1));
         }
     }
 }

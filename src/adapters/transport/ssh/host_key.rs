@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::adapters::ssh_config::SshSettings;
 use crate::adapters::transport::TransportError;
 use crate::domain::text::SafeText;
-use crate::domain::trust::known_hosts::{HostKey, KnownHosts, Recorded, Verdict, recorded_name};
+use crate::domain::trust::known_hosts::{HostKey, KnownHosts, Recorded, RecordedNames, Verdict};
 
 /// Algorithms that are asked for, best first: no certificates, since no authority is checked, and no SHA-1.
 const ALGORITHMS: [&str; 6] = [
@@ -20,7 +20,7 @@ const ALGORITHMS: [&str; 6] = [
 /// What is recorded of a destination.
 pub struct Recorder {
     known: KnownHosts,
-    pub name: String,
+    pub names: RecordedNames,
 }
 
 impl Recorder {
@@ -34,13 +34,14 @@ impl Recorder {
                 Err(error) => return Err(unreadable(file, &error)),
             }
         }
-        let name = recorded_name(&settings.host, settings.port, settings.host_key_alias.as_deref());
-        Ok(Self { known, name })
+        let names = RecordedNames::new(&settings.host, settings.port, settings.host_key_alias.as_deref());
+        Ok(Self { known, names })
     }
 
     /// The algorithms to ask for, those of recorded keys first.
     pub fn preferred_algorithms(&self) -> String {
-        let kinds = self.known.kinds(&self.name);
+        let names = [Some(&self.names.full), self.names.without_port.as_ref()];
+        let kinds: Vec<String> = names.into_iter().flatten().flat_map(|name| self.known.kinds(name)).collect();
         let is_recorded = |algorithm: &str| {
             kinds.iter().any(|kind| kind == algorithm || (kind == "ssh-rsa" && algorithm.starts_with("rsa-sha2-")))
         };
@@ -51,7 +52,7 @@ impl Recorder {
 
     /// The verdict on a shown key.
     pub fn verdict(&self, key: &HostKey) -> Verdict {
-        self.known.verdict(&self.name, key)
+        self.known.verdict(&self.names, key)
     }
 
     /// Refuses whatever is not exactly recorded.
@@ -68,14 +69,17 @@ impl Recorder {
             ),
             Verdict::Revoked(recorded) => format!("host key REVOKED: it shows {shown}, revoked at {}", at(&recorded)),
             Verdict::Unknown { other_kinds } if other_kinds.is_empty() => {
-                format!("unknown host key {shown}, nothing is recorded for {}: see 'dogwatch hosts trust'", self.name)
+                format!(
+                    "unknown host key {shown}, nothing is recorded for {}: see 'dogwatch hosts trust'",
+                    self.names.full
+                )
             }
             Verdict::Unknown { other_kinds } => {
-                format!("unknown host key {shown}, recorded for {} is only {}", self.name, other_kinds.join(", "))
+                format!("unknown host key {shown}, recorded for {} is only {}", self.names.full, other_kinds.join(", "))
             }
             Verdict::OnlyCertAuthority(recorded) => format!(
                 "{} is known only through the certificate authority at {}, which is not checked: record its key {shown}",
-                self.name,
+                self.names.full,
                 at(&recorded)
             ),
         };

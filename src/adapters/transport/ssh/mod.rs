@@ -103,8 +103,13 @@ impl SshLane {
             return Err(TransportError::Lost(SafeText::new("no session is open")));
         };
         let ran = run::run(connection, script, limits).await;
-        if !matches!(&ran, Ok(output) if output.end.leaves_the_session_whole()) {
+        let broken = match &ran {
+            Ok(output) => output.end.breaks_the_session(),
+            Err(error) => Some(error.clone()),
+        };
+        if let Some(error) = broken {
             self.connection = None;
+            self.last_error = Some(error);
         }
         ran
     }

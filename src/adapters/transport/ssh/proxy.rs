@@ -163,5 +163,7 @@ fn step(
     if !outward.is_empty() {
         moved |= outward.drain(|bytes| channel.write(bytes))?;
     }
-    Ok(moved)
+    // Writing may have queued what only reading would have waited for.
+    let queued = inward.is_empty() && 0 < channel.read_window().available;
+    Ok(moved || queued)
 }

@@ -12,6 +12,8 @@ use crate::domain::text::SafeText;
 /// The only command that a host is ever asked to execute: its user's login shell may be any shell.
 const EXEC: &str = "/bin/sh";
 const READ_BYTES: usize = 32 << 10;
+/// Looks at what one look may have queued; more would only spin while the socket can't be written.
+const PASSES_MAX: u32 = 3;
 
 /// Runs a script within its limits; what came back before a limit is kept.
 pub async fn run(connection: &mut Connection, script: &str, limits: RunLimits) -> Result<Output, TransportError> {
@@ -58,29 +60,35 @@ enum Received {
 }
 
 /// Reads both streams: eight megabytes on one of them would stall a reader of the other alone.
+///
+/// Reading one stream takes in packets of the other, and the end of both, without a further word of the socket: what is
+/// queued by then is read before anything is waited for.
 fn receive(channel: &mut Channel, buffer: &mut [u8], output: &mut Output) -> Result<Received, Failure> {
-    let mut blocked = false;
-    match channel.read(buffer) {
-        Ok(0) => {}
-        Ok(count) => {
+    for _ in 0..PASSES_MAX {
+        if let Some(count) = read_some(channel, buffer)? {
             output.stdout.extend_from_slice(&buffer[..count]);
             return Ok(Received::Some);
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => blocked = true,
-        Err(error) => return Err(Failure::Io(error)),
-    }
-    match channel.stderr().read(buffer) {
-        Ok(0) => {}
-        Ok(count) => {
+        if let Some(count) = read_some(&mut channel.stderr(), buffer)? {
             let room = STDERR_BYTES_MAX.saturating_sub(output.stderr.len()).min(count);
             output.stderr.extend_from_slice(&buffer[..room]);
             return Ok(Received::Some);
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => blocked = true,
-        Err(error) => return Err(Failure::Io(error)),
+        match (channel.read_window().available, channel.eof()) {
+            (0, true) => return Ok(Received::Ended),
+            (0, false) => break,
+            (_, true | false) => {}
+        }
     }
-    match blocked || !channel.eof() {
-        true => Err(Failure::Io(io::ErrorKind::WouldBlock.into())),
-        false => Ok(Received::Ended),
+    Err(Failure::Io(io::ErrorKind::WouldBlock.into()))
+}
+
+/// `None` where nothing is there, for now or for good.
+fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+    match stream.read(buffer) {
+        Ok(0) => Ok(None),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(Failure::Io(error)),
     }
 }

@@ -1,0 +1,82 @@
+//! Exit codes, JSON and its schema.
+
+use std::fs;
+
+use crate::support::*;
+
+#[test]
+fn a_usage_error_of_check_is_unknown_and_of_everything_else_64() {
+    let place = Place::new();
+    for arguments in [vec!["check", "--nonsense"], vec!["check", "nobody"]] {
+        let output = dogwatch(&place, &arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0), "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    assert_eq!(dogwatch(&place, &["nonsense"]).status.code(), Some(64));
+    assert_eq!(dogwatch(&place, &["doctor", "nobody"]).status.code(), Some(64));
+}
+
+#[test]
+fn a_configuration_error_is_65_and_for_check_3_without_json() {
+    let place = Place::new();
+    let hosts = place.write("hosts.toml", "[host.a]\ncadense = '1s'\n");
+    let hosts = hosts.to_str().unwrap();
+    let output = dogwatch(&place, &["config", "check", "--hosts", hosts]);
+    assert_eq!(output.status.code(), Some(65));
+    assert!(
+        text(&output.stderr).contains("hosts.toml:2:1: unknown setting 'cadense', did you mean 'cadence'?"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = dogwatch(&place, &["check", "--json", "--hosts", hosts]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
+}
+
+#[test]
+fn a_hosts_toml_in_the_working_directory_is_never_read() {
+    let place = Place::new();
+    place.write("hosts.toml", "[host.trap]\n");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dogwatch"))
+        .args(["config", "check"])
+        .current_dir(&place.0)
+        .env("XDG_CONFIG_HOME", place.path("none"))
+        .output()
+        .unwrap();
+    assert!(text(&output.stdout).starts_with("1 hosts"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn the_json_of_a_check_fits_its_schema_and_its_exit_code() {
+    let place = Place::new();
+    let output = dogwatch(&place, &["check", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let schema: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string("docs/check.schema.json").unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    let worst =
+        ["ok", "warning", "critical", "unknown"].iter().position(|word| json["hosts"][0]["status"] == *word).unwrap();
+    assert_eq!(output.status.code(), i32::try_from(worst).ok());
+}
+
+#[test]
+fn the_example_configuration_is_whole_and_without_errors() {
+    let own = dogwatch::domain::fleet::HostName::parse("own").unwrap();
+    let example = fs::read_to_string("hosts.example.toml").unwrap();
+    let config =
+        dogwatch::config::parse("hosts.example.toml", &example, &own).unwrap_or_else(|error| panic!("{error}"));
+    assert!(3 <= config.fleet.hosts.len());
+    let uncommented: String =
+        example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).map(|line| format!("{line}\n")).collect();
+    let all =
+        dogwatch::config::parse("hosts.example.toml", &uncommented, &own).unwrap_or_else(|error| panic!("{error}"));
+    let defaults = dogwatch::domain::settings::Settings::default();
+    let plain = all.fleet.hosts.iter().find(|host| host.name.as_str() == "plain").unwrap();
+    let logs = plain.settings.logs.clone();
+    assert_eq!(
+        *plain.settings,
+        dogwatch::domain::settings::Settings { logs, ..defaults },
+        "the example's defaults are not the program's"
+    );
+}

@@ -1,0 +1,154 @@
+//! The screen in a real pseudo-terminal.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+use crate::support::*;
+
+fn size(cells: u16) -> NonZero<u16> {
+    NonZero::new(cells).expect("a terminal has cells")
+}
+
+struct Terminal {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    keys: Box<dyn Write + Send>,
+    bytes: Receiver<Vec<u8>>,
+    screen: vt100::Parser,
+    raw: Vec<u8>,
+    master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Terminal {
+    fn start(place: &Place, hosts: &str, rows: u16, cols: u16) -> Self {
+        let hosts = place.write("hosts.toml", hosts);
+        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
+        command.args(["--hosts", hosts.to_str().unwrap(), "--state", place.path("state").to_str().unwrap()]);
+        command.env("TERM", "xterm-256color");
+        let child = pair.slave.spawn_command(command).unwrap();
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (sender, bytes) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok(count) = reader.read(&mut buffer) {
+                if count == 0 || sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let keys = pair.master.take_writer().unwrap();
+        Self {
+            child,
+            keys,
+            bytes,
+            screen: vt100::Parser::new(size(rows), size(cols), 0),
+            raw: Vec::new(),
+            master: pair.master,
+        }
+    }
+
+    fn until(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + GUARD;
+        loop {
+            let shown = self.screen.screen().contents();
+            if shown.contains(text) {
+                return shown;
+            }
+            match self.bytes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => {
+                    self.raw.extend_from_slice(&bytes);
+                    self.screen.process(&bytes);
+                }
+                Err(error) => panic!("'{text}' did not appear: {error}\n{shown}"),
+            }
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for the program's end and says whether the terminal was given back.
+    fn ends(&mut self) -> u32 {
+        let status = self.child.wait().unwrap();
+        while let Ok(bytes) = self.bytes.recv_timeout(std::time::Duration::from_millis(200)) {
+            self.raw.extend_from_slice(&bytes);
+        }
+        let raw = text(&self.raw);
+        let left = raw.rfind("\x1b[?1049l").expect("the alternate screen was never left");
+        assert!(
+            raw.rfind("\x1b[?1049h").unwrap() < left
+                && raw.rfind("\x1b[?25l").unwrap() < raw.rfind("\x1b[?25h").unwrap()
+        );
+        status.exit_code()
+    }
+
+    fn signal(&self, signal: &str) {
+        run("kill", &[signal, &self.child.process_id().unwrap().to_string()]);
+    }
+}
+
+fn own() -> String {
+    format!("{FAST}[host.me]\nlocal = true\n")
+}
+
+#[test]
+fn it_shows_the_own_machine_opens_it_and_quits_leaving_the_terminal_as_it_was() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &own(), 24, 80);
+    let shown = terminal.until("host.load");
+    assert!(shown.contains("Fleet, by need") && shown.contains("me"), "{shown}");
+    terminal.press("\r");
+    terminal.until("the machine Dogwatch runs on");
+    terminal.press("?");
+    terminal.until("poll now");
+    terminal.press("\x1b");
+    terminal.press("2");
+    terminal.until("Disks over the fleet");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn sigterm_and_sighup_end_it_in_good_order() {
+    for signal in ["-TERM", "-HUP"] {
+        let place = Place::new();
+        let mut terminal = Terminal::start(&place, &own(), 24, 80);
+        terminal.until("me");
+        terminal.signal(signal);
+        assert_eq!(terminal.ends(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn any_size_is_survived() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &own(), 24, 80);
+    terminal.until("me");
+    for (rows, cols) in [(1, 1), (3, 200), (50, 10), (12, 40), (50, 200)] {
+        terminal.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        terminal.screen.screen_mut().set_size(size(rows), size(cols));
+    }
+    terminal.until("Fleet, by need");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_second_screen_attaches_and_says_so() {
+    let place = Place::new();
+    let mut first = Terminal::start(&place, &own(), 24, 120);
+    first.until("host.load");
+    let mut second = Terminal::start(&place, &own(), 24, 120);
+    second.until(&format!("attached to pid {}", first.child.process_id().unwrap()));
+    second.until("host.load");
+    first.press("q");
+    first.ends();
+    second.until("STALE: the engine");
+    second.press("q");
+    second.ends();
+}

@@ -165,7 +165,11 @@ impl LaneTask {
 
     fn share_mounts(&self, seen: Option<&[SlowMount]>) {
         let mut mounts = self.context.shared.mounts.borrow_mut();
-        let changed = mounts.as_deref() != seen && (seen.is_some() || mounts.is_none());
+        // A first poll that failed names no mounts, and that is an answer too.
+        let changed = match seen {
+            Some(seen) => mounts.as_deref() != Some(seen),
+            None => mounts.is_none(),
+        };
         if changed {
             *mounts = Some(seen.unwrap_or_default().to_vec());
             self.context.shared.mounts_changed.notify_waiters();

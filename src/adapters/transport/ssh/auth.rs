@@ -35,7 +35,7 @@ pub async fn authenticate(driver: &Driver, settings: &SshSettings, target: &Targ
     }
     let mut tried: Vec<String> = Vec::new();
     if let Some(agent) = &settings.agent {
-        match by_agent(driver, settings, agent).await {
+        match by_agent(driver, settings, agent).await? {
             Ok(()) => return Ok(()),
             Err(why) => tried.push(why),
         }
@@ -65,9 +65,12 @@ async fn methods(driver: &Driver, settings: &SshSettings) -> Result<String, Tran
     }
 }
 
-async fn by_agent(driver: &Driver, settings: &SshSettings, agent: &Path) -> Result<(), String> {
+/// Why the agent's keys were of no use is told inside; an agent that does not answer ends the attempt.
+async fn by_agent(driver: &Driver, settings: &SshSettings, agent: &Path) -> Result<Result<(), String>, TransportError> {
     let permit = timeout(AGENT_DEADLINE, AGENT_THREADS.acquire()).await;
-    let Ok(Ok(permit)) = permit else { return Err("ssh-agent is busy".to_owned()) };
+    let Ok(Ok(permit)) = permit else {
+        return Err(TransportError::TimedOut("ssh-agent is busy: four logins wait for it already".into()));
+    };
     let (answer, answered) = oneshot::channel();
     let session = driver.session.clone();
     let (user, agent, wanted) = (settings.user.clone(), agent.to_owned(), wanted_keys(settings).await);
@@ -77,14 +80,15 @@ async fn by_agent(driver: &Driver, settings: &SshSettings, agent: &Path) -> Resu
         let _ = answer.send(ask_agent(&session, &user, &agent, &wanted));
     });
     if let Err(error) = spawned {
-        return Err(format!("ssh-agent: {error}"));
+        return Ok(Err(format!("ssh-agent: {error}")));
     }
     match timeout(AGENT_DEADLINE, answered).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) => Err("ssh-agent: its thread ended".to_owned()),
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Ok(Err("ssh-agent: its thread ended".to_owned())),
         Err(_) => {
-            driver.shut();
-            Err(format!("ssh-agent did not answer within {} s", AGENT_DEADLINE.as_secs()))
+            driver.abandon();
+            let why = format!("ssh-agent did not answer within {} s", AGENT_DEADLINE.as_secs());
+            Err(TransportError::TimedOut(why.into()))
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
@@ -67,6 +68,7 @@ impl Socket {
 pub struct Driver {
     pub session: Session,
     socket: Socket,
+    abandoned: AtomicBool,
 }
 
 impl Driver {
@@ -78,7 +80,7 @@ impl Driver {
             Socket::Unix(stream) => session.set_tcp_stream(stream.as_fd().try_clone_to_owned()?),
         }
         session.set_blocking(false);
-        Ok(Self { session, socket })
+        Ok(Self { session, socket, abandoned: AtomicBool::new(false) })
     }
 
     /// Tries an operation until it no longer would block.
@@ -150,6 +152,13 @@ impl Driver {
         self.socket.ready(interest).await.map(drop)
     }
 
+    /// Leaves the session to a thread that blocks in it, and may do so for ever: nothing here may touch it any more,
+    /// since a session is one mutex. The thread's own handle frees it when it comes back.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.shut();
+    }
+
     /// Ends the connection at once: whoever waits for it is woken with an error.
     pub fn shut(&self) {
         self.socket.shut();
@@ -172,8 +181,10 @@ impl Drop for Driver {
     /// A busy session that is dropped while non-blocking leaks some 80 KB; shut and blocking it does not.
     fn drop(&mut self) {
         self.shut();
-        self.session.set_blocking(true);
-        self.session.set_timeout(1);
+        if !self.abandoned.load(Ordering::Relaxed) {
+            self.session.set_blocking(true);
+            self.session.set_timeout(1);
+        }
     }
 }
 

@@ -87,7 +87,7 @@ fn record(settings: &SshSettings, name: &str, key: &HostKey) -> Result<(), Comma
     let ends_with_newline = std::fs::read(file).map_or(true, |text| text.is_empty() || text.ends_with(b"\n"));
     let mut out = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
     let newline = if ends_with_newline { "" } else { "\n" };
-    write!(out, "{newline}{name} {} {}\n", key.kind(), key.base64())?;
+    writeln!(out, "{newline}{name} {} {}", key.kind(), key.base64())?;
     println!("recorded");
     Ok(())
 }

@@ -178,7 +178,7 @@ impl Engine {
             tokio::select! {
                 Some(report) = self.inbox.recv() => self.absorb(report),
                 _ = flush.tick() => {
-                    if flushes % OWN_STATE_EVERY == 0 {
+                    if flushes.is_multiple_of(OWN_STATE_EVERY) {
                         self.tell_own_state();
                     }
                     flushes += 1;

@@ -78,7 +78,7 @@ impl Persister {
     pub async fn flush(&mut self, board: &Board) {
         let now = clock::now();
         self.flushes += 1;
-        self.pending.samples = self.flushes % SAMPLES_EVERY_S == 0;
+        self.pending.samples = self.flushes.is_multiple_of(SAMPLES_EVERY_S);
         match self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await {
             Ok(()) => {
                 self.pending = Flush::default();
@@ -88,7 +88,7 @@ impl Persister {
             }
             Err(error) => self.note(&error),
         }
-        if self.flushes % CHECKPOINT_EVERY_S == 0 {
+        if self.flushes.is_multiple_of(CHECKPOINT_EVERY_S) {
             self.checkpoint(board, now).await;
         }
     }

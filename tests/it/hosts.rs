@@ -145,7 +145,7 @@ fn a_chain_of_jump_hosts_and_a_proxy_command_reach_the_host() {
         "{}  \n{}  ProxyJump gate\n{}  ProxyCommand nc %h %p\n{}  ProxyJump gate,again\n{}",
         gate.ssh_config("gate", "root"),
         inner.ssh_config("jumped", "root"),
-        inner.ssh_config("commanded", "root").replace("Host commanded", "Host commanded"),
+        inner.ssh_config("commanded", "root"),
         inner.ssh_config("chained", "root"),
         gate.ssh_config("again", "root"),
     );

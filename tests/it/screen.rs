@@ -100,7 +100,7 @@ fn own() -> String {
 fn it_shows_the_own_machine_opens_it_and_quits_leaving_the_terminal_as_it_was() {
     let place = Place::new();
     let mut terminal = Terminal::start(&place, &own(), 24, 80);
-    let shown = terminal.until("host.load");
+    let shown = terminal.until("disk.space:/");
     assert!(shown.contains("Fleet, by need") && shown.contains("me"), "{shown}");
     terminal.press("\r");
     terminal.until("the machine Dogwatch runs on");
@@ -142,10 +142,10 @@ fn any_size_is_survived() {
 fn a_second_screen_attaches_and_says_so() {
     let place = Place::new();
     let mut first = Terminal::start(&place, &own(), 24, 120);
-    first.until("host.load");
+    first.until("disk.space:/");
     let mut second = Terminal::start(&place, &own(), 24, 120);
     second.until(&format!("attached to pid {}", first.child.process_id().unwrap()));
-    second.until("host.load");
+    second.until("disk.space:/");
     first.press("q");
     first.ends();
     second.until("STALE: the engine");

@@ -175,7 +175,7 @@ pub fn parse(answer: &Answer, set: &BackupSet, now: DateTime<Utc>) -> Result<Bac
             (code, _) => reading.trouble = Some(tool_trouble(code, json)),
         }
     }
-    reading.archives.sort_by(|a, b| b.at.cmp(&a.at));
+    reading.archives.sort_by_key(|archive| std::cmp::Reverse(archive.at));
     reading.archives.truncate(ARCHIVES_MAX);
     Ok(reading)
 }

@@ -74,19 +74,28 @@ async fn by_agent(driver: &Driver, settings: &SshSettings, agent: &Path) -> Resu
     let (answer, answered) = oneshot::channel();
     let session = driver.session.clone();
     let (user, agent, wanted) = (settings.user.clone(), agent.to_owned(), wanted_keys(settings).await);
+    driver.lend();
     let spawned = std::thread::Builder::new().name("ssh-agent".to_owned()).spawn(move || {
         let _permit = permit;
         // The login of a lane that gave up waiting is of no interest.
         let _ = answer.send(ask_agent(&session, &user, &agent, &wanted));
     });
     if let Err(error) = spawned {
+        driver.take_back();
         return Ok(Err(format!("ssh-agent: {error}")));
     }
     match timeout(AGENT_DEADLINE, answered).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(_)) => Ok(Err("ssh-agent: its thread ended".to_owned())),
+        Ok(Ok(done)) => {
+            driver.take_back();
+            Ok(done)
+        }
+        // The thread is gone, and its handle with it.
+        Ok(Err(_)) => {
+            driver.take_back();
+            Ok(Err("ssh-agent: its thread ended".to_owned()))
+        }
         Err(_) => {
-            driver.abandon();
+            driver.shut();
             let why = format!("ssh-agent did not answer within {} s", AGENT_DEADLINE.as_secs());
             Err(TransportError::TimedOut(why.into()))
         }

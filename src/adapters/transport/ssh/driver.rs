@@ -68,7 +68,7 @@ impl Socket {
 pub struct Driver {
     pub session: Session,
     socket: Socket,
-    abandoned: AtomicBool,
+    lent: AtomicBool,
 }
 
 impl Driver {
@@ -80,7 +80,7 @@ impl Driver {
             Socket::Unix(stream) => session.set_tcp_stream(stream.as_fd().try_clone_to_owned()?),
         }
         session.set_blocking(false);
-        Ok(Self { session, socket, abandoned: AtomicBool::new(false) })
+        Ok(Self { session, socket, lent: AtomicBool::new(false) })
     }
 
     /// Tries an operation until it no longer would block.
@@ -152,11 +152,14 @@ impl Driver {
         self.socket.ready(interest).await.map(drop)
     }
 
-    /// Leaves the session to a thread that blocks in it, and may do so for ever: nothing here may touch it any more,
-    /// since a session is one mutex. The thread's own handle frees it when it comes back.
-    pub fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
-        self.shut();
+    /// Lends the session to a thread that blocks in it, and may do so for ever: until it is taken back nothing here may
+    /// touch it, since a session is one mutex. If it never is, the thread's own handle frees it in the end.
+    pub fn lend(&self) {
+        self.lent.store(true, Ordering::Relaxed);
+    }
+
+    pub fn take_back(&self) {
+        self.lent.store(false, Ordering::Relaxed);
     }
 
     /// Ends the connection at once: whoever waits for it is woken with an error.
@@ -181,7 +184,7 @@ impl Drop for Driver {
     /// A busy session that is dropped while non-blocking leaks some 80 KB; shut and blocking it does not.
     fn drop(&mut self) {
         self.shut();
-        if !self.abandoned.load(Ordering::Relaxed) {
+        if !self.lent.load(Ordering::Relaxed) {
             self.session.set_blocking(true);
             self.session.set_timeout(1);
         }

@@ -106,7 +106,8 @@ fn it_shows_the_own_machine_opens_it_and_quits_leaving_the_terminal_as_it_was() 
     terminal.until("the machine Dogwatch runs on");
     terminal.press("?");
     terminal.until("poll now");
-    terminal.press("\x1b");
+    // Escape and a digit in one go would read as Alt and the digit.
+    terminal.press("?");
     terminal.press("2");
     terminal.until("Disks over the fleet");
     terminal.press("q");

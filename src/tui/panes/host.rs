@@ -2,10 +2,18 @@
 
 use super::Built;
 use crate::domain::board::{CheckView, HostBoard};
+use crate::domain::check::bytes_words;
 use crate::domain::fleet::HostName;
+use crate::domain::probe::Reading;
+use crate::domain::probe::cron::CronReading;
+use crate::domain::probe::engine::EngineReading;
+use crate::domain::time::Age;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window};
+use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, window};
 use crate::tui::theme::Meaning;
+
+/// A login shell slower than this is told: it runs at every poll.
+const LOGIN_SHELL_MS_MAX: u32 = 50;
 
 pub fn row_count(model: &Model, name: &HostName) -> usize {
     model.board.hosts.get(name).map_or(0, |host| host.checks.len())
@@ -13,6 +21,8 @@ pub fn row_count(model: &Model, name: &HostName) -> usize {
 
 pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Built {
     let total = row_count(model, name);
+    let notes = model.board.hosts.get(name).map(|host| notes(model, host)).unwrap_or_default();
+    let rows = rows.saturating_sub(notes.len());
     model.page_rows = rows;
     model.row = model.row.min(total.saturating_sub(1));
     let shown = window(model.scroll, model.row, rows, total);
@@ -27,7 +37,7 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
         columns,
         empty: "this host has told nothing yet",
     };
-    (title(name, host), table, Vec::new())
+    (title(name, host), table, notes)
 }
 
 fn title(name: &HostName, host: Option<&HostBoard>) -> Vec<crate::tui::screen::Piece> {
@@ -39,6 +49,55 @@ fn title(name: &HostName, host: Option<&HostBoard>) -> Vec<crate::tui::screen::P
     let own = if host.own { ", the machine Dogwatch runs on" } else { "" };
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     vec![piece(name.as_str(), Meaning::Title), piece(format!(" {} {link}{why}{own}", groups.join(" ")), Meaning::Plain)]
+}
+
+/// What is worth a line below the checks: the engine's own state, a slow login shell, the jobs that are next.
+fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
+    let mut lines = Vec::new();
+    for observed in host.probes.values().filter_map(|cell| cell.reading.as_ref()) {
+        let (reading, _, age) = observed.seen(model.now);
+        match reading {
+            Reading::Engine(engine) => lines.push(engine_words(engine, age)),
+            Reading::Cron(cron) => lines.extend(next_job_words(cron, age)),
+            Reading::Host(_)
+            | Reading::Disk(_)
+            | Reading::Logs(_)
+            | Reading::Journal(_)
+            | Reading::Units(_)
+            | Reading::SlowMount(_)
+            | Reading::Backup(_)
+            | Reading::Smart(_) => {}
+        }
+    }
+    if let Some(cost) = host.cost.filter(|cost| LOGIN_SHELL_MS_MAX <= cost.login_wall_ms) {
+        let ms = cost.login_wall_ms;
+        lines.push(format!("each poll's login shell takes {ms} ms: look at its start-up files"));
+    }
+    lines.into_iter().map(|line| vec![piece(line, Meaning::Dim)]).collect()
+}
+
+fn engine_words(engine: &EngineReading, age: Age) -> String {
+    let error = engine.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
+    format!(
+        "engine, {age} ago: store {} in {}, {} of {} reports waiting, {} transitions unwritten{error}",
+        bytes_words(engine.store_bytes as f64),
+        engine.state_dir,
+        engine.reports_waiting,
+        engine.reports_max,
+        engine.unwritten
+    )
+}
+
+fn next_job_words(cron: &CronReading, age: Age) -> Option<String> {
+    let (next, entry) =
+        cron.entries.iter().filter_map(|entry| Some((entry.next?, entry))).min_by_key(|(next, _)| *next)?;
+    Some(format!(
+        "{} jobs and timers, {age} ago; next {} UTC: {} ({})",
+        cron.entries.len(),
+        next.format("%Y-%m-%d %H:%M"),
+        entry.command,
+        entry.source
+    ))
 }
 
 fn columns(width: u16) -> Vec<Column> {

@@ -38,7 +38,7 @@ pub struct Place(pub PathBuf);
 
 impl Place {
     pub fn new() -> Self {
-        let path = PathBuf::from(format!("/tmp/dw-{}", unique()));
+        let path = PathBuf::from(format!("/run/dw/{}", unique()));
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self(path)

@@ -41,6 +41,8 @@ pub struct Core {
 struct HostMemory {
     known: Known,
     lately: Lately,
+    /// The newest bucket that each forecast rests on: the fit is too dear for every poll.
+    forecast_of: HashMap<CheckId, Option<i64>>,
     /// Which checks each probe's last reading gave.
     given: BTreeMap<ProbeId, BTreeSet<CheckId>>,
 }
@@ -177,7 +179,11 @@ impl Core {
     fn refresh_forecasts(&mut self, host: &HostName) {
         let (Some(board), Some(memory)) = (self.board.hosts.get(host), self.memories.get_mut(host)) else { return };
         for (id, trend) in board.trends.iter().filter(|(id, _)| id.pane() == Pane::Disk) {
-            memory.known.forecasts.insert(id.clone(), forecast(trend));
+            let newest = trend.newest_bucket();
+            if memory.forecast_of.get(id).copied().flatten() != newest {
+                memory.forecast_of.insert(id.clone(), newest);
+                memory.known.forecasts.insert(id.clone(), forecast(trend));
+            }
         }
     }
 }

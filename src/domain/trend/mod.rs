@@ -70,6 +70,11 @@ impl Trend {
         }
     }
 
+    /// When the newest bucket begins, milliseconds since the epoch: a forecast changes only with it.
+    pub fn newest_bucket(&self) -> Option<i64> {
+        self.buckets.back().map(|bucket| bucket.number)
+    }
+
     /// The points, oldest first, gaps left out.
     pub fn points(&self) -> impl ExactSizeIterator<Item = Point> {
         self.buckets.iter().map(Bucket::point)
@@ -77,7 +82,7 @@ impl Trend {
 
     /// The last `width` points up to the newest, oldest first; a gap is `None`.
     pub fn last_points(&self, width: usize) -> Vec<Option<f64>> {
-        let Some(newest) = self.buckets.back().map(|bucket| bucket.number) else { return vec![None; width] };
+        let Some(newest) = self.newest_bucket() else { return vec![None; width] };
         let mut row = vec![None; width];
         for bucket in &self.buckets {
             let back = usize::try_from((newest - bucket.number) / self.bucket_ms).unwrap_or(usize::MAX);

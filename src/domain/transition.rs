@@ -1,6 +1,6 @@
 //! Transitions: the few durable things that happened, from which every board is folded.
 //!
-//! The encoding is JSON with a version; old encodings stay readable (`tests/golden/transitions`).
+//! The encoding is JSON with a version.
 
 use std::fmt;
 

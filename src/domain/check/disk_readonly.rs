@@ -29,7 +29,8 @@ fn check_one(fs: &Filesystem, reading: &DiskReading) -> CheckResult {
         }
         None => "the kernel's log says nothing of it".to_owned(),
     };
-    let reason = format!("{} ({}) is read-only; {why}", fs.mount, fs.source);
+    // What is wrong comes before where: a narrow screen cuts the end.
+    let reason = format!("READ-ONLY: {} ({}); {why}", fs.mount, fs.source);
     CheckResult::new(id, Status::Critical, reason, Unit::Count).value(1.0)
 }
 
@@ -65,7 +66,7 @@ mod tests {
             true,
             false,
             "[9.1] EXT4-fs (sdb1): Remounting filesystem read-only",
-            "disk.readonly:/srv CRITICAL /srv (/dev/sdb1) is read-only; kernel: [9.1] EXT4-fs (sdb1): Remounting filesystem read-only",
+            "disk.readonly:/srv CRITICAL READ-ONLY: /srv (/dev/sdb1); kernel: [9.1] EXT4-fs (sdb1): Remounting filesystem read-only",
         );
     }
 

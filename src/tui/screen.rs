@@ -4,7 +4,8 @@ use super::keymap::BINDINGS;
 use super::model::{FeedSource, Model, View};
 use super::panes::{checks, fleet, host};
 use super::theme::{Meaning, glyph};
-use crate::domain::board::CheckView;
+use crate::domain::board::{CheckView, HostBoard};
+use crate::domain::check::Unit;
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
 use crate::domain::time::{Age, short_duration};
@@ -184,6 +185,15 @@ pub fn window(scroll: usize, selected: usize, visible: usize, total: usize) -> s
 /// A value from 0 to 100 as sparklines draw it.
 pub fn trend_cell(points: &[Option<f64>]) -> Cell {
     Cell::Trend(points.iter().map(|point| point.map(|value| value.clamp(0.0, 100.0).round() as u64)).collect())
+}
+
+/// A check's trend, in percent; other units have no scale of their own yet and show nothing, which no gap is.
+pub fn trend_of(host: Option<&HostBoard>, view: &CheckView, width: usize) -> Cell {
+    match (view.result.unit, host.and_then(|host| host.trends.get(view.id))) {
+        (Unit::Percent, Some(trend)) => trend_cell(&trend.last_points(width)),
+        (Unit::Percent, None) => trend_cell(&vec![None; width]),
+        _ => Cell::Trend(Vec::new()),
+    }
 }
 
 #[cfg(test)]

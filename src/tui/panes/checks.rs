@@ -5,7 +5,7 @@ use crate::domain::board::CheckView;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window};
+use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_of, window};
 use crate::tui::theme::Meaning;
 
 pub fn row_count(model: &Model, pane: Pane) -> usize {
@@ -86,13 +86,11 @@ fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
 }
 
 fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize) -> Vec<Cell> {
-    let trend = model.board.hosts.get(host).and_then(|host| host.trends.get(view.id));
-    let points = trend.map_or_else(|| vec![None; trend_width], |trend| trend.last_points(trend_width));
     vec![
         Cell::Text(status_piece(view)),
         Cell::Text(piece(host.as_str(), Meaning::Title)),
         Cell::Text(piece(view.id.to_string(), Meaning::Plain)),
-        trend_cell(&points),
+        trend_of(model.board.hosts.get(host), view, trend_width),
         Cell::Text(piece(format!("{:>4}", view.age.to_string()), Meaning::Dim)),
         Cell::Text(reason_piece(view)),
     ]

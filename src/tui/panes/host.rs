@@ -9,7 +9,7 @@ use crate::domain::probe::cron::CronReading;
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, window};
+use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_of, window};
 use crate::tui::theme::Meaning;
 
 /// A login shell slower than this is told: it runs at every poll.
@@ -123,12 +123,10 @@ fn sorted<'a>(model: &Model, host: &'a HostBoard) -> Vec<CheckView<'a>> {
 }
 
 fn row(host: Option<&HostBoard>, view: &CheckView, trend_width: usize) -> Vec<Cell> {
-    let trend = host.and_then(|host| host.trends.get(view.id));
-    let points = trend.map_or_else(|| vec![None; trend_width], |trend| trend.last_points(trend_width));
     vec![
         Cell::Text(status_piece(view)),
         Cell::Text(piece(view.id.to_string(), Meaning::Plain)),
-        trend_cell(&points),
+        trend_of(host, view, trend_width),
         Cell::Text(piece(format!("{:>4}", view.age.to_string()), Meaning::Dim)),
         Cell::Text(reason_piece(view)),
     ]

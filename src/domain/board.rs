@@ -1,6 +1,7 @@
 //! The board: the pure fold of transitions and batches that every screen, `check` and the store's checkpoints share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ pub struct CheckCell {
 /// What is known of one probe.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeCell {
-    pub reading: Option<Observed<Reading>>,
+    pub reading: Option<Observed<Arc<Reading>>>,
     /// The attempts since the last reading failed.
     pub failing: Option<Failing>,
     pub stuck_since: Option<Moment>,
@@ -210,9 +211,14 @@ impl HostBoard {
         }
     }
 
-    /// Adds a point to a check's trend; says whether it began a new bucket.
-    pub fn remember(&mut self, id: &CheckId, utc_ms: i64, value: f64) -> bool {
-        let window = Duration::from_millis(self.trend_window_ms.max(1));
+    /// How far back a trend of this host reaches.
+    pub fn trend_window(&self) -> Duration {
+        Duration::from_millis(self.trend_window_ms.max(1))
+    }
+
+    /// Adds a point to a check's trend.
+    pub fn remember(&mut self, id: &CheckId, utc_ms: i64, value: f64) {
+        let window = self.trend_window();
         match self.trends.get_mut(id) {
             Some(trend) => trend.push(utc_ms, value),
             None => self.trends.entry(id.clone()).or_insert_with(|| Trend::new(window)).push(utc_ms, value),
@@ -384,11 +390,16 @@ mod tests {
         let mut board = watched();
         board.apply_transition(&changed(Status::Ok, 0));
         let seen = Seen::Reading {
-            reading: Reading::Disk(crate::domain::probe::disk::DiskReading::default()),
+            reading: Arc::new(Reading::Disk(crate::domain::probe::disk::DiskReading::default())),
             results: vec![load(Status::Ok)],
         };
         let observation = Observation { probe: ProbeId::Host, fresh_for_ms: 28_000, seen };
-        board.apply(&Input::Batch(Batch { host: host(), at: at(100), observations: vec![observation], cost: None }));
+        board.apply(&Input::Batch(Batch {
+            host: host(),
+            at: at(100),
+            observations: vec![Arc::new(observation)],
+            cost: None,
+        }));
         let host = &board.hosts[&host()];
         assert_eq!(host.status(at(120)), Status::Ok);
         assert_eq!(host.trends.len(), 1);
@@ -403,7 +414,7 @@ mod tests {
             board.apply(&Input::Batch(Batch {
                 host: host(),
                 at: at(second),
-                observations: vec![observation],
+                observations: vec![Arc::new(observation)],
                 cost: None,
             }));
         }

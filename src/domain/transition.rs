@@ -3,6 +3,7 @@
 //! The encoding is JSON with a version.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +152,7 @@ impl Link {
 pub struct Batch {
     pub host: HostName,
     pub at: Moment,
-    pub observations: Vec<Observation>,
+    pub observations: Vec<Arc<Observation>>,
     /// What the poll cost the host.
     pub cost: Option<PollCost>,
 }
@@ -167,7 +168,7 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Seen {
     Reading {
-        reading: super::probe::Reading,
+        reading: Arc<super::probe::Reading>,
         results: Vec<CheckResult>,
     },
     /// The attempt failed; the values before it stay, with their age.

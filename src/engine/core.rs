@@ -82,8 +82,8 @@ impl Core {
         let Some(spec) = own.cloned() else { return };
         let fresh_for_ms =
             u64::try_from(plan::fresh_for(&ProbeId::Engine, &spec.settings).as_millis()).unwrap_or(u64::MAX);
-        let seen = Seen::Reading { reading: Reading::Engine(reading), results: Vec::new() };
-        let observations = vec![Observation { probe: ProbeId::Engine, fresh_for_ms, seen }];
+        let seen = Seen::Reading { reading: Arc::new(Reading::Engine(reading)), results: Vec::new() };
+        let observations = vec![Arc::new(Observation { probe: ProbeId::Engine, fresh_for_ms, seen })];
         self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at: clock::now(), observations, cost: None })]);
     }
 
@@ -155,11 +155,11 @@ impl Core {
                     let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
                     changes.extend(memory.settle_vanished(&step, &mut results));
                     changes.extend(memory.take(&step, &results));
-                    memory.given.insert(probe.clone(), results.iter().map(|result| result.id.clone()).collect());
-                    Seen::Reading { reading, results }
+                    memory.note_given(&probe, &results);
+                    Seen::Reading { reading: Arc::new(reading), results }
                 }
             };
-            observations.push(Observation { probe, fresh_for_ms, seen });
+            observations.push(Arc::new(Observation { probe, fresh_for_ms, seen }));
         }
         let mut inputs: Vec<Input> =
             changes.into_iter().map(|change| Input::Transition(Transition::new(at, change))).collect();
@@ -206,7 +206,7 @@ impl HostMemory {
         }
         memory.known.forecasts = host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect();
         let host_reading = host.probes.get(&ProbeId::Host).and_then(|cell| cell.reading.as_ref());
-        if let Some(Reading::Host(reading)) = host_reading.map(|observed| observed.last()) {
+        if let Some(Reading::Host(reading)) = host_reading.map(|observed| observed.last().as_ref()) {
             memory.lately.boot_id = Some(reading.boot_id.clone());
         }
         memory
@@ -217,12 +217,16 @@ impl HostMemory {
         let attempts = step.spec.settings.attempts;
         let mut changes = Vec::new();
         for result in results {
-            let before = self.known.states.get(&result.id).copied();
+            let slot = self.known.states.get_mut(&result.id);
+            let before = slot.as_deref().copied();
             let state = match before {
                 None => CheckState::first(result.status, attempts, step.at),
                 Some(before) => before.next(result.status, attempts, step.at),
             };
-            self.known.states.insert(result.id.clone(), state);
+            match slot {
+                Some(slot) => *slot = state,
+                None => drop(self.known.states.insert(result.id.clone(), state)),
+            }
             if before.is_none_or(|before| state.differs_from(&before)) {
                 changes.push(Change::CheckChanged {
                     host: step.spec.name.clone(),
@@ -236,12 +240,20 @@ impl HostMemory {
         changes
     }
 
+    fn note_given(&mut self, probe: &ProbeId, results: &[CheckResult]) {
+        let given = self.given.entry(probe.clone()).or_default();
+        let is_same = given.len() == results.len() && results.iter().all(|result| given.contains(&result.id));
+        if !is_same {
+            *given = results.iter().map(|result| result.id.clone()).collect();
+        }
+    }
+
     /// Checks whose subject this reading no longer names: a file system that vanished is told for a day, anything else,
     /// and a placeholder, is forgotten.
     fn settle_vanished(&mut self, step: &Step, results: &mut Vec<CheckResult>) -> Vec<Change> {
-        let given = self.given.get(step.probe).cloned().unwrap_or_default();
+        let given = self.given.get(step.probe).into_iter().flatten();
         let vanished: Vec<CheckId> =
-            given.into_iter().filter(|id| !results.iter().any(|result| result.id == *id)).collect();
+            given.filter(|id| !results.iter().any(|result| result.id == **id)).cloned().collect();
         let mut changes = Vec::new();
         for id in vanished {
             let since = self.known.states.get(&id).map(|state| state.since);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::adapters::clock;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::state_dir::EngineLock;
-use crate::adapters::store::writer::{Flush, Writer};
+use crate::adapters::store::writer::{Flush, Latest, Samples, Writer};
 use crate::domain::board::Board;
 use crate::domain::fleet::HostName;
 use crate::domain::text::SafeText;
@@ -65,7 +65,7 @@ impl Persister {
                 }
             }
             let key = (batch.host.clone(), observation.probe.clone());
-            self.pending.latest.insert(key, (batch.at, observation.clone()));
+            self.pending.latest.insert(key, Latest { at: batch.at, observation: observation.clone() });
         }
     }
 
@@ -78,7 +78,12 @@ impl Persister {
     pub async fn flush(&mut self, board: &Board) {
         let now = clock::now();
         self.flushes += 1;
-        self.pending.samples = self.flushes.is_multiple_of(SAMPLES_EVERY_S);
+        let checkpoint_is_due = self.flushes.is_multiple_of(CHECKPOINT_EVERY_S);
+        self.pending.samples = match self.flushes.is_multiple_of(SAMPLES_EVERY_S) {
+            _ if checkpoint_is_due => Samples::Chunks,
+            true => Samples::Tail,
+            false => Samples::Wait,
+        };
         match self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await {
             Ok(()) => {
                 self.pending = Flush::default();
@@ -88,7 +93,7 @@ impl Persister {
             }
             Err(error) => self.note(&error),
         }
-        if self.flushes.is_multiple_of(CHECKPOINT_EVERY_S) {
+        if checkpoint_is_due {
             self.checkpoint(board, now).await;
         }
     }
@@ -139,7 +144,7 @@ impl Persister {
     /// Writes everything and closes the store in good order.
     pub async fn close(mut self, board: &Board) {
         let now = clock::now();
-        self.pending.samples = true;
+        self.pending.samples = Samples::Chunks;
         match self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await {
             Ok(()) => {
                 self.pending = Flush::default();

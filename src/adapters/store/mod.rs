@@ -2,6 +2,7 @@
 
 pub mod chunk;
 pub mod reader;
+mod rows;
 mod samples;
 pub mod state_dir;
 pub mod writer;
@@ -16,7 +17,7 @@ use sqlx::sqlite::{
 use thiserror::Error;
 
 /// The schema that this program writes.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
@@ -27,6 +28,7 @@ CREATE TABLE latest (host TEXT, probe TEXT, turn INTEGER NOT NULL, body BLOB NOT
 CREATE INDEX latest_turn ON latest (turn);
 CREATE TABLE series (id INTEGER PRIMARY KEY, host TEXT NOT NULL, check_id TEXT NOT NULL, UNIQUE (host, check_id));
 CREATE TABLE chunk (tier INTEGER, start INTEGER, series INTEGER, body BLOB NOT NULL, PRIMARY KEY (tier, start, series)) WITHOUT ROWID;
+CREATE TABLE tail (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE cursor (host TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine (id INTEGER PRIMARY KEY CHECK (id = 1), pid INTEGER NOT NULL, how TEXT NOT NULL, alive TEXT NOT NULL);
 CREATE TABLE request (id INTEGER PRIMARY KEY, host TEXT);

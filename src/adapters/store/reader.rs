@@ -1,18 +1,22 @@
 //! Reading the store: a whole board at first, then what came since. It has no means to write.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
 
 use super::chunk::{Tier, decode};
-use super::writer::{Latest, unpack};
+use super::samples::SeriesId;
+use super::writer::{Latest, read_tail, unpack};
 use super::{StoreError, open_reader, open_writer};
-use crate::domain::board::Board;
+use crate::adapters::clock;
+use crate::domain::board::{Board, HostBoard};
 use crate::domain::check::CheckId;
 use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
 use crate::domain::transition::{Batch, Input, Transition};
+use crate::domain::trend::POINTS_MAX;
 
 /// Rows read in one go, so that no reader holds a transaction for long.
 const ROWS_AT_ONCE: i64 = 2_000;
@@ -56,7 +60,7 @@ impl Reader {
     /// The board now: the newest checkpoint, the transitions since, the trends, and each probe's newest observation.
     pub async fn load(&mut self) -> Result<Board, StoreError> {
         let mut board = self.load_folded().await?;
-        self.load_trends(&mut board).await?;
+        self.load_trends(&mut board, clock::now()).await?;
         self.turn = 0;
         if let News::Inputs(inputs) = self.news().await? {
             inputs.iter().for_each(|input| board.apply(input));
@@ -99,23 +103,47 @@ impl Reader {
             .collect()
     }
 
-    /// Fills the trends from the stored samples, the finest that reach far enough back.
-    pub async fn load_trends(&self, board: &mut Board) -> Result<(), StoreError> {
-        let rows = sqlx::query(
-            "SELECT series.host, series.check_id, chunk.start, chunk.body FROM chunk JOIN series ON series.id = chunk.series
-             WHERE chunk.tier = ?1 ORDER BY chunk.start",
-        );
-        let rows = rows.bind(Tier::Raw.number()).fetch_all(&self.pool).await.map_err(|error| self.failed(error))?;
-        for row in rows {
-            let (host, check): (String, String) = (row.get(0), row.get(1));
-            let (start, body): (i64, Vec<u8>) = (row.get(2), row.get(3));
-            let (Ok(host), Ok(check)) = (HostName::parse(&host), check.parse::<CheckId>()) else { continue };
-            let Some(host) = board.hosts.get_mut(&host) else { continue };
-            for (utc_ms, value) in decode(start, &body) {
-                host.remember(&check, utc_ms, f64::from(value));
+    /// Fills the trends from the stored samples: from the coarsest tier that is finer than a trend's points, then from
+    /// what no chunk holds yet.
+    pub async fn load_trends(&self, board: &mut Board, now: Moment) -> Result<(), StoreError> {
+        let series = self.series().await?;
+        for tier in Tier::ALL {
+            let window = board.hosts.values().filter(|host| tier_for(host) == tier).map(HostBoard::trend_window).max();
+            let Some(window) = window else { continue };
+            let window_ms = i64::try_from(window.min(tier.kept_for()).as_millis()).unwrap_or(i64::MAX);
+            let rows =
+                sqlx::query("SELECT series, start, body FROM chunk WHERE tier = ?1 AND ?2 <= start ORDER BY start")
+                    .bind(tier.number())
+                    .bind(now.utc_ms - window_ms - tier.span_ms())
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(|error| self.failed(error))?;
+            for row in rows {
+                let (id, start, body): (SeriesId, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+                let Some((host, check)) = series.get(&id) else { continue };
+                let Some(host) = board.hosts.get_mut(host).filter(|host| tier_for(host) == tier) else { continue };
+                for (utc_ms, value) in decode(start, &body) {
+                    host.remember(check, utc_ms, f64::from(value));
+                }
+            }
+        }
+        for sample in read_tail(&self.pool).await.map_err(|error| self.failed(error))? {
+            let Some((host, check)) = series.get(&sample.series) else { continue };
+            if let Some(host) = board.hosts.get_mut(host) {
+                host.remember(check, sample.utc_ms, f64::from(sample.value));
             }
         }
         Ok(())
+    }
+
+    async fn series(&self) -> Result<HashMap<SeriesId, (HostName, CheckId)>, StoreError> {
+        let rows = sqlx::query("SELECT id, host, check_id FROM series").fetch_all(&self.pool).await;
+        let rows = rows.map_err(|error| self.failed(error))?;
+        let named = rows.iter().filter_map(|row| {
+            let (host, check): (&str, &str) = (row.get(1), row.get(2));
+            Some((row.get(0), (HostName::parse(host).ok()?, check.parse().ok()?)))
+        });
+        Ok(named.collect())
     }
 
     /// What came since the last look. Transitions come before the observations that rest on them.
@@ -164,6 +192,12 @@ impl Reader {
         let rows = rows.map_err(|error| self.failed(error))?;
         Ok(rows.iter().filter_map(|row| Some((HostName::parse(row.get(0)).ok()?, row.get(1)))).collect())
     }
+}
+
+/// The coarsest tier whose points are finer than those of a host's trends.
+fn tier_for(host: &HostBoard) -> Tier {
+    let step_ms = i64::try_from(host.trend_window().as_millis()).unwrap_or(i64::MAX) / POINTS_MAX as i64;
+    Tier::ALL.into_iter().rev().find(|tier| tier.step_ms() <= step_ms).unwrap_or(Tier::Raw)
 }
 
 /// Leaves a request for the engine to poll one host, or all, now.

@@ -1,19 +1,43 @@
 //! Samples on their way into chunks: raw ones as they come, minutes and hours as means.
+//!
+//! An open chunk is not written again for every point it gains. What came since chunks were last written lies in the
+//! store as a *tail*, in the order it came; an engine that starts again pushes it through once more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::chunk::{Tier, encode};
 
 /// A series' number in the store.
 pub type SeriesId = i64;
 
-/// The open chunk of every series and tier, and which of them changed since they were last written.
+/// Samples and closed chunks kept for a store that takes nothing; past that the oldest are dropped.
+const TAIL_MAX: usize = 1_000_000;
+const CLOSED_MAX: usize = 200_000;
+
+/// The open chunks of every series, and what the store does not have yet.
 #[derive(Default)]
 pub struct OpenChunks {
-    open: HashMap<(Tier, SeriesId), OpenChunk>,
-    changed: HashSet<(Tier, SeriesId)>,
+    open: HashMap<SeriesId, OpenSeries>,
     /// Chunks that were closed by a newer one and are not yet written.
     closed: Vec<ChunkRow>,
+    tail: Vec<Sample>,
+}
+
+/// One value of one series.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    pub series: SeriesId,
+    pub utc_ms: i64,
+    pub value: f32,
+}
+
+/// The open chunk of each tier, in their order.
+#[derive(Default)]
+struct OpenSeries {
+    chunks: [Option<OpenChunk>; Tier::ALL.len()],
+    changed: bool,
 }
 
 struct OpenChunk {
@@ -24,6 +48,7 @@ struct OpenChunk {
 }
 
 /// A chunk as the store keeps it.
+#[derive(Clone)]
 pub struct ChunkRow {
     pub tier: Tier,
     pub start: i64,
@@ -32,16 +57,28 @@ pub struct ChunkRow {
 }
 
 impl OpenChunks {
-    /// Goes on with chunks that an earlier process left open.
+    /// Goes on with a chunk that an earlier process left open.
     pub fn resume(&mut self, tier: Tier, start: i64, series: SeriesId, points: Vec<(i64, f32)>) {
-        self.open.insert((tier, series), OpenChunk { start, points, mean: None });
+        self.open.entry(series).or_default().chunks[tier as usize] = Some(OpenChunk { start, points, mean: None });
     }
 
-    pub fn push(&mut self, series: SeriesId, utc_ms: i64, value: f64) {
-        for tier in Tier::ALL {
+    /// Takes a new sample.
+    pub fn push(&mut self, sample: Sample) {
+        self.fold(sample);
+        if TAIL_MAX <= self.tail.len() {
+            self.tail.drain(..TAIL_MAX / 2);
+        }
+        self.tail.push(sample);
+    }
+
+    /// Takes a sample that the store's tail holds already.
+    pub fn fold(&mut self, sample: Sample) {
+        let Sample { series, utc_ms, value } = sample;
+        let open = self.open.entry(series).or_default();
+        open.changed = true;
+        for (tier, slot) in Tier::ALL.into_iter().zip(&mut open.chunks) {
             let start = tier.chunk_start(utc_ms);
-            let key = (tier, series);
-            let chunk = self.open.entry(key).or_insert_with(|| OpenChunk { start, points: Vec::new(), mean: None });
+            let chunk = slot.get_or_insert_with(|| OpenChunk { start, points: Vec::new(), mean: None });
             if start < chunk.start {
                 continue;
             }
@@ -51,35 +88,55 @@ impl OpenChunks {
                 (chunk.start, chunk.mean) = (start, None);
             }
             chunk.push(tier, utc_ms, value);
-            self.changed.insert(key);
+        }
+        if CLOSED_MAX <= self.closed.len() {
+            self.closed.drain(..CLOSED_MAX / 2);
         }
     }
 
-    /// Every chunk that changed since the last call.
-    pub fn take_changed(&mut self) -> Vec<ChunkRow> {
-        let mut rows = std::mem::take(&mut self.closed);
-        for key @ (tier, series) in self.changed.drain() {
-            if let Some(chunk) = self.open.get(&key) {
-                rows.push(ChunkRow { tier, start: chunk.start, series, body: encode(chunk.start, &chunk.points) });
-            }
+    /// The samples since the tail was last written.
+    pub fn tail(&self) -> &[Sample] {
+        &self.tail
+    }
+
+    pub fn tail_is_written(&mut self) {
+        self.tail.clear();
+    }
+
+    /// Every chunk that changed since chunks were last written; together they hold the whole tail.
+    pub fn changed(&self) -> Vec<ChunkRow> {
+        let mut rows = self.closed.clone();
+        for (series, open) in self.open.iter().filter(|(_, open)| open.changed) {
+            let chunks = Tier::ALL.into_iter().zip(&open.chunks);
+            rows.extend(chunks.filter_map(|(tier, chunk)| Some((tier, chunk.as_ref()?))).map(|(tier, chunk)| {
+                ChunkRow { tier, start: chunk.start, series: *series, body: encode(chunk.start, &chunk.points) }
+            }));
         }
         rows
+    }
+
+    pub fn changed_are_written(&mut self) {
+        self.closed.clear();
+        self.tail.clear();
+        self.open.values_mut().for_each(|open| open.changed = false);
     }
 }
 
 impl OpenChunk {
-    fn push(&mut self, tier: Tier, utc_ms: i64, value: f64) {
+    fn push(&mut self, tier: Tier, utc_ms: i64, value: f32) {
         if tier == Tier::Raw {
-            self.points.push((utc_ms, value as f32));
+            if self.points.last().is_none_or(|(last, _)| *last < utc_ms) {
+                self.points.push((utc_ms, value));
+            }
             return;
         }
         let step = utc_ms - utc_ms.rem_euclid(tier.step_ms());
         let (sum, count) = match self.mean {
             Some((at, sum, count)) if at == step => {
                 self.points.pop();
-                (sum + value, count + 1)
+                (sum + f64::from(value), count + 1)
             }
-            Some(_) | None => (value, 1),
+            Some(_) | None => (f64::from(value), 1),
         };
         self.mean = Some((step, sum, count));
         self.points.push((step, (sum / f64::from(count)) as f32));
@@ -95,13 +152,17 @@ mod tests {
         rows.iter().filter(|row| row.tier == tier).flat_map(|row| decode(row.start, &row.body)).collect()
     }
 
+    fn sample(utc_ms: i64, value: f32) -> Sample {
+        Sample { series: 7, utc_ms, value }
+    }
+
     #[test]
     fn raw_samples_are_kept_and_minutes_are_means() {
         let mut chunks = OpenChunks::default();
         for (at, value) in [(0, 1.0), (30_000, 3.0), (60_000, 10.0)] {
-            chunks.push(7, at, value);
+            chunks.push(sample(at, value));
         }
-        let rows = chunks.take_changed();
+        let rows = chunks.changed();
         assert_eq!(points(&rows, Tier::Raw), [(0, 1.0), (30_000, 3.0), (60_000, 10.0)]);
         assert_eq!(points(&rows, Tier::Minutes), [(0, 2.0), (60_000, 10.0)]);
         assert_eq!(points(&rows, Tier::Hours).len(), 1);
@@ -110,10 +171,20 @@ mod tests {
     #[test]
     fn a_chunk_that_a_newer_one_closes_is_written_too() {
         let mut chunks = OpenChunks::default();
-        chunks.push(7, 599_000, 1.0);
-        chunks.push(7, 600_000, 2.0);
-        let raw: Vec<i64> =
-            chunks.take_changed().iter().filter(|row| row.tier == Tier::Raw).map(|row| row.start).collect();
+        chunks.push(sample(599_000, 1.0));
+        chunks.push(sample(600_000, 2.0));
+        let raw: Vec<i64> = chunks.changed().iter().filter(|row| row.tier == Tier::Raw).map(|row| row.start).collect();
         assert_eq!(raw, [0, 600_000]);
+    }
+
+    #[test]
+    fn what_a_failed_write_left_is_written_by_the_next() {
+        let mut chunks = OpenChunks::default();
+        chunks.push(sample(599_000, 1.0));
+        chunks.push(sample(600_000, 2.0));
+        assert_eq!(chunks.changed().len(), chunks.changed().len());
+        assert_eq!(chunks.tail().len(), 2);
+        chunks.changed_are_written();
+        assert!(chunks.changed().is_empty() && chunks.tail().is_empty());
     }
 }

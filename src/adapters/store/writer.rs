@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -11,7 +12,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::chunk::{Tier, decode};
-use super::samples::{ChunkRow, OpenChunks, SeriesId};
+use super::rows::Insert;
+use super::samples::{ChunkRow, OpenChunks, Sample, SeriesId};
 use super::{StoreError, open_writer};
 use crate::domain::board::Board;
 use crate::domain::check::CheckId;
@@ -25,12 +27,22 @@ const CHECKPOINT_BYTES_MAX: u64 = 256 << 20;
 /// Oldest chunks deleted at once when the file is too large.
 const DELETED_AT_ONCE: i64 = 20_000;
 
+const TRANSITIONS: Insert = Insert { into: "INSERT INTO transition (number, at_ms, body)", columns: 3, then: "" };
+const LATEST: Insert = Insert {
+    into: "INSERT INTO latest (host, probe, turn, body)",
+    columns: 4,
+    then: "ON CONFLICT DO UPDATE SET turn = excluded.turn, body = excluded.body",
+};
+const CURSORS: Insert = Insert { into: "INSERT OR REPLACE INTO cursor (host, body)", columns: 2, then: "" };
+const CHUNKS: Insert =
+    Insert { into: "INSERT OR REPLACE INTO chunk (tier, start, series, body)", columns: 4, then: "" };
+
 pub struct Writer {
     pool: SqlitePool,
     path: PathBuf,
     next_number: i64,
     next_turn: i64,
-    series: HashMap<(HostName, CheckId), SeriesId>,
+    series: HashMap<HostName, HashMap<CheckId, SeriesId>>,
     chunks: OpenChunks,
 }
 
@@ -39,18 +51,28 @@ pub struct Writer {
 pub struct Flush {
     pub transitions: Vec<Transition>,
     /// Each probe's newest observation.
-    pub latest: HashMap<(HostName, ProbeId), (Moment, Observation)>,
+    pub latest: HashMap<(HostName, ProbeId), Latest>,
     /// What probes must remember between polls.
     pub cursors: HashMap<HostName, Vec<u8>>,
-    /// Open chunks are written with this flush.
-    pub samples: bool,
+    pub samples: Samples,
+}
+
+/// What a flush does with the samples that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Samples {
+    #[default]
+    Wait,
+    /// They are made durable, to be pushed through again by whoever opens the store next.
+    Tail,
+    /// Their chunks are written, and the tail with that is done.
+    Chunks,
 }
 
 /// The body of a row of `latest`.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub struct Latest {
     pub at: Moment,
-    pub observation: Observation,
+    pub observation: Arc<Observation>,
 }
 
 impl Writer {
@@ -65,11 +87,11 @@ impl Writer {
             .fetch_one(&pool)
             .await
             .map_err(failed)?;
-        let mut series = HashMap::new();
+        let mut series: HashMap<HostName, HashMap<CheckId, SeriesId>> = HashMap::new();
         for row in sqlx::query("SELECT id, host, check_id FROM series").fetch_all(&pool).await.map_err(failed)? {
             let (host, check): (String, String) = (row.get(1), row.get(2));
             if let (Ok(host), Ok(check)) = (HostName::parse(&host), check.parse()) {
-                series.insert((host, check), row.get(0));
+                series.entry(host).or_default().insert(check, row.get(0));
             }
         }
         let mut writer = Self { pool, path, next_number, next_turn, series, chunks: OpenChunks::default() };
@@ -92,6 +114,9 @@ impl Writer {
                 self.chunks.resume(tier, start, series, decode(start, &body));
             }
         }
+        for sample in read_tail(&self.pool).await.map_err(|error| self.failed(error))? {
+            self.chunks.fold(sample);
+        }
         Ok(())
     }
 
@@ -103,32 +128,37 @@ impl Writer {
         utc_ms: i64,
         value: f64,
     ) -> Result<(), StoreError> {
-        let key = (host.clone(), check.clone());
-        let id = match self.series.get(&key) {
-            Some(id) => *id,
-            None => {
-                let inserted = sqlx::query("INSERT INTO series (host, check_id) VALUES (?1, ?2)")
-                    .bind(host.as_str())
-                    .bind(check.to_string());
-                let id = inserted.execute(&self.pool).await.map_err(|error| self.failed(error))?.last_insert_rowid();
-                self.series.insert(key, id);
-                id
-            }
+        let known = self.series.get(host).and_then(|checks| checks.get(check)).copied();
+        let series = match known {
+            Some(series) => series,
+            None => self.new_series(host, check).await?,
         };
-        self.chunks.push(id, utc_ms, value);
+        self.chunks.push(Sample { series, utc_ms, value: value as f32 });
         Ok(())
+    }
+
+    async fn new_series(&mut self, host: &HostName, check: &CheckId) -> Result<SeriesId, StoreError> {
+        let inserted = sqlx::query("INSERT INTO series (host, check_id) VALUES (?1, ?2)")
+            .bind(host.as_str())
+            .bind(check.to_string());
+        let id = inserted.execute(&self.pool).await.map_err(|error| self.failed(error))?.last_insert_rowid();
+        self.series.entry(host.clone()).or_default().insert(check.clone(), id);
+        Ok(id)
     }
 
     /// Writes everything in one transaction and returns when it is durable.
     pub async fn flush(&mut self, flush: &Flush, pid: u32, how: &str, alive: Moment) -> Result<(), StoreError> {
-        let rows = if flush.samples { self.chunks.take_changed() } else { Vec::new() };
         let turn = self.next_turn;
         let first = self.next_number;
         let written = async {
             let mut transaction = self.pool.begin().await?;
             write_transitions(&mut transaction, &flush.transitions, first).await?;
             write_latest(&mut transaction, flush, turn).await?;
-            write_chunks(&mut transaction, &rows).await?;
+            match flush.samples {
+                Samples::Wait => {}
+                Samples::Tail => write_tail(&mut transaction, self.chunks.tail()).await?,
+                Samples::Chunks => write_chunks(&mut transaction, &self.chunks.changed()).await?,
+            }
             sqlx::query("INSERT INTO engine (id, pid, how, alive) VALUES (1, ?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET pid = ?1, how = ?2, alive = ?3")
                 .bind(i64::from(pid))
                 .bind(how)
@@ -138,6 +168,11 @@ impl Writer {
             transaction.commit().await
         };
         written.await.map_err(|error| self.failed(error))?;
+        match flush.samples {
+            Samples::Wait => {}
+            Samples::Tail => self.chunks.tail_is_written(),
+            Samples::Chunks => self.chunks.changed_are_written(),
+        }
         self.next_turn += 1;
         self.next_number += flush.transitions.len() as i64;
         Ok(())
@@ -220,51 +255,52 @@ async fn write_transitions(
     transitions: &[Transition],
     first: i64,
 ) -> Result<(), sqlx::Error> {
+    let mut rows = Vec::with_capacity(transitions.len());
     for (number, transition) in (first..).zip(transitions) {
         let body = serde_json::to_string(transition).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        sqlx::query("INSERT INTO transition (number, at_ms, body) VALUES (?1, ?2, ?3)")
-            .bind(number)
-            .bind(transition.at.utc_ms)
-            .bind(body)
-            .execute(&mut **transaction)
-            .await?;
+        rows.push((number, transition.at.utc_ms, body));
     }
-    Ok(())
+    TRANSITIONS
+        .rows(transaction, &rows, |statement, (number, at_ms, body)| statement.bind(number).bind(at_ms).bind(body))
+        .await
 }
 
 async fn write_latest(transaction: &mut Transaction<'_, Sqlite>, flush: &Flush, turn: i64) -> Result<(), sqlx::Error> {
-    for ((host, probe), (at, observation)) in &flush.latest {
-        let latest = Latest { at: *at, observation: observation.clone() };
-        let body = postcard::to_stdvec(&latest).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        sqlx::query("INSERT INTO latest (host, probe, turn, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET turn = ?3, body = ?4")
-            .bind(host.as_str())
-            .bind(probe.to_string())
-            .bind(turn)
-            .bind(body)
-            .execute(&mut **transaction)
-            .await?;
+    let mut rows = Vec::with_capacity(flush.latest.len());
+    for ((host, probe), latest) in &flush.latest {
+        let body = postcard::to_stdvec(latest).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        rows.push((host, probe.to_string(), body));
     }
-    for (host, body) in &flush.cursors {
-        sqlx::query("INSERT OR REPLACE INTO cursor (host, body) VALUES (?1, ?2)")
-            .bind(host.as_str())
-            .bind(body.as_slice())
-            .execute(&mut **transaction)
-            .await?;
+    LATEST
+        .rows(transaction, &rows, |statement, (host, probe, body)| {
+            statement.bind(host.as_str()).bind(probe).bind(turn).bind(body)
+        })
+        .await?;
+    let cursors: Vec<_> = flush.cursors.iter().collect();
+    CURSORS.rows(transaction, &cursors, |statement, (host, body)| statement.bind(host.as_str()).bind(*body)).await
+}
+
+async fn write_tail(transaction: &mut Transaction<'_, Sqlite>, samples: &[Sample]) -> Result<(), sqlx::Error> {
+    if samples.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let body = postcard::to_stdvec(samples).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    sqlx::query("INSERT INTO tail (body) VALUES (?1)").bind(body).execute(&mut **transaction).await.map(drop)
 }
 
 async fn write_chunks(transaction: &mut Transaction<'_, Sqlite>, rows: &[ChunkRow]) -> Result<(), sqlx::Error> {
-    for row in rows {
-        sqlx::query("INSERT OR REPLACE INTO chunk (tier, start, series, body) VALUES (?1, ?2, ?3, ?4)")
-            .bind(row.tier.number())
-            .bind(row.start)
-            .bind(row.series)
-            .bind(row.body.as_slice())
-            .execute(&mut **transaction)
-            .await?;
-    }
-    Ok(())
+    CHUNKS
+        .rows(transaction, rows, |statement, row| {
+            statement.bind(row.tier.number()).bind(row.start).bind(row.series).bind(row.body.as_slice())
+        })
+        .await?;
+    sqlx::query("DELETE FROM tail").execute(&mut **transaction).await.map(drop)
+}
+
+/// The samples that no chunk holds yet, in the order they came; a row that another version wrote is left out.
+pub async fn read_tail(pool: &SqlitePool) -> Result<Vec<Sample>, sqlx::Error> {
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM tail ORDER BY id").fetch_all(pool).await?;
+    Ok(rows.iter().filter_map(|body| postcard::from_bytes::<Vec<Sample>>(body).ok()).flatten().collect())
 }
 
 fn pack(board: &Board) -> Result<Vec<u8>, String> {

@@ -44,20 +44,18 @@ impl Trend {
     }
 
     /// Adds a reading; one older than the newest bucket is ignored, as a clock that stepped back would tear the series.
-    /// Says whether it began a new bucket.
-    pub fn push(&mut self, utc_ms: i64, value: f64) -> bool {
+    pub fn push(&mut self, utc_ms: i64, value: f64) {
         if !value.is_finite() {
-            return false;
+            return;
         }
         let start = utc_ms - utc_ms.rem_euclid(self.bucket_ms);
         let within = (utc_ms - start) as f64;
         match self.buckets.back_mut() {
-            Some(last) if start < last.number => false,
+            Some(last) if start < last.number => {}
             Some(last) if start == last.number => {
                 last.count += 1;
                 last.time_sum_ms += within;
                 last.value_sum += value;
-                false
             }
             Some(_) | None => {
                 self.buckets.push_back(Bucket { number: start, count: 1, time_sum_ms: within, value_sum: value });
@@ -65,7 +63,6 @@ impl Trend {
                 while self.buckets.front().is_some_and(|bucket| bucket.number <= oldest) {
                     self.buckets.pop_front();
                 }
-                true
             }
         }
     }

@@ -56,7 +56,7 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
     let mut lines = Vec::new();
     for observed in host.probes.values().filter_map(|cell| cell.reading.as_ref()) {
         let (reading, _, age) = observed.seen(model.now);
-        match reading {
+        match reading.as_ref() {
             Reading::Engine(engine) => lines.push(engine_words(engine, age)),
             Reading::Cron(cron) => lines.extend(next_job_words(cron, age)),
             Reading::Host(_)

@@ -69,7 +69,9 @@ fn receive(channel: &mut Channel, buffer: &mut [u8], output: &mut Output) -> Res
             output.stdout.extend_from_slice(&buffer[..count]);
             return Ok(Received::Some);
         }
-        if let Some(count) = read_some(&mut channel.stderr(), buffer)? {
+        if 0 < channel.read_window().available
+            && let Some(count) = read_some(&mut channel.stderr(), buffer)?
+        {
             let room = STDERR_BYTES_MAX.saturating_sub(output.stderr.len()).min(count);
             output.stderr.extend_from_slice(&buffer[..room]);
             return Ok(Received::Some);

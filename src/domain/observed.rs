@@ -39,6 +39,14 @@ impl<T> Observed<T> {
         }
     }
 
+    /// For how long it may still be believed, if it may at all.
+    pub fn fresh_for_another(&self, now: Moment) -> Option<Duration> {
+        match self.age(now) {
+            Age::Known(age) => Duration::from_millis(self.fresh_for_ms).checked_sub(age),
+            Age::Future => None,
+        }
+    }
+
     pub fn age(&self, now: Moment) -> Age {
         self.at.age_at(now)
     }

@@ -183,3 +183,23 @@ pub enum Input {
     Transition(Transition),
     Batch(Batch),
 }
+
+impl Input {
+    /// The host whose part of the board it changes; `None` where it may be any.
+    pub fn host(&self) -> Option<&HostName> {
+        match self {
+            Input::Batch(batch) => Some(&batch.host),
+            Input::Transition(transition) => match &transition.change {
+                Change::EngineStarted { .. }
+                | Change::EngineStopped { .. }
+                | Change::FleetChanged { .. }
+                | Change::ConfigRejected { .. } => None,
+                Change::LinkChanged { host, .. }
+                | Change::CheckChanged { host, .. }
+                | Change::CheckForgotten { host, .. }
+                | Change::ProbeStuck { host, .. }
+                | Change::ProbeFreed { host, .. } => Some(host),
+            },
+        }
+    }
+}

@@ -1,10 +1,13 @@
 //! What the screen remembers.
 
-use crate::domain::board::Board;
+use std::collections::{HashMap, HashSet};
+
+use crate::domain::board::{Board, HostSummary};
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
-use crate::domain::status::Status;
+use crate::domain::status::{Status, StatusCounts};
 use crate::domain::time::Moment;
+use crate::domain::transition::Input;
 
 /// Which view is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,9 @@ pub struct Model {
     pub view: View,
     /// The fleet's order, by need: kept so that a key never acts on a row that moved under it within a tick.
     pub order: Vec<HostName>,
+    summaries: HashMap<HostName, HostSummary>,
+    /// Hosts whose summary no longer holds.
+    changed: HashSet<HostName>,
     pub selected_host: Option<HostName>,
     /// The first visible row and the selected one, of the pane and host views.
     pub row: usize,
@@ -46,6 +52,8 @@ impl Model {
             board: Board::default(),
             view: View::Fleet,
             order: Vec::new(),
+            summaries: HashMap::new(),
+            changed: HashSet::new(),
             selected_host: None,
             row: 0,
             scroll: 0,
@@ -57,23 +65,61 @@ impl Model {
         }
     }
 
+    /// Folds an input in.
+    pub fn apply(&mut self, input: &Input) {
+        self.board.apply(input);
+        match input.host() {
+            Some(host) if self.changed.contains(host) => {}
+            Some(host) => drop(self.changed.insert(host.clone())),
+            None => self.summaries.clear(),
+        }
+    }
+
+    /// Goes on from another board.
+    pub fn replace(&mut self, board: Board) {
+        self.board = board;
+        self.summaries.clear();
+    }
+
     /// Sorts the fleet by need: worst first, then least time left, then by name.
     pub fn sort(&mut self) {
-        let now = self.now;
+        self.summarise();
         let mut order: Vec<(Status, i64, &HostName)> = self
-            .board
-            .hosts
+            .summaries
             .iter()
-            .map(|(name, host)| {
-                let full_at = host.checks.values().filter_map(|cell| cell.result.last().full_at).min();
-                (host.status(now), full_at.map_or(i64::MAX, |at| at.timestamp_millis()), name)
-            })
+            .map(|(name, summary)| (summary.status, summary.full_at_ms.unwrap_or(i64::MAX), name))
             .collect();
-        order.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| a.2.cmp(b.2)));
+        order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| a.2.cmp(b.2)));
         self.order = order.into_iter().map(|(_, _, name)| name.clone()).collect();
         if self.selected_host.as_ref().is_none_or(|name| !self.board.hosts.contains_key(name)) {
             self.selected_host = self.order.first().cloned();
         }
+    }
+
+    /// Makes the summaries true again; most hosts were not heard of since the last tick, and theirs hold.
+    fn summarise(&mut self) {
+        let (board, now, changed) = (&self.board, self.now, &self.changed);
+        if self.summaries.is_empty() {
+            self.summaries = board.hosts.iter().map(|(name, host)| (name.clone(), host.summary(now))).collect();
+        }
+        self.summaries.retain(|name, summary| {
+            let Some(host) = board.hosts.get(name) else { return false };
+            if changed.contains(name) || summary.until.boot_ms <= now.boot_ms {
+                *summary = host.summary(now);
+            }
+            true
+        });
+        self.changed.clear();
+    }
+
+    /// Hosts by status.
+    pub fn counts(&self) -> StatusCounts {
+        self.summaries.values().map(|summary| summary.status).collect()
+    }
+
+    /// How many hosts have told anything yet.
+    pub fn answered(&self) -> usize {
+        self.summaries.values().filter(|summary| summary.has_answered).count()
     }
 
     /// The selected host's place in the fleet's order.

@@ -94,7 +94,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
 }
 
 fn header(model: &Model, width: u16) -> Vec<Piece> {
-    let counts = model.board.counts(model.now);
+    let counts = model.counts();
     let mut pieces = vec![piece(" dogwatch ", Meaning::Title)];
     let counted = [
         (counts.critical, Status::Critical),
@@ -107,7 +107,7 @@ fn header(model: &Model, width: u16) -> Vec<Piece> {
         let word = if width < 60 { "" } else { status.word() };
         pieces.push(piece(format!(" {} {count} {word}", glyph(status, Quality::Fresh)), meaning));
     }
-    let answered = model.board.answered();
+    let answered = model.answered();
     pieces.push(match answered < counts.total() {
         true => piece(format!("  {answered} of {} hosts answered", counts.total()), Meaning::Plain),
         false => piece(format!("  of {} hosts", counts.total()), Meaning::Dim),

@@ -17,13 +17,13 @@ pub enum Effect {
 /// Folds one feed message in.
 pub fn feed(model: &mut Model, message: FeedMessage) {
     match message {
-        FeedMessage::Inputs(inputs) => inputs.iter().for_each(|input| model.board.apply(input)),
+        FeedMessage::Inputs(inputs) => inputs.iter().for_each(|input| model.apply(input)),
         FeedMessage::Alive { pid, at } => {
             if let FeedSource::Attached { pid: shown, alive_at } = &mut model.source {
                 (*shown, *alive_at) = (pid, Some(at));
             }
         }
-        FeedMessage::Reload(board) => model.board = *board,
+        FeedMessage::Reload(board) => model.replace(*board),
     }
 }
 

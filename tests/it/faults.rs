@@ -133,7 +133,7 @@ fn a_stopped_host_turns_retrying_then_stale_and_thirty_others_lose_no_poll() {
         FAST.replacen("cadence = '1s'", "cadence = '3s'", 1)
     );
     let mut watch = Watch::start(&dead.place, &text);
-    watch.until("all have answered", |board| board.answered() == 32);
+    watch.until("all have answered", |board| board.hosts.values().filter(|host| host.has_answered()).count() == 32);
     dead.signal("-STOP");
     watch.until("its cells are retrying", |board| {
         board.hosts["dead"].views(clock::now()).any(|view| view.quality == Quality::Fresh && view.retrying.is_some())

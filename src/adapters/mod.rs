@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config_file;
+pub mod crash;
 pub mod own_log;
 pub mod own_machine;
 pub mod ssh_config;

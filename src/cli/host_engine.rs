@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{CommandError, Common};
 use crate::adapters::config_file::ConfigFileError;
 use crate::adapters::store::state_dir::{EngineLock, StateDir};
-use crate::adapters::{config_file, own_machine};
+use crate::adapters::{config_file, crash, own_machine};
 use crate::config::{Config, ConfigError, Problem};
 use crate::domain::board::Board;
 use crate::engine::feed::Publisher;
@@ -58,8 +58,9 @@ impl HostedEngine {
     /// Waits for the engine's own end.
     pub fn join(self) -> Result<Board, CommandError> {
         let Self { commands, thread } = self;
-        let ended =
-            thread.join().map_err(|_| CommandError::Failed("the engine panicked: see its message above".to_owned()));
+        let ended = thread
+            .join()
+            .map_err(|_| CommandError::Failed(format!("the engine failed: {}", crash::last().unwrap_or_default())));
         drop(commands);
         Ok(ended??)
     }

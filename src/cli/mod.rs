@@ -101,8 +101,11 @@ impl CommandError {
 impl Common {
     /// The passphrase, typed without echo, where it was asked for.
     fn secrets(&self) -> Result<Secrets, CommandError> {
-        let passphrase = self.ask_passphrase.then(|| rpassword::prompt_password("passphrase of your SSH key: "));
-        Ok(Secrets { passphrase: passphrase.transpose()?.map(Into::into) })
+        let secrets = Secrets::default();
+        if self.ask_passphrase {
+            secrets.set_passphrase(&rpassword::prompt_password("passphrase of your SSH key: ")?);
+        }
+        Ok(secrets)
     }
 
     fn state_dir(&self) -> Result<StateDir, CommandError> {

@@ -4,15 +4,15 @@ use std::io::IsTerminal;
 
 use super::host_engine::{Hosting, start, watch_config};
 use super::{CommandError, Common};
-use crate::adapters::clock;
 use crate::adapters::store::reader::request_poll;
 use crate::adapters::store::state_dir::{Claim, StateDir};
+use crate::adapters::{clock, crash};
 use crate::domain::fleet::HostName;
 use crate::engine::feed::Publisher;
 use crate::engine::follow::follow;
-use crate::engine::{Command, Run};
+use crate::engine::{Command, Passphrase, Run};
 use crate::tui::model::FeedSource;
-use crate::tui::{Attachment, ScreenOptions, show};
+use crate::tui::{Attachment, ScreenOptions, leave_terminal, show};
 
 pub fn run(common: &Common) -> Result<(), CommandError> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
@@ -20,6 +20,7 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
             "the screen needs a terminal; for scripts there is 'dogwatch check'".to_owned(),
         ));
     }
+    crash::watch(leave_terminal);
     let directory = common.state_dir()?;
     match directory.claim()? {
         Claim::Won(lock) => {
@@ -36,12 +37,13 @@ fn with_own_engine(common: &Common, hosting: Hosting) -> Result<(), CommandError
     let feed = publisher.subscribe();
     let engine = start(common, config, publisher, hosting)?;
     let _reload = watch_config(common.hosts.clone(), engine.commands.clone());
-    let commands = engine.commands.clone();
+    let (commands, unlock) = (engine.commands.clone(), engine.commands.clone());
     let attachment = Attachment {
         feed,
         source: FeedSource::OwnEngine,
         // A full queue means that polls were asked for already.
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
+        unlock: Some(Box::new(move |typed| drop(unlock.try_send(Command::Unlock(Passphrase(typed)))))),
     };
     let shown = show(attachment, options());
     engine.stop()?;
@@ -54,6 +56,7 @@ fn attached(directory: &StateDir, pid: Option<u32>) -> Result<(), CommandError> 
         feed: follow(database.clone()),
         source: FeedSource::Attached { pid: pid.unwrap_or(0), alive_at: None },
         poll_now: Box::new(move |host| ask_engine(database.clone(), host)),
+        unlock: None,
     };
     Ok(show(attachment, options())?)
 }
@@ -70,5 +73,5 @@ fn ask_engine(database: std::path::PathBuf, host: Option<HostName>) {
 
 fn options() -> ScreenOptions {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    ScreenOptions { no_colour, now: clock::now }
+    ScreenOptions { no_colour, now: clock::now, last_fault: crash::last }
 }

@@ -2,6 +2,7 @@
 
 mod reader;
 mod resolve;
+mod settings;
 
 use std::fmt;
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub slow_retry: Duration,
     /// Connecting, the handshake and authentication, each.
     pub connect_deadline: Duration,
+    /// An idle link is asked for a sign of life after this long; three unanswered questions later it is lost.
+    pub keepalive: Duration,
     /// One poll of the fast lane.
     pub deadline: Duration,
     /// One probe of the slow lane.
@@ -210,6 +212,7 @@ impl Default for Settings {
             slow_cadence: 15 * MINUTE,
             slow_retry: MINUTE,
             connect_deadline: Duration::from_secs(10),
+            keepalive: Duration::from_secs(15),
             deadline: Duration::from_secs(8),
             slow_deadline: MINUTE,
             output_bytes_max: 4 << 20,

@@ -205,9 +205,12 @@ impl HostMemory {
             memory.given.entry(cell.probe.clone()).or_default().insert(id.clone());
         }
         memory.known.forecasts = host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect();
-        let host_reading = host.probes.get(&ProbeId::Host).and_then(|cell| cell.reading.as_ref());
-        if let Some(Reading::Host(reading)) = host_reading.map(|observed| observed.last().as_ref()) {
+        let last = |probe| Some(host.probes.get(&probe)?.reading.as_ref()?.last().as_ref());
+        if let Some(Reading::Host(reading)) = last(ProbeId::Host) {
             memory.lately.boot_id = Some(reading.boot_id.clone());
+        }
+        if let Some(Reading::Disk(reading)) = last(ProbeId::Disk) {
+            memory.lately.disk = Some(reading.clone());
         }
         memory
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::memory::{Cursors, LaneMemory};
@@ -19,6 +20,9 @@ use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, compose, spl
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::time::Moment;
 use crate::domain::transition::{Link, LinkState};
+
+/// A lane that failed by a fault of ours is begun again after this long.
+const AFTER_FAULT: Duration = Duration::from_secs(30);
 
 /// What a lane tells the core.
 pub enum Report {
@@ -44,6 +48,7 @@ pub enum Report {
 /// One finished poll.
 pub struct Polled {
     pub host: HostName,
+    pub lane: Lane,
     pub sent: Moment,
     pub received: Moment,
     pub outcomes: Outcomes,
@@ -106,8 +111,8 @@ impl LaneTask {
     pub async fn run(mut self) {
         let _ = match (self.context.mode, self.lane) {
             (Run::UntilStopped, _) => self.run_on().await,
-            (Run::Once, Lane::Fast) => self.poll_due().await,
-            (Run::Once, Lane::Slow) => self.run_slow_once().await,
+            (Run::Once, Lane::Fast) => Box::pin(self.poll_due()).await,
+            (Run::Once, Lane::Slow) => Box::pin(self.run_slow_once()).await,
         };
         if self.lane == Lane::Fast {
             self.share_mounts(None);
@@ -136,8 +141,13 @@ impl LaneTask {
                     self.take_mounts();
                     continue;
                 }
+                error = self.transport.ended() => {
+                    self.set_link(error.link()).await?;
+                    continue;
+                }
             }
-            self.poll_due().await?;
+            // On the heap: a lane that waits, as most do, holds no room for a login and a poll.
+            Box::pin(self.poll_due()).await?;
         }
     }
 
@@ -229,8 +239,16 @@ impl LaneTask {
         }
         let cursors = (before != self.memory.cursors).then(|| self.memory.cursors.clone());
         let cost = answers.cost;
-        self.report(Report::Polled(Polled { host: self.spec.name.clone(), sent, received, outcomes, cost, cursors }))
-            .await
+        self.report(Report::Polled(Polled {
+            host: self.spec.name.clone(),
+            lane: self.lane,
+            sent,
+            received,
+            outcomes,
+            cost,
+            cursors,
+        }))
+        .await
     }
 
     /// What a finished run says of the link; a slow probe that hangs says nothing of it.
@@ -288,6 +306,43 @@ impl LaneTask {
     }
 }
 
+/// Runs a lane to its end. A lane that panics is told as lost and begun again: no host stops being watched unseen.
+pub async fn supervised(spec: Rc<HostSpec>, lane: Lane, context: LaneContext) {
+    let host = spec.name.clone();
+    let run = || LaneTask::new(spec.clone(), lane, context.clone()).run();
+    let told = async |fault: String| {
+        let why = format!("a fault of dogwatch itself, please report it: {fault}");
+        let link = Link::down(LinkState::Lost, why.as_str());
+        // A core that is gone needs no word of it.
+        let _ = context.reports.send(Report::Link { host: host.clone(), lane, link }).await;
+        if context.mode == Run::Once {
+            let _ = context.reports.send(Report::Ended).await;
+        }
+    };
+    let again = if context.mode == Run::Once { None } else { Some(AFTER_FAULT) };
+    restarted(run, told, again).await;
+}
+
+/// Runs what `make` makes until one of them ends without a panic, with a pause of `again` between them.
+async fn restarted<F>(make: impl Fn() -> F, told: impl AsyncFn(String), again: Option<Duration>)
+where
+    F: Future<Output = ()> + 'static,
+{
+    loop {
+        let mut task = JoinSet::new();
+        task.spawn_local(make());
+        let Some(Err(error)) = task.join_next().await else { return };
+        let Ok(panic) = error.try_into_panic() else { return };
+        let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        told(said.unwrap_or_else(|| "a panic without a word".to_owned())).await;
+        match again {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return,
+        }
+    }
+}
+
 /// The tick at or before a time: due times that fall on ticks wake the program once for many hosts.
 fn on_the_grid(time: Instant) -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -295,4 +350,28 @@ fn on_the_grid(time: Instant) -> Instant {
     let since = time.saturating_duration_since(epoch);
     let past_tick = Duration::from_nanos((since.as_nanos() % TICK.as_nanos()) as u64);
     time - past_tick
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_lane_that_panics_is_told_and_begun_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+        let (runs, faults) = (Rc::new(Cell::new(0)), RefCell::new(Vec::new()));
+        let make = || {
+            let runs = runs.clone();
+            async move {
+                runs.set(runs.get() + 1);
+                assert_ne!(runs.get(), 1, "the first run fails");
+            }
+        };
+        let told = async |fault: String| faults.borrow_mut().push(fault);
+        tokio::task::LocalSet::new().block_on(&runtime, restarted(make, told, Some(Duration::ZERO)));
+        assert_eq!(runs.get(), 2);
+        assert!(faults.borrow()[0].contains("the first run fails"), "{faults:?}");
+    }
 }

@@ -8,7 +8,8 @@ mod memory;
 pub mod persist;
 mod plan;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,14 +26,14 @@ use crate::adapters::store::writer::Writer;
 use crate::adapters::transport::ssh::Secrets;
 use crate::config::{Config, ConfigError};
 use crate::domain::board::Board;
-use crate::domain::fleet::{HostName, HostSpec};
+use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::Lane;
-use crate::domain::probe::engine::EngineReading;
+use crate::domain::probe::engine::{EngineReading, Percentiles};
 use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
 use core::Core;
 use feed::Publisher;
-use lane::{LaneContext, LaneTask, Report, Shared};
+use lane::{LaneContext, Report, Shared};
 use memory::Cursors;
 use persist::{Persister, Store};
 
@@ -42,6 +43,8 @@ pub const TICK: Duration = Duration::from_millis(250);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Flushes between two words of the engine on itself.
 const OWN_STATE_EVERY: u64 = 10;
+/// Polls that the engine's own figures rest on.
+const POLL_TIMES_MAX: usize = 1_000;
 /// Reports waiting for the core; lanes wait when it is full.
 const REPORTS_MAX: usize = 1_024;
 /// Commands waiting for the engine; screens drop theirs when it is full.
@@ -56,11 +59,22 @@ pub enum Run {
     Once,
 }
 
+/// Typed by the user, and shown to nobody.
+pub struct Passphrase(pub String);
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(…)")
+    }
+}
+
 /// What an engine can be asked for.
 #[derive(Debug)]
 pub enum Command {
     /// Polls one host, or all, without waiting for the cadence or a back-off.
     PollNow(Option<HostName>),
+    /// The passphrase of the user's key files.
+    Unlock(Passphrase),
     /// A new configuration, or why it is none.
     Configure(Result<Config, ConfigError>),
     Stop,
@@ -134,6 +148,8 @@ struct Engine {
     lanes_ended: usize,
     secrets: Secrets,
     cursors: HashMap<HostName, Cursors>,
+    /// How long the newest polls of the fast lane took, over SSH.
+    poll_ms: VecDeque<u32>,
 }
 
 /// A host's running lanes.
@@ -162,6 +178,7 @@ impl Engine {
             secrets: setup.secrets,
             cursors: decoded(setup.cursors),
             persister: Persister::new(store),
+            poll_ms: VecDeque::new(),
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let how = engine.persister.how().to_owned();
@@ -186,6 +203,10 @@ impl Engine {
                 }
                 command = commands.recv() => match command {
                     Some(Command::PollNow(host)) => self.poll_now(host.as_ref()),
+                    Some(Command::Unlock(Passphrase(typed))) => {
+                        self.secrets.set_passphrase(&typed);
+                        self.poll_now(None);
+                    }
                     Some(Command::Configure(Ok(config))) => self.watch(&config),
                     Some(Command::Configure(Err(error))) => self.core.reject_config(&error),
                     Some(Command::Stop) | None => break,
@@ -224,6 +245,7 @@ impl Engine {
             reports_max: REPORTS_MAX as u32,
             unwritten: u32::try_from(self.persister.unwritten()).unwrap_or(u32::MAX),
             last_error: self.persister.last_error.clone(),
+            poll_ms: Percentiles::of(self.poll_ms.iter().copied().collect()),
         };
         self.core.tell_own_state(reading);
     }
@@ -236,6 +258,13 @@ impl Engine {
             && let Some(cursors) = polled.cursors.take()
         {
             self.remember(&polled.host, cursors);
+        }
+        if let Report::Polled(polled) = &report
+            && polled.lane == Lane::Fast
+            && self.hosts.get(&polled.host).is_some_and(|host| host.spec.reach != Reach::Local)
+        {
+            self.poll_ms.truncate(POLL_TIMES_MAX - 1);
+            self.poll_ms.push_front(u32::try_from(polled.received.boot_ms - polled.sent.boot_ms).unwrap_or(0));
         }
         self.core.absorb(report);
     }
@@ -276,8 +305,8 @@ impl Engine {
             mode: self.mode,
             now: clock::now,
         };
-        let lanes = [Lane::Fast, Lane::Slow].map(|lane| LaneTask::new(spec.clone(), lane, context.clone()));
-        let lanes = lanes.into_iter().map(|task| tokio::task::spawn_local(task.run())).collect();
+        let lanes = [Lane::Fast, Lane::Slow].map(|lane| lane::supervised(spec.clone(), lane, context.clone()));
+        let lanes = lanes.into_iter().map(tokio::task::spawn_local).collect();
         WatchedHost { spec, shared, lanes }
     }
 

@@ -20,6 +20,7 @@ pub enum Action {
     Fleet,
     Pane(Pane),
     PollNow,
+    Passphrase,
     Suspend,
 }
 
@@ -67,6 +68,7 @@ pub const BINDINGS: &[Binding] = &[
     binding(&[(KeyCode::Char('4'), NONE)], "4", Action::Pane(Pane::Backup), "backup", true),
     binding(&[(KeyCode::Char('5'), NONE)], "5", Action::Pane(Pane::Cron), "cron", true),
     binding(&[(KeyCode::Char('r'), NONE)], "r", Action::PollNow, "poll now", true),
+    binding(&[(KeyCode::Char('p'), NONE)], "p", Action::Passphrase, "type a passphrase", false),
     binding(&[(KeyCode::Char('z'), CONTROL)], "^z", Action::Suspend, "suspend", false),
     binding(&[(KeyCode::Char('?'), NONE)], "?", Action::Help, "help", true),
     binding(&[(KeyCode::Char('q'), NONE), (KeyCode::Char('c'), CONTROL)], "q", Action::Quit, "quit", true),

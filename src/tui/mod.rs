@@ -2,11 +2,12 @@
 
 mod keymap;
 pub mod model;
-mod panes;
+pub mod panes;
 pub mod run;
-mod screen;
-mod theme;
+pub mod screen;
+pub mod theme;
 mod tty;
-mod update;
+pub mod update;
 
 pub use run::{Attachment, ScreenOptions, show};
+pub use tty::leave as leave_terminal;

@@ -40,10 +40,16 @@ pub struct Model {
     pub scroll: usize,
     pub help: bool,
     pub source: FeedSource,
+    /// Why nothing comes any more.
+    pub feed_ended: Option<String>,
     pub now: Moment,
     /// Rows that a page holds, told by the last frame.
     pub page_rows: usize,
     pub message: Option<String>,
+    /// What was typed so far of a passphrase that is being asked for.
+    pub passphrase: Option<String>,
+    /// Whether the engine takes a passphrase from this screen.
+    pub can_unlock: bool,
 }
 
 impl Model {
@@ -59,9 +65,12 @@ impl Model {
             scroll: 0,
             help: false,
             source,
+            feed_ended: None,
             now,
             page_rows: 10,
             message: None,
+            passphrase: None,
+            can_unlock: false,
         }
     }
 
@@ -83,7 +92,9 @@ impl Model {
 
     /// Sorts the fleet by need: worst first, then least time left, then by name.
     pub fn sort(&mut self) {
-        self.summarise();
+        if !self.summarise() && self.order.len() == self.summaries.len() {
+            return;
+        }
         let mut order: Vec<(Status, i64, &HostName)> = self
             .summaries
             .iter()
@@ -96,20 +107,26 @@ impl Model {
         }
     }
 
-    /// Makes the summaries true again; most hosts were not heard of since the last tick, and theirs hold.
-    fn summarise(&mut self) {
+    /// Makes the summaries true again; most hosts were not heard of since the last tick, and theirs hold. Says whether
+    /// any host may have to move.
+    fn summarise(&mut self) -> bool {
         let (board, now, changed) = (&self.board, self.now, &self.changed);
+        let mut moves = false;
         if self.summaries.is_empty() {
             self.summaries = board.hosts.iter().map(|(name, host)| (name.clone(), host.summary(now))).collect();
+            moves = true;
         }
         self.summaries.retain(|name, summary| {
             let Some(host) = board.hosts.get(name) else { return false };
             if changed.contains(name) || summary.until.boot_ms <= now.boot_ms {
+                let before = (summary.status, summary.full_at_ms);
                 *summary = host.summary(now);
+                moves |= before != (summary.status, summary.full_at_ms);
             }
             true
         });
         self.changed.clear();
+        moves
     }
 
     /// Hosts by status.

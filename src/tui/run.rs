@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use ratatui::backend::CrosstermBackend;
@@ -32,11 +32,15 @@ pub struct Attachment {
     pub source: FeedSource,
     /// Asks the engine to poll one host, or all, now.
     pub poll_now: Box<dyn FnMut(Option<HostName>)>,
+    /// Gives the engine the passphrase of the user's key files; `None` where the engine is another process.
+    pub unlock: Option<Box<dyn FnMut(String)>>,
 }
 
 pub struct ScreenOptions {
     pub no_colour: bool,
     pub now: fn() -> Moment,
+    /// What a panic said, if there was one.
+    pub last_fault: fn() -> Option<String>,
 }
 
 enum Wake {
@@ -44,6 +48,8 @@ enum Wake {
     Resized,
     /// A signal asked the program to end.
     End,
+    /// A signal asked it to stop for a while.
+    Suspend,
     Continued,
 }
 
@@ -65,6 +71,7 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
         Terminal::with_options(CrosstermBackend::new(sink), TerminalOptions { viewport: Viewport::Fullscreen })?;
     let theme = if options.no_colour { Theme::Mono } else { Theme::SixteenColours };
     let mut model = Model::new(attachment.source.clone(), (options.now)());
+    model.can_unlock = attachment.unlock.is_some();
     let mut next_tick = Instant::now();
     loop {
         let until_tick = next_tick.saturating_duration_since(Instant::now());
@@ -76,24 +83,36 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
         if next_tick <= Instant::now() {
             next_tick = Instant::now() + TICK;
             model.now = (options.now)();
-            drain(attachment, &mut model);
+            if !drain(attachment, &mut model) {
+                let fault = (options.last_fault)();
+                model.feed_ended = Some(fault.unwrap_or_else(|| "it was stopped".to_owned()));
+            }
             model.sort();
         }
         match wake {
             Some(Wake::Key(key)) => {
                 let rows = screen::row_count(&model);
-                let effect = keymap::look_up(key).and_then(|action| update::act(&mut model, action, rows));
+                let effect = match model.passphrase {
+                    Some(_) => update::type_passphrase(&mut model, key.code),
+                    None => keymap::look_up(key).and_then(|action| update::act(&mut model, action, rows)),
+                };
                 match effect {
                     Some(Effect::Quit) => return Ok(()),
                     Some(Effect::Suspend) => suspend()?,
                     Some(Effect::PollNow(host)) => (attachment.poll_now)(host),
+                    Some(Effect::Unlock(typed)) => {
+                        attachment.unlock.iter_mut().for_each(|unlock| unlock(typed.clone()))
+                    }
                     None => {}
                 }
             }
             Some(Wake::End) => return Ok(()),
+            Some(Wake::Suspend) => suspend()?,
             Some(Wake::Continued) => {
                 tty::enter()?;
-                terminal.clear()?;
+                // A repaint by `clear` would ask the terminal for its cursor, and wait for the answer.
+                let size = terminal.size()?;
+                terminal.resize(size.into())?;
             }
             Some(Wake::Resized) | None => {}
         }
@@ -101,9 +120,14 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
     }
 }
 
-fn drain(attachment: &Attachment, model: &mut Model) {
-    while let Ok(message) = attachment.feed.try_recv() {
-        update::feed(model, message);
+/// False once nobody is there to write to the feed.
+fn drain(attachment: &Attachment, model: &mut Model) -> bool {
+    loop {
+        match attachment.feed.try_recv() {
+            Ok(message) => update::feed(model, message),
+            Err(TryRecvError::Empty) => return true,
+            Err(TryRecvError::Disconnected) => return false,
+        }
     }
 }
 
@@ -165,12 +189,14 @@ async fn wait_for_signals(wakes: &Sender<Wake>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut resume = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     loop {
         let wake = tokio::select! {
             _ = terminate.recv() => Wake::End,
             _ = interrupt.recv() => Wake::End,
             _ = hang_up.recv() => Wake::End,
+            _ = stop.recv() => Wake::Suspend,
             _ = resume.recv() => Wake::Continued,
         };
         if wakes.send(wake).is_err() {

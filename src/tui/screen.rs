@@ -16,6 +16,8 @@ pub const HEIGHT_MIN: u16 = 8;
 /// A feed without a sign of life for this long makes the board stale.
 const FEED_STALE_AFTER_S: u64 = 5;
 
+const PASSPHRASE_DOTS_MAX: usize = 24;
+
 /// Text with its meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
@@ -119,6 +121,9 @@ fn header(model: &Model, width: u16) -> Vec<Piece> {
 }
 
 fn banner(model: &Model) -> Option<String> {
+    if let Some(why) = &model.feed_ended {
+        return Some(format!("STALE: the engine ended, nothing is polled any more: {why}"));
+    }
     if let FeedSource::Attached { pid, alive_at } = &model.source {
         let age = alive_at.map(|alive_at| alive_at.age_at(model.now));
         match age {
@@ -134,6 +139,14 @@ fn banner(model: &Model) -> Option<String> {
 }
 
 fn footer(model: &Model) -> Vec<Piece> {
+    if let Some(typed) = &model.passphrase {
+        let dots = "•".repeat(typed.chars().count().min(PASSPHRASE_DOTS_MAX));
+        return vec![
+            piece(" passphrase of your SSH key: ", Meaning::Heading),
+            piece(dots, Meaning::Plain),
+            piece("  Enter logs in, Esc leaves it", Meaning::Dim),
+        ];
+    }
     let mut pieces = Vec::new();
     match (&model.message, &model.source) {
         (Some(message), _) => pieces.push(piece(format!(" {message} "), Meaning::Heading)),
@@ -199,6 +212,64 @@ pub fn trend_of(host: Option<&HostBoard>, view: &CheckView, width: usize) -> Cel
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::check::state::CheckState;
+    use crate::domain::check::{CheckId, CheckKind, CheckResult};
+    use crate::domain::fleet::HostName;
+    use crate::domain::probe::{Lane, ProbeId};
+    use crate::domain::time::{Moment, at};
+    use crate::domain::transition::{Change, HostEntry, Input, Link, Transition};
+
+    /// A screen over one host whose load was OK at second 0.
+    fn one_good_host() -> Model {
+        let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
+        let entry = HostEntry { name: host.clone(), groups: vec![], own: false, trend_window_ms: 3_600_000 };
+        let result = CheckResult::new(CheckId::of(CheckKind::HostLoad), Status::Ok, "load 0.1", Unit::PerCpu);
+        let changes = [
+            Change::FleetChanged { hosts: vec![entry], groups: vec![], digest: String::new() },
+            Change::LinkChanged { host: host.clone(), lane: Lane::Fast, link: Link::up() },
+            Change::CheckChanged {
+                host,
+                probe: ProbeId::Host,
+                result,
+                state: CheckState::first(Status::Ok, 3, at(0)),
+                fresh_for_ms: 28_000,
+            },
+        ];
+        let mut model = Model::new(FeedSource::OwnEngine, at(0));
+        for change in changes {
+            model.apply(&Input::Transition(Transition::new(at(0), change)));
+        }
+        model
+    }
+
+    /// The first row and the counts, as a frame at `now` shows them.
+    fn frame(model: &mut Model, now: Moment) -> String {
+        model.now = now;
+        model.sort();
+        let screen = build(model, 120, 20);
+        let words = |cell: &Cell| match cell {
+            Cell::Text(piece) => piece.text.trim().to_owned(),
+            Cell::Trend(_) => String::new(),
+        };
+        let row: Vec<String> = screen.table.rows[0].iter().map(words).collect();
+        let counts = model.counts();
+        format!("{} ok {} unknown {}", row[0], counts.ok, counts.unknown)
+    }
+
+    #[test]
+    fn after_eight_hours_of_sleep_the_first_frame_shows_everything_stale() {
+        let mut model = one_good_host();
+        assert_eq!(frame(&mut model, at(10)), "● OK ok 1 unknown 0");
+        assert_eq!(frame(&mut model, at(10 + 8 * 3_600)), "~ STALE ok 0 unknown 1");
+    }
+
+    #[test]
+    fn an_engine_that_ended_is_a_banner() {
+        let mut model = one_good_host();
+        model.feed_ended = Some("a fault".to_owned());
+        let banner = build(&mut model, 80, 24).banner;
+        assert_eq!(banner.as_deref(), Some("STALE: the engine ended, nothing is polled any more: a fault"));
+    }
 
     #[test]
     fn the_selected_row_is_always_visible() {

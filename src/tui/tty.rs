@@ -1,9 +1,9 @@
 //! The terminal's one writer: whole frames, from a thread of their own, so that a stalled terminal stalls nothing else.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Once};
 
 use ratatui::crossterm::event::DisableMouseCapture;
 use ratatui::crossterm::style::force_color_output;
@@ -62,16 +62,8 @@ impl Write for FrameSink {
     }
 }
 
-/// Takes the terminal over; a panic anywhere gives it back first.
+/// Takes the terminal over; a panic of the calling thread gives it back first.
 pub fn enter() -> io::Result<()> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            leave();
-            before(panic);
-        }));
-    });
     // `NO_COLOR` is served by a theme: crossterm's own way resets the selection's reverse video.
     force_color_output(true);
     enable_raw_mode()?;

@@ -1,9 +1,13 @@
 //! Messages change the model and return effects.
 
+use ratatui::crossterm::event::KeyCode;
+
 use super::keymap::Action;
 use super::model::{FeedSource, Model, View};
 use crate::domain::fleet::HostName;
 use crate::engine::feed::FeedMessage;
+
+const PASSPHRASE_BYTES_MAX: usize = 1_024;
 
 /// What the screen asks the world for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub enum Effect {
     Suspend,
     /// Poll one host, or all, without waiting for the cadence or a back-off.
     PollNow(Option<HostName>),
+    /// Try locked key files with this passphrase.
+    Unlock(String),
 }
 
 /// Folds one feed message in.
@@ -50,6 +56,10 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::Back => go(model, View::Fleet),
         Action::Fleet => go(model, View::Fleet),
         Action::Pane(pane) => go(model, View::Pane(pane)),
+        Action::Passphrase if model.can_unlock => model.passphrase = Some(String::new()),
+        Action::Passphrase => {
+            model.message = Some("another process logs in: start that one with --ask-passphrase".to_owned());
+        }
         Action::PollNow => {
             let host = match &model.view {
                 View::Host(name) => Some(name.clone()),
@@ -62,6 +72,23 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
             return Some(Effect::PollNow(host));
         }
     }
+    None
+}
+
+/// Takes a key while a passphrase is typed.
+pub fn type_passphrase(model: &mut Model, key: KeyCode) -> Option<Effect> {
+    let mut typed = model.passphrase.take()?;
+    match key {
+        KeyCode::Enter => {
+            model.message = Some("logging in with the passphrase".to_owned());
+            return Some(Effect::Unlock(typed));
+        }
+        KeyCode::Esc => return None,
+        KeyCode::Backspace => drop(typed.pop()),
+        KeyCode::Char(c) if typed.len() < PASSPHRASE_BYTES_MAX => typed.push(c),
+        _ => {}
+    }
+    model.passphrase = Some(typed);
     None
 }
 

@@ -132,7 +132,7 @@ fn a_log_is_followed_through_a_rotation_without_losing_a_line() {
     fs::rename(&log, place.path("app.log.1")).unwrap();
     file.write_all(b"mark 3\n").unwrap();
     fs::write(&log, "mark 4\n").unwrap();
-    watch.until("all four", |board| check_line(board, "me", &id).is_some_and(|line| line.contains(": 4 in 5 min")));
+    watch.until("all four", |board| check_line(board, "me", &id).is_some_and(|line| line.contains(" 4 mark in 5 min")));
     let shrunk = check_line(&watch.board, "me", &format!("log.shrunk:{}", log.display())).unwrap();
     assert!(shrunk.starts_with("OK"), "{shrunk}");
 }
@@ -267,4 +267,43 @@ fn a_disk_that_fills_steadily_gains_a_forecast_that_comes_true() {
     // At one poll a second and one megabyte a poll, what is left takes as many seconds.
     let expected_s = f64::from(100 - written);
     assert!((left_s - expected_s).abs() < expected_s * 0.2, "{left_s} s seen, {expected_s} s left");
+}
+
+#[test]
+fn names_that_read_like_commands_or_templates_are_names_and_nothing_else() {
+    let place = Place::new();
+    let name = "a b;touch pwned;$(touch pwned) `touch pwned` %s %n {{x}} $HOME 'q\" *";
+    place.mount_tmpfs(name, "size=1m");
+    let log = place.path(name).join(format!("{name}.log"));
+    fs::write(&log, "start\n").unwrap();
+    let watched = toml::Value::String(log.display().to_string());
+    let mut watch = Watch::start(&place, &own(&format!("logs = [{watched}]")));
+    let space = format!("disk.space:{}", place.path(name).display());
+    watch
+        .until("the mount is read", |board| check_line(board, "me", &space).is_some_and(|line| line.starts_with("OK")));
+    let growth = format!("log.growth:{}", log.display());
+    watch.until("the log is read", |board| check_line(board, "me", &growth).is_some_and(|line| line.starts_with("OK")));
+    for directory in
+        [place.0.as_path(), &place.path(name), std::path::Path::new("/"), std::path::Path::new("/run/home/root")]
+    {
+        assert!(!directory.join("pwned").exists(), "{}", directory.display());
+    }
+}
+
+#[test]
+fn a_line_of_ten_megabytes_and_a_million_lines_are_capped_and_the_rest_is_counted() {
+    let place = Place::new();
+    let log = place.write("app.log", "start\n");
+    let rule = "[defaults.rule.mark]\npattern = 'mark'\nwarning = 1000000";
+    let mut watch = Watch::start(&place, &own(&format!("logs = ['{}']\n{rule}", log.display())));
+    let id = format!("log.rate:mark:{}", log.display());
+    watch.until("a first poll", |board| check_line(board, "me", &id).is_some());
+    let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    file.write_all(&vec![b'x'; 10_000_000]).unwrap();
+    file.write_all("\nmark a line\n".repeat(1_000_000).as_bytes()).unwrap();
+    watch.until("what was dropped is told", |board| {
+        check_line(board, "me", &id).is_some_and(|line| line.contains("≥ ") && line.contains("dropped 2"))
+    });
+    let line = check_line(&watch.board, "me", "host.load").unwrap();
+    assert!(line.starts_with("OK"), "{line}");
 }

@@ -1,9 +1,12 @@
 //! The whole program on real parts: sshd, dropbear, small file systems, real shells. `tests/run` makes the place.
 
+mod bad_host;
+mod bad_network;
 mod checks;
 mod cli;
 mod faults;
 mod hosts;
+mod identity;
 mod screen;
 mod store;
 mod support;

@@ -13,21 +13,28 @@ fn size(cells: u16) -> NonZero<u16> {
     NonZero::new(cells).expect("a terminal has cells")
 }
 
-struct Terminal {
+/// The program on a pseudo-terminal, and all it was sent.
+pub struct Terminal {
     child: Box<dyn portable_pty::Child + Send + Sync>,
-    keys: Box<dyn Write + Send>,
+    pub keys: Box<dyn Write + Send>,
     bytes: Receiver<Vec<u8>>,
     screen: vt100::Parser,
-    raw: Vec<u8>,
+    pub raw: Vec<u8>,
     master: Box<dyn portable_pty::MasterPty + Send>,
 }
 
 impl Terminal {
     fn start(place: &Place, hosts: &str, rows: u16, cols: u16) -> Self {
+        Self::start_with(place, hosts, rows, cols, &[])
+    }
+
+    pub fn start_with(place: &Place, hosts: &str, rows: u16, cols: u16, more: &[&str]) -> Self {
         let hosts = place.write("hosts.toml", hosts);
         let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
         command.args(["--hosts", hosts.to_str().unwrap(), "--state", place.path("state").to_str().unwrap()]);
+        command.args(more);
+        command.cwd(&place.0);
         command.env("TERM", "xterm-256color");
         let child = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
@@ -51,7 +58,7 @@ impl Terminal {
         }
     }
 
-    fn until(&mut self, text: &str) -> String {
+    pub fn until(&mut self, text: &str) -> String {
         let deadline = Instant::now() + GUARD;
         loop {
             let shown = self.screen.screen().contents();
@@ -68,12 +75,12 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits for the program's end and says whether the terminal was given back.
-    fn ends(&mut self) -> u32 {
+    pub fn ends(&mut self) -> u32 {
         let status = self.child.wait().unwrap();
         while let Ok(bytes) = self.bytes.recv_timeout(std::time::Duration::from_millis(200)) {
             self.raw.extend_from_slice(&bytes);
@@ -87,8 +94,36 @@ impl Terminal {
         status.exit_code()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
     fn signal(&self, signal: &str) {
-        run("kill", &[signal, &self.child.process_id().unwrap().to_string()]);
+        run("kill", &[signal, &self.pid().to_string()]);
+    }
+
+    /// Takes what is drawn until the alternate screen was left so often.
+    fn until_left(&mut self, times: usize) {
+        let deadline = Instant::now() + GUARD;
+        while text(&self.raw).matches("\x1b[?1049l").count() < times {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let bytes = self.bytes.recv_timeout(left).unwrap_or_else(|error| panic!("it never left: {error}"));
+            self.screen.process(&bytes);
+            self.raw.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Waits until the process is stopped, as a shell's job would be.
+    fn until_stopped(&self) {
+        let deadline = Instant::now() + GUARD;
+        let state = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        };
+        while !state() {
+            assert!(Instant::now() < deadline, "it never stopped");
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -152,4 +187,42 @@ fn a_second_screen_attaches_and_says_so() {
     second.until("STALE: the engine");
     second.press("q");
     second.ends();
+}
+
+#[test]
+fn ctrl_z_and_sigtstp_give_the_terminal_back_and_sigcont_takes_it_again() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &own(), 24, 80);
+    terminal.until("disk.space:/");
+    terminal.press("\x1a");
+    terminal.until_left(1);
+    terminal.until_stopped();
+    terminal.signal("-CONT");
+    terminal.until("Fleet, by need");
+    terminal.signal("-TSTP");
+    terminal.until_left(2);
+    terminal.until_stopped();
+    terminal.signal("-CONT");
+    terminal.until("Fleet, by need");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_it_within_two_seconds_with_its_store_closed() {
+    let place = Place::new();
+    let hosts = place.write("hosts.toml", &own());
+    let pair = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
+    command.args(["--hosts", hosts.to_str().unwrap(), "--state", place.path("state").to_str().unwrap()]);
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let mut seen = [0; 1];
+    pair.master.try_clone_reader().unwrap().read_exact(&mut seen).unwrap();
+    let began = Instant::now();
+    drop(pair.master);
+    child.wait().unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    // A store that was closed in good order leaves no write-ahead log.
+    assert!(!place.path("state/series.db-wal").exists());
 }

@@ -1,5 +1,6 @@
 //! Servers, places and waits that the tests share.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -258,6 +259,24 @@ impl Watch {
             }
             self.take(message);
         }
+    }
+
+    /// Counts the polls of every host that gave a reading, until the counts are as wanted.
+    pub fn count_polls(&mut self, wanted: impl Fn(&BTreeMap<String, usize>) -> bool) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let deadline = Instant::now() + GUARD;
+        while !wanted(&counts) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let message = self.feed.recv_timeout(left).unwrap_or_else(|error| panic!("{counts:?}: {error}"));
+            if let FeedMessage::Inputs(inputs) = &message {
+                for host in self.board.hosts.keys() {
+                    let polls = inputs.iter().filter(|input| is_poll_of(input, host.as_str())).count();
+                    *counts.entry(host.to_string()).or_default() += polls;
+                }
+            }
+            self.take(message);
+        }
+        counts
     }
 
     fn take(&mut self, message: FeedMessage) {

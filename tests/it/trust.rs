@@ -57,6 +57,18 @@ fn a_host_known_only_through_an_authority_is_refused_by_name() {
 }
 
 #[test]
+fn known_hosts_that_can_not_be_read_refuse_every_key() {
+    let sshd = Sshd::start();
+    fs::remove_file(sshd.place.path("known")).unwrap();
+    fs::create_dir(sshd.place.path("known")).unwrap();
+    let config = sshd.place.write("config", &sshd.ssh_config("web1", "root"));
+    let mut watch = Watch::start(&sshd.place, &format!("ssh_config = '{}'\n{FAST}[host.web1]\n", config.display()));
+    let expected = format!("untrusted: {} can't be read", sshd.place.path("known").display());
+    watch.until("it is refused", |board| why(board).starts_with(&expected));
+    assert_eq!(sshd.log.count("Postponed publickey") + sshd.logins(), 0, "a byte of a login was sent");
+}
+
+#[test]
 fn a_known_ecdsa_key_is_asked_for_though_ed25519_is_offered_too() {
     let sshd = Sshd::start_with("");
     let dir = sshd.place.0.display().to_string();

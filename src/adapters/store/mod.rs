@@ -7,7 +7,9 @@ mod samples;
 pub mod state_dir;
 pub mod writer;
 
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,8 +64,10 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// Opens the database for its one writer, and makes it where there is none.
 async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
     let failed = |error| StoreError::Database { path: path.to_owned(), error };
+    // SQLite gives its other files the mode of the first.
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map_err(|error| StoreError::Io(path.to_owned(), error))?;
     let options = options(path)
-        .create_if_missing(true)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);

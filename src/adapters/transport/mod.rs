@@ -109,6 +109,14 @@ impl Transport {
         }
     }
 
+    /// Waits until an idle link is lost, and says how; a transport without a link waits for ever.
+    pub async fn ended(&mut self) -> TransportError {
+        match self {
+            Transport::Local | Transport::Replay(_) => std::future::pending().await,
+            Transport::Ssh(lane) => lane.ended().await,
+        }
+    }
+
     /// Forgets a back-off, because somebody asked for a poll now.
     pub fn skip_back_off(&mut self) {
         match self {

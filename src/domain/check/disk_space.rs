@@ -32,7 +32,7 @@ fn check_one(fs: &Filesystem, context: &Context) -> CheckResult {
     let percent = usage.used_percent();
     let by_space = context.limit(&id, context.settings.disk.space, percent);
     let left = bytes_words(usage.available_bytes as f64);
-    let told = format!("{} {:.0} % used, {left} left", fs.mount, shown_percent(percent));
+    let told = format!("{:.0} % used of {}, {left} left", shown_percent(percent), fs.mount);
     with_forecast(CheckResult::new(id, by_space, told.as_str(), Unit::Percent).value(percent), percent, context)
 }
 
@@ -102,25 +102,26 @@ mod tests {
 
     #[test]
     fn below_the_limits_it_is_ok_and_says_what_the_forecast_lacks() {
-        let expected = "disk.space:/var OK /var 40 % used, 60 MB left; time to full: not enough data: 0 of 12 points";
+        let expected =
+            "disk.space:/var OK 40 % used of /var, 60 MB left; time to full: not enough data: 0 of 12 points";
         check(40_000_000, 60_000_000, &NOTHING_KNOWN, expected);
     }
 
     #[test]
     fn a_full_disk_within_four_hours_is_critical_from_sixty_percent_on() {
-        check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL /var 60 % used, 40 B left; full in 3 h 00 min");
-        check(59, 41, &full_in_hours(3), "disk.space:/var OK /var 59 % used, 41 B left; full in 3 h 00 min");
+        check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL 60 % used of /var, 40 B left; full in 3 h 00 min");
+        check(59, 41, &full_in_hours(3), "disk.space:/var OK 59 % used of /var, 41 B left; full in 3 h 00 min");
     }
 
     #[test]
     fn a_full_disk_within_a_day_is_a_warning() {
-        check(70, 30, &full_in_hours(20), "disk.space:/var WARNING /var 70 % used, 30 B left; full in 20 h 00 min");
+        check(70, 30, &full_in_hours(20), "disk.space:/var WARNING 70 % used of /var, 30 B left; full in 20 h 00 min");
     }
 
     #[test]
     fn ninety_five_percent_is_critical_without_any_forecast() {
         let expected =
-            "disk.space:/var CRITICAL /var 95 % used, 5 B left; time to full: not enough data: 0 of 12 points";
+            "disk.space:/var CRITICAL 95 % used of /var, 5 B left; time to full: not enough data: 0 of 12 points";
         check(95, 5, &NOTHING_KNOWN, expected);
     }
 }

@@ -52,7 +52,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             results
         }
         Reading::Disk(disk) => {
-            let results = disk_checks(disk, context);
+            let results = disk_checks(disk, lately.disk.as_ref(), context);
             lately.disk = Some(disk.clone());
             results
         }
@@ -62,7 +62,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         Reading::Units(reading) => host_units::check(reading, context).into_iter().collect(),
         Reading::SlowMount(reading) => {
             let disk = DiskReading { filesystems: vec![reading.filesystem.clone()], ..DiskReading::default() };
-            disk_checks(&disk, context)
+            disk_checks(&disk, None, context)
         }
         Reading::Backup(reading) => backup::check(reading, context),
         Reading::Smart(reading) => disk_smart::check(reading),
@@ -70,10 +70,10 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
     }
 }
 
-fn disk_checks(disk: &DiskReading, context: &Context) -> Vec<CheckResult> {
+fn disk_checks(disk: &DiskReading, before: Option<&DiskReading>, context: &Context) -> Vec<CheckResult> {
     let mut results = disk_space::check(disk, context);
     results.extend(disk_inodes::check(disk, context));
-    results.extend(disk_readonly::check(disk, context));
+    results.extend(disk_readonly::check(disk, before, context));
     results.extend(disk_raid::check(disk, context));
     results
 }

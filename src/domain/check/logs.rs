@@ -35,7 +35,8 @@ struct Lately {
 struct Poll {
     utc_ms: i64,
     bytes: u64,
-    gap: bool,
+    gap_bytes: u64,
+    gap_is_open: bool,
     matches: BTreeMap<String, u64>,
 }
 
@@ -76,7 +77,8 @@ impl Lately {
         self.polls.push_back(Poll {
             utc_ms,
             bytes: log.new_bytes.saturating_add(log.gap_bytes),
-            gap: 0 < log.gap_bytes,
+            gap_bytes: log.gap_bytes,
+            gap_is_open: log.gap_is_open,
             matches: log.matches.clone(),
         });
         if POLLS_MAX < self.polls.len() {
@@ -124,7 +126,8 @@ fn growth(log: &LogReading, lately: &Lately, disk: Option<&DiskReading>, context
     let bytes: u64 = lately.since(from).map(|poll| poll.bytes).sum();
     let per_second = bytes as f64 / span_s;
     let size = bytes_words(log.size_bytes() as f64);
-    let told = format!("{}: {size}, grows {} an hour", log.watch, bytes_words(per_second * 3_600.0));
+    let rotated = log.rotated_at.as_ref().map(|stamp| format!("; rotated {stamp}")).unwrap_or_default();
+    let told = format!("{size}, grows {} an hour: {}{rotated}", bytes_words(per_second * 3_600.0), log.watch);
     let left = disk.and_then(|disk| mount_of(log, disk)).and_then(|fs| Some((fs, fs.usage?)));
     let Some((fs, usage)) = left.filter(|_| 0.0 < per_second) else {
         return CheckResult::new(id, Status::Ok, told, Unit::BytesPerSecond).value(per_second);
@@ -132,7 +135,7 @@ fn growth(log: &LogReading, lately: &Lately, disk: Option<&DiskReading>, context
     let fills_in = Duration::try_from_secs_f64(usage.available_bytes as f64 / per_second).unwrap_or(Duration::MAX);
     match fills_in < context.settings.log.growth_warning {
         true => {
-            let reason = format!("{told}; alone it fills {} in {}", fs.mount, words(fills_in));
+            let reason = format!("alone fills {} in {}: {told}", fs.mount, words(fills_in));
             CheckResult::new(id, Status::Warning, reason, Unit::BytesPerSecond).value(per_second)
         }
         false => CheckResult::new(id, Status::Ok, told, Unit::BytesPerSecond).value(per_second),
@@ -182,7 +185,13 @@ fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -
     }
     let window: Vec<&Poll> = lately.since(context.now.utc_ms - ms(rule.per)).collect();
     let count: u64 = window.iter().filter_map(|poll| poll.matches.get(rule.name.as_str())).sum();
-    let at_least = if window.iter().any(|poll| poll.gap) { "≥ " } else { "" };
+    let unread: u64 = window.iter().map(|poll| poll.gap_bytes).sum();
+    let passed = match (unread, window.iter().any(|poll| poll.gap_is_open)) {
+        (0, false) => None,
+        (0, true) => Some("more came than entries_max".to_owned()),
+        (unread, _) => Some(format!("dropped {} beyond bytes_max", bytes_words(unread as f64))),
+    };
+    let at_least = if passed.is_some() { "≥ " } else { "" };
     let value = count as f64;
     let status = match () {
         () if rule.critical <= value => Status::Critical,
@@ -190,10 +199,11 @@ fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -
         () => Status::Ok,
     };
     let newest = lately.newest.get(rule.name.as_str()).filter(|_| 0 < count);
-    let quoted = newest.map(|line| format!("; newest: «{line}»")).unwrap_or_default();
-    let reason = format!("{}: {at_least}{count} in {} ({}){quoted}", log.watch, words(rule.per), rule.name);
+    let mut reason = format!("{at_least}{count} {} in {}: {}", rule.name, words(rule.per), log.watch);
+    reason.extend(passed.iter().flat_map(|passed| ["; ", passed]));
+    reason.extend(newest.iter().flat_map(|line| ["; newest: «", line.as_str(), "»"]));
     let result = CheckResult::new(id, status, reason, Unit::PerWindow).value(value);
-    if at_least.is_empty() { result } else { result.partial() }
+    if passed.is_none() { result } else { result.partial() }
 }
 
 #[cfg(test)]
@@ -246,7 +256,7 @@ mod tests {
         check(
             &[log(true, 0), log(false, 1_000)],
             "log.growth:/var/log/a",
-            "WARNING /var/log/a: 1.0 kB, grows 360 kB an hour; alone it fills /var in 2 h 46 min",
+            "WARNING alone fills /var in 2 h 46 min: 1.0 kB, grows 360 kB an hour: /var/log/a",
         );
     }
 
@@ -270,7 +280,7 @@ mod tests {
         check(
             &[log(true, 0), noisy],
             "log.rate:oom:/var/log/a",
-            "WARNING /var/log/a: ≥ 2 in 5 min (oom); newest: «Out of memory: Killed process 7»",
+            "WARNING ≥ 2 oom in 5 min: /var/log/a; dropped 500 B beyond bytes_max; newest: «Out of memory: Killed process 7»",
         );
     }
 }

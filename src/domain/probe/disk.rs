@@ -45,7 +45,8 @@ if [ -r /etc/fstab ]; then
   done </etc/fstab
 fi
 if [ -n "$dw_ro" ]; then
-  if dw_log=$(dmesg 2>/dev/null </dev/null); then
+  if dw_log=$(dmesg 2>/dev/null </dev/null) || dw_log=$(tail -n 2000 /var/log/kern.log 2>/dev/null </dev/null) ||
+    { dw_log=$(journalctl -k -q --no-pager -n 2000 2>/dev/null </dev/null) && [ -n "$dw_log" ]; }; then
     printf '%s\n' "$dw_log" | grep -a -i -E 'remount|read-only|I/O error|EXT4-fs error|XFS.*(error|shut)|BTRFS.*error|journal.*abort' | tail -n 8 | while IFS= read -r dw_l; do printf 'k %s\n' "$dw_l"; done
   else
     printf 'k!\n'

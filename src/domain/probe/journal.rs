@@ -108,7 +108,7 @@ fn read_one(
         entries.iter().for_each(|entry| log.count(&[entry, b"\n".as_slice()].concat(), rules));
         if limits.entries_max as usize <= entries.len() {
             // journalctl does not tell how many entries it left out.
-            log.gap_bytes = 1;
+            log.gap_is_open = true;
         }
     }
     if log.trouble.is_none() && !may_read {

@@ -22,7 +22,8 @@ const SHOWN_LINES_MAX: usize = 5;
 /// `$1` is the cap, then for each watch its pattern and what is known: `-` at first, else `INODE:OFFSET …`.
 ///
 /// Prints `w` at each watch, `f INODE SIZE MTIME GROUP OFFSET NAME` a file, `x GROUP NAME` where it may not be read,
-/// `n` where nothing matches; before raw bytes `c INODE FROM` and a cut, and a cut after them.
+/// `n` where nothing matches, `t STAMP` where logrotate says when it last rotated (host's time); before raw bytes
+/// `c INODE FROM` and a cut, and a cut after them.
 pub const SCRIPT: &str = r#"
 dw_nl='
 '
@@ -30,6 +31,11 @@ dw_log() {
   dw_pat=$1 dw_known=" $2 "
   printf 'w\n'
   set --
+  if [ -n "$dw_status" ]; then
+    while IFS= read -r dw_line; do
+      case ${dw_line% *} in '"'$dw_pat'"') printf 't %s\n' "${dw_line##* }" ;; esac
+    done <"$dw_status"
+  fi
   IFS=
   for dw_f in $dw_pat; do
     [ -e "$dw_f" ] || continue
@@ -70,7 +76,10 @@ dw_log() {
   done
   set +f; unset IFS
 }
-dw_max=$1; shift
+dw_max=$1 dw_status=; shift
+for dw_f in /var/lib/logrotate.status /var/lib/logrotate/logrotate.status /var/lib/logrotate/status; do
+  [ -r "$dw_f" ] && dw_status=$dw_f
+done
 while [ $# -gt 1 ]; do dw_log "$1" "$2"; shift 2; done
 :
 "#;
@@ -95,6 +104,10 @@ pub struct LogReading {
     pub new_lines: u64,
     /// Bytes that were not read: more than the cap, or a rotation that vanished.
     pub gap_bytes: u64,
+    /// More was left out than anybody counted: a journal does not tell how much.
+    pub gap_is_open: bool,
+    /// When logrotate last rotated it, as its status file says, in the host's time.
+    pub rotated_at: Option<SafeText>,
     /// New lines that each rule matched, by the rule's name.
     pub matches: BTreeMap<String, u64>,
     /// The newest lines that any rule matched.
@@ -117,6 +130,8 @@ pub struct LogFile {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogCursors {
     watches: BTreeMap<String, Vec<Cursor>>,
+    /// What logrotate's status file last said of a watch.
+    rotated: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,6 +229,10 @@ impl<'a> Draft<'a> {
     fn line(&mut self, index: usize, line: &'a [u8]) -> Result<Option<(u64, u64)>, ParseError> {
         let bad = || ParseError::line(index, format!("not understood: '{}'", SafeText::from_bytes_capped(line, 80)));
         match line {
+            [b't', b' ', stamp @ ..] => {
+                self.reading.rotated_at = Some(SafeText::from_bytes_capped(stamp, 40));
+                Ok(None)
+            }
             b"n" => {
                 self.reading.trouble = Some("no such file, or its directory may not be entered".into());
                 Ok(None)
@@ -279,6 +298,10 @@ impl<'a> Draft<'a> {
         for (inode, from, bytes) in std::mem::take(&mut self.raw) {
             self.read_new(inode, from, bytes, rules);
         }
+        if let Some(stamp) = &self.reading.rotated_at {
+            let before = cursors.rotated.insert(path.to_owned(), stamp.to_string());
+            self.rotated |= before.is_some_and(|before| before != stamp.as_str());
+        }
         let vanished = self.before.iter().flatten().filter(|old| !self.after.iter().any(|new| new.inode == old.inode));
         if self.rotated {
             // A copy that a rotation made is shorter for a reason, and what it took away may not all have been read.
@@ -333,6 +356,8 @@ impl LogReading {
             new_bytes: 0,
             new_lines: 0,
             gap_bytes: 0,
+            gap_is_open: false,
+            rotated_at: None,
             matches: BTreeMap::new(),
             shown: Vec::new(),
             trouble: None,

@@ -113,3 +113,14 @@ proptest::proptest! {
         let _ = parse(&answer, &[LogWatch::Path("/l".to_owned())], &built_in_rules(), &mut LogCursors::default());
     }
 }
+
+#[test]
+fn a_copy_that_logrotate_made_and_cut_is_no_shrink() {
+    let mut cursors = LogCursors::default();
+    poll(&mut cursors, "w\nt 2026-11-20-0:0:0\nf 7 100 1 adm - /l\n", &[]);
+    let log = poll(&mut cursors, "w\nt 2026-11-21-0:0:0\nf 7 10 1 adm 0 /l\nc 7 0\n|\n", &["new line \n"]);
+    assert_eq!(log.files.iter().find_map(|file| file.shrunk_from), None);
+    assert_eq!(log.rotated_at.as_ref().map(SafeText::as_str), Some("2026-11-21-0:0:0"));
+    let log = poll(&mut cursors, "w\nt 2026-11-21-0:0:0\nf 7 2 1 adm 0 /l\nc 7 0\n|\n", &["x\n"]);
+    assert_eq!(log.files.iter().find_map(|file| file.shrunk_from), Some(10));
+}

@@ -1,6 +1,6 @@
 //! One pane over the whole fleet: every check of it, least time left first, then by need.
 
-use super::Built;
+use super::{Built, jobs};
 use crate::domain::board::CheckView;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
@@ -9,7 +9,7 @@ use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_pi
 use crate::tui::theme::Meaning;
 
 pub fn row_count(model: &Model, pane: Pane) -> usize {
-    sorted(model, pane).len()
+    sorted(model, pane).len() + listed(model, pane).len()
 }
 
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
@@ -20,15 +20,26 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     model.scroll = shown.start;
     let columns = columns(width);
     let trend_width = usize::from(columns[3].width);
-    let views = sorted(model, pane);
-    let visible = &views[shown.clone()];
+    let (views, jobs) = (sorted(model, pane), listed(model, pane));
+    let row_at = |index: usize| match views.get(index) {
+        Some((host, view)) => row(model, host, view, trend_width),
+        None => jobs.get(index - views.len()).map(jobs::row).unwrap_or_default(),
+    };
     let table = TableView {
-        rows: visible.iter().map(|(host, view)| row(model, host, view, trend_width)).collect(),
+        rows: shown.clone().map(row_at).collect(),
         selected: (0 < total).then(|| model.row - shown.start),
         columns,
         empty: empty(pane),
     };
     (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, Vec::new())
+}
+
+/// What a pane shows below its checks: jobs that nobody declared have none.
+fn listed(model: &Model, pane: Pane) -> Vec<jobs::Job<'_>> {
+    match pane {
+        Pane::Cron => jobs::inventory(model),
+        Pane::Disk | Pane::Logs | Pane::Backup | Pane::Host => Vec::new(),
+    }
 }
 
 fn title(pane: Pane) -> &'static str {
@@ -46,7 +57,7 @@ fn empty(pane: Pane) -> &'static str {
         Pane::Disk | Pane::Host => "no host has answered yet",
         Pane::Logs => "no log is watched: add logs = [\"/var/log/syslog\"] to a host or group in hosts.toml",
         Pane::Backup => "no backup set is watched: add [host.NAME.backup.SET] to hosts.toml",
-        Pane::Cron => "no job is declared: add [host.NAME.job.JOB] to hosts.toml",
+        Pane::Cron => "no host has told of a job yet; what matters gets a check by [host.NAME.job.JOB] in hosts.toml",
     }
 }
 

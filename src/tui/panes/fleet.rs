@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  STATUS     HOST      D L B C H  TREND   AGE REASON
-//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s /var 96 % used, 1.2 GB left; full in 40 min
+//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s 96 % used of /var, 1.2 GB left; full in 40 min
 //! ```
 
 use super::Built;

@@ -79,7 +79,9 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
 fn engine_words(engine: &EngineReading, age: Age) -> String {
     let error = engine.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
     format!(
-        "engine, {age} ago: store {} in {}, {} of {} reports waiting, {} transitions unwritten{error}",
+        "engine, {age} ago: polls p50 {} ms, p99 {} ms; store {} in {}, {} of {} reports waiting, {} transitions unwritten{error}",
+        engine.poll_ms.p50,
+        engine.poll_ms.p99,
         bytes_words(engine.store_bytes as f64),
         engine.state_dir,
         engine.reports_waiting,

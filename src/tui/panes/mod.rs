@@ -4,6 +4,7 @@ pub mod checks;
 pub mod draw;
 pub mod fleet;
 pub mod host;
+mod jobs;
 
 use super::screen::{Piece, TableView};
 

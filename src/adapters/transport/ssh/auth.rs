@@ -160,15 +160,21 @@ async fn by_files(driver: &Driver, settings: &SshSettings, target: &Target, trie
     for file in &settings.identity_files {
         let Ok(text) = tokio::fs::read(file).await else { continue };
         let locked = is_locked(&text);
-        if locked && target.secrets.passphrase.is_none() {
-            tried.push(format!("{} has a passphrase: ssh-add it, or start with --ask-passphrase", file.display()));
+        let passphrase = target.secrets.passphrase().filter(|_| locked);
+        if locked && passphrase.is_none() {
+            let mend = "ssh-add it, press p on the screen, or start with --ask-passphrase";
+            tried.push(format!("{} has a passphrase: {mend}", file.display()));
             continue;
         }
-        let passphrase = target.secrets.passphrase.as_deref().filter(|_| locked);
         let certificates = settings.certificate_files.iter().map(Some).chain([None]);
         for certificate in certificates {
             let login = driver.drive(|session| {
-                session.userauth_pubkey_file(&settings.user, certificate.map(PathBuf::as_path), file, passphrase)
+                session.userauth_pubkey_file(
+                    &settings.user,
+                    certificate.map(PathBuf::as_path),
+                    file,
+                    passphrase.as_deref(),
+                )
             });
             match login.await {
                 Ok(()) if driver.session.authenticated() => return true,

@@ -1,13 +1,13 @@
 //! From a destination to an authenticated session: configuration → proxy or TCP → handshake → host key → login.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::sockopt;
 use ssh2::{ErrorCode, MethodType};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::auth;
@@ -23,16 +23,27 @@ use crate::domain::trust::known_hosts::HostKey;
 const HANDSHAKES_MAX: usize = 32;
 /// Jump hosts on the way to a destination.
 const HOPS_MAX: usize = 8;
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: u32 = 3;
 
 static HANDSHAKES: Semaphore = Semaphore::const_new(HANDSHAKES_MAX);
 
-/// What the user typed at start; never logged, stored or put into an argument.
+/// What the user typed, the same for every lane; never logged, stored or put into an argument.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    pub passphrase: Option<Arc<str>>,
+    passphrase: Arc<Mutex<Option<Arc<str>>>>,
+}
+
+impl Secrets {
+    /// From now on locked key files are tried with this.
+    pub fn set_passphrase(&self, passphrase: &str) {
+        if let Ok(mut slot) = self.passphrase.lock() {
+            *slot = Some(passphrase.into());
+        }
+    }
+
+    pub fn passphrase(&self) -> Option<Arc<str>> {
+        self.passphrase.lock().ok().and_then(|slot| slot.clone())
+    }
 }
 
 /// A session ready for channels, and what keeps its way to the host open.
@@ -80,13 +91,23 @@ async fn open_resolved(
     path: &mut Vec<String>,
     passed: &mut dyn FnMut(Stage),
 ) -> Result<Connection, TransportError> {
+    // Behind a jump host the permit is taken once that host is in, or a chain could wait for itself.
+    let early = match settings.proxy {
+        Proxy::Jump(_) => None,
+        Proxy::None | Proxy::Command(_) => Some(handshake_permit().await?),
+    };
     let (socket, way) = reach(target, settings, path).await?;
     passed(Stage::Connected);
-    // Jump hosts hold their own permit only until they are in, or a chain could wait for itself.
-    let _permit =
-        HANDSHAKES.acquire().await.map_err(|error| TransportError::Lost(SafeText::new(&error.to_string())))?;
+    let _permit = match early {
+        Some(permit) => permit,
+        None => handshake_permit().await?,
+    };
     let driver = log_in(target, settings, socket, passed).await?;
     Ok(Connection { driver, _way: way })
+}
+
+async fn handshake_permit() -> Result<SemaphorePermit<'static>, TransportError> {
+    HANDSHAKES.acquire().await.map_err(|error| TransportError::Lost(SafeText::new(&error.to_string())))
 }
 
 /// Handshake, host key, login on a connected socket.
@@ -114,7 +135,7 @@ async fn reach(
 ) -> Result<(Socket, Option<proxy::Way>), TransportError> {
     match &settings.proxy {
         Proxy::None => {
-            let stream = connect_tcp(settings, target.connect_deadline).await?;
+            let stream = connect_tcp(settings, target).await?;
             Ok((Socket::Tcp(stream), None))
         }
         Proxy::Command(command) => {
@@ -176,7 +197,8 @@ fn at_hop(hop: &str, error: TransportError) -> TransportError {
     }
 }
 
-async fn connect_tcp(settings: &SshSettings, deadline: Duration) -> Result<TcpStream, TransportError> {
+async fn connect_tcp(settings: &SshSettings, target: &Target) -> Result<TcpStream, TransportError> {
+    let deadline = target.connect_deadline;
     let place = format!("{}:{}", settings.host, settings.port);
     let timed_out = |what: &str| TransportError::TimedOut(SafeText::new(&format!("{place}: {what}")));
     let unreachable = |what: String| TransportError::Unreachable(SafeText::new(&format!("{place}: {what}")));
@@ -192,7 +214,7 @@ async fn connect_tcp(settings: &SshSettings, deadline: Duration) -> Result<TcpSt
     for address in addresses.filter(wanted) {
         match timeout(deadline, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                keep_alive(&stream).map_err(|error| unreachable(error.to_string()))?;
+                keep_alive(&stream, target.keepalive).map_err(|error| unreachable(error.to_string()))?;
                 return Ok(stream);
             }
             Ok(Err(error)) => last = unreachable(error.to_string()),
@@ -202,12 +224,12 @@ async fn connect_tcp(settings: &SshSettings, deadline: Duration) -> Result<TcpSt
     Err(last)
 }
 
-/// A peer that vanished without a word is found within three probes.
-fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+/// A peer that vanished without a word is found within three probes, a third of the idle time apart.
+fn keep_alive(stream: &TcpStream, idle: Duration) -> rustix::io::Result<()> {
     sockopt::set_tcp_nodelay(stream, true)?;
     sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
+    sockopt::set_tcp_keepintvl(stream, (idle / KEEPALIVE_PROBES).max(Duration::from_secs(1)))?;
     sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)
 }
 

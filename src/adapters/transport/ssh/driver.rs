@@ -152,6 +152,17 @@ impl Driver {
         self.socket.ready(interest).await.map(drop)
     }
 
+    /// Waits until the other side is gone. What it says meanwhile is left for the next operation to read.
+    pub async fn ended(&self) {
+        loop {
+            match self.socket.ready(Interest::READABLE).await {
+                Ok(ready) if ready.is_read_closed() => return,
+                Ok(_) => self.socket.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into())),
+                Err(_) => return,
+            }
+        }
+    }
+
     /// Lends the session to a thread that blocks in it, and may do so for ever: until it is taken back nothing here may
     /// touch it, since a session is one mutex. If it never is, the thread's own handle frees it in the end.
     pub fn lend(&self) {

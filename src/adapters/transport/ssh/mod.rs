@@ -31,6 +31,7 @@ pub struct Target {
     pub destination: String,
     pub ssh_config: Option<PathBuf>,
     pub connect_deadline: Duration,
+    pub keepalive: Duration,
     pub secrets: Secrets,
 }
 
@@ -41,6 +42,7 @@ pub fn target_of(spec: &HostSpec, secrets: Secrets) -> Option<Target> {
         destination: destination.clone(),
         ssh_config: ssh_config.clone(),
         connect_deadline: spec.settings.connect_deadline,
+        keepalive: spec.settings.keepalive,
         secrets,
     })
 }
@@ -90,6 +92,18 @@ impl SshLane {
                 Err(error)
             }
         }
+    }
+
+    /// Waits until the other side ends a session that is open and idle, and forgets it; without one, for ever.
+    pub async fn ended(&mut self) -> TransportError {
+        match &self.connection {
+            Some(connection) => connection.driver.ended().await,
+            None => std::future::pending().await,
+        }
+        self.connection = None;
+        let error = TransportError::Lost(SafeText::new("the host closed the connection, or vanished"));
+        self.last_error = Some(error.clone());
+        error
     }
 
     /// Forgets the back-off, but not the least time between two logins.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use ssh2::Channel;
+use ssh2::{BlockDirections, Channel, Session};
 
 use super::connect::Connection;
 use super::driver::{Driver, Failure};
@@ -29,19 +29,12 @@ pub async fn run(connection: &mut Connection, script: &str, limits: RunLimits) -
 
 async fn exchange(driver: &Driver, script: &str, bytes_max: usize, output: &mut Output) -> Result<End, Failure> {
     let mut channel = driver.drive(|session| session.channel_session()).await.map_err(Failure::Ssh)?;
-    driver.drive(|_| channel.exec(EXEC)).await.map_err(Failure::Ssh)?;
-    let mut rest = script.as_bytes();
-    while !rest.is_empty() {
-        let written = driver.drive_io(|_| channel.write(rest).map_err(Failure::Io)).await?;
-        rest = &rest[written..];
-    }
-    driver.drive(|_| channel.send_eof()).await.map_err(Failure::Ssh)?;
+    let mut sending = Sending { rest: script.as_bytes(), eof_is_sent: false };
+    driver.drive_io(|session| ask(session, &mut channel, &mut sending)).await?;
+    driver.drive_io(|_| sending.go_on(&mut channel)).await?;
     let mut buffer = vec![0; READ_BYTES];
-    while driver.drive_io(|_| receive(&mut channel, &mut buffer, output)).await? == Received::Some {
-        if bytes_max < output.stdout.len() {
-            output.stdout.truncate(bytes_max);
-            return Ok(End::TooMuchOutput);
-        }
+    if !driver.drive_io(|_| receive(&mut channel, &mut buffer, bytes_max, output)).await? {
+        return Ok(End::TooMuchOutput);
     }
     driver.drive(|_| channel.wait_close()).await.map_err(Failure::Ssh)?;
     driver.drive(|_| channel.close()).await.map_err(Failure::Ssh)?;
@@ -53,36 +46,81 @@ async fn exchange(driver: &Driver, script: &str, bytes_max: usize, output: &mut 
     channel.exit_status().map(End::Exited).map_err(Failure::Ssh)
 }
 
-#[derive(PartialEq)]
-enum Received {
-    Some,
-    Ended,
+/// Asks for the shell, and sends it the script without waiting for its "yes": a round trip less for every poll.
+///
+/// The second packet may follow only when the first left as a whole, which is so when nothing but an answer is awaited.
+fn ask(session: &Session, channel: &mut Channel, sending: &mut Sending) -> Result<(), Failure> {
+    match channel.exec(EXEC).map_err(Failure::Ssh) {
+        Err(failure) if failure.would_block() => {
+            if matches!(session.block_directions(), BlockDirections::Inbound) {
+                match sending.go_on(channel) {
+                    Ok(()) => {}
+                    Err(failure) if failure.would_block() => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Err(failure)
+        }
+        answered => answered,
+    }
 }
 
-/// Reads both streams: eight megabytes on one of them would stall a reader of the other alone.
+/// The script on its way.
+struct Sending<'a> {
+    rest: &'a [u8],
+    eof_is_sent: bool,
+}
+
+impl Sending<'_> {
+    fn go_on(&mut self, channel: &mut Channel) -> Result<(), Failure> {
+        while !self.rest.is_empty() {
+            let written = channel.write(self.rest).map_err(Failure::Io)?;
+            self.rest = &self.rest[written..];
+        }
+        if !self.eof_is_sent {
+            channel.send_eof().map_err(Failure::Ssh)?;
+            self.eof_is_sent = true;
+        }
+        Ok(())
+    }
+}
+
+/// Reads both streams to their end: eight megabytes on one of them would stall a reader of the other alone. False when
+/// there is more than `bytes_max`.
 ///
 /// Reading one stream takes in packets of the other, and the end of both, without a further word of the socket: what is
 /// queued by then is read before anything is waited for.
-fn receive(channel: &mut Channel, buffer: &mut [u8], output: &mut Output) -> Result<Received, Failure> {
-    for _ in 0..PASSES_MAX {
-        if let Some(count) = read_some(channel, buffer)? {
-            output.stdout.extend_from_slice(&buffer[..count]);
-            return Ok(Received::Some);
+fn receive(channel: &mut Channel, buffer: &mut [u8], bytes_max: usize, output: &mut Output) -> Result<bool, Failure> {
+    let mut idle_passes = 0;
+    loop {
+        let read = read_some(channel, buffer)?;
+        output.stdout.extend_from_slice(&buffer[..read.unwrap_or(0)]);
+        if bytes_max < output.stdout.len() {
+            output.stdout.truncate(bytes_max);
+            return Ok(false);
         }
-        if 0 < channel.read_window().available
-            && let Some(count) = read_some(&mut channel.stderr(), buffer)?
-        {
-            let room = STDERR_BYTES_MAX.saturating_sub(output.stderr.len()).min(count);
-            output.stderr.extend_from_slice(&buffer[..room]);
-            return Ok(Received::Some);
+        // A read that did not fill the buffer emptied the socket too.
+        if read == Some(buffer.len()) {
+            continue;
         }
+        let complained = match channel.read_window().available {
+            0 => None,
+            _ => read_some(&mut channel.stderr(), buffer)?,
+        };
+        let count = complained.unwrap_or(0);
+        let room = STDERR_BYTES_MAX.saturating_sub(output.stderr.len()).min(count);
+        output.stderr.extend_from_slice(&buffer[..room]);
         match (channel.read_window().available, channel.eof()) {
-            (0, true) => return Ok(Received::Ended),
-            (0, false) => break,
-            (_, true | false) => {}
+            (0, true) => return Ok(true),
+            (0, false) if complained.is_none() => return Err(Failure::Io(io::ErrorKind::WouldBlock.into())),
+            (_, true | false) if read.is_some() || complained.is_some() => idle_passes = 0,
+            // What is queued can't be read until the socket takes our word for it.
+            (_, true | false) if PASSES_MAX <= idle_passes => {
+                return Err(Failure::Io(io::ErrorKind::WouldBlock.into()));
+            }
+            (_, true | false) => idle_passes += 1,
         }
     }
-    Err(Failure::Io(io::ErrorKind::WouldBlock.into()))
 }
 
 /// `None` where nothing is there, for now or for good.

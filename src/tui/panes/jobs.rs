@@ -1,0 +1,73 @@
+//! Everything that runs by the clock on any host: what nobody declared has no status, and is listed all the same.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::domain::fleet::HostName;
+use crate::domain::probe::cron::{CronEntry, CronReading};
+use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::time::Age;
+use crate::tui::model::Model;
+use crate::tui::screen::{Cell, piece};
+use crate::tui::theme::Meaning;
+
+/// One entry of a host's inventory, and how old the inventory is.
+pub struct Job<'a> {
+    host: &'a HostName,
+    entry: &'a CronEntry,
+    zone: Tz,
+    age: Age,
+}
+
+/// The fleet's inventory, the next to run first.
+pub fn inventory(model: &Model) -> Vec<Job<'_>> {
+    let mut jobs: Vec<Job> = model
+        .board
+        .hosts
+        .iter()
+        .flat_map(|(host, board)| {
+            let seen = board.probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.as_ref());
+            let (reading, age) = match seen.map(|observed| observed.seen(model.now)) {
+                Some((reading, _, age)) => (Some(reading.as_ref()), age),
+                None => (None, Age::Future),
+            };
+            let cron = match reading {
+                Some(Reading::Cron(cron)) => Some(cron),
+                Some(_) | None => None,
+            };
+            cron.into_iter().flat_map(move |cron| entries(host, cron, age))
+        })
+        .collect();
+    jobs.sort_by_key(|job| (job.entry.next.is_none(), job.entry.next, job.host));
+    jobs
+}
+
+fn entries<'a>(host: &'a HostName, cron: &'a CronReading, age: Age) -> impl Iterator<Item = Job<'a>> {
+    let zone = cron.zone.parse().unwrap_or(Tz::UTC);
+    cron.entries.iter().map(move |entry| Job { host, entry, zone, age })
+}
+
+/// As a row of the pane of jobs.
+pub fn row(job: &Job) -> Vec<Cell> {
+    let Job { host, entry, zone, age } = job;
+    let shown = |at: Option<DateTime<Utc>>| {
+        at.map_or("unknown".to_owned(), |at| at.with_timezone(zone).format("%a %d %b %H:%M %Z").to_string())
+    };
+    let ended = entry.result.as_ref().map(|result| format!(" ({result})")).unwrap_or_default();
+    let user = entry.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
+    let told = format!(
+        "next {}, last {}{ended}; {} {}{user}",
+        shown(entry.next),
+        shown(entry.last),
+        entry.schedule,
+        entry.command
+    );
+    vec![
+        Cell::Text(piece("· listed", Meaning::Dim)),
+        Cell::Text(piece(host.as_str(), Meaning::Title)),
+        Cell::Text(piece(entry.source.as_str(), Meaning::Dim)),
+        Cell::Trend(Vec::new()),
+        Cell::Text(piece(format!("{:>4}", age.to_string()), Meaning::Dim)),
+        Cell::Text(piece(told, Meaning::Dim)),
+    ]
+}

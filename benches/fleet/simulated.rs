@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 
 /// What the scripts end with when they reached their end.
 const END_STATUS: u32 = 113;
+const END_OF_SCRIPT: &[u8] = b"\nexit 113\n";
 const NONCE_VARIABLE: &str = "dw_n=";
 const NONCE_CHARS: usize = 32;
 const PLACEHOLDER: &str = "@@@NONCE@@@";
@@ -39,7 +40,7 @@ pub fn serve(port: u16, place: &Path) -> io::Result<()> {
     })
 }
 
-/// Nearest-rank percentiles of how long polls took from channel to channel's end, as the server saw it.
+/// How many polls there were, and nearest-rank percentiles of the time from channel to answer, as the server saw it.
 async fn tell_figures(port: u16, shared: Arc<Mutex<Shared>>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     loop {
@@ -171,27 +172,19 @@ impl Handler for Connection {
         session.channel_success(channel)
     }
 
-    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), russh::Error> {
-        if let Some((_, script)) = self.open.get_mut(&channel) {
-            script.extend_from_slice(data);
+    async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+        let Some((began, script)) = self.open.get_mut(&channel) else { return Ok(()) };
+        script.extend_from_slice(data);
+        if !script.ends_with(END_OF_SCRIPT) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
-        let Some((_, script)) = self.open.get(&channel) else { return Ok(()) };
-        let answer = self.shared.lock().await.answer(&String::from_utf8_lossy(script)).await?;
+        let mut shared = self.shared.lock().await;
+        let answer = shared.answer(&String::from_utf8_lossy(script)).await?;
+        shared.polls_us.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.open.remove(&channel);
         session.data(channel, answer.into_bytes())?;
         session.exit_status_request(channel, END_STATUS)?;
         session.eof(channel)?;
         session.close(channel)
-    }
-
-    async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), russh::Error> {
-        if let Some((began, _)) = self.open.remove(&channel) {
-            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.shared.lock().await.polls_us.push(took);
-        }
-        Ok(())
     }
 }

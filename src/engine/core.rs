@@ -42,7 +42,7 @@ struct HostMemory {
     known: Known,
     lately: Lately,
     /// The newest bucket that each forecast rests on: the fit is too dear for every poll.
-    forecast_of: HashMap<CheckId, Option<i64>>,
+    forecast_of: HashMap<CheckId, Option<u32>>,
     /// Which checks each probe's last reading gave.
     given: BTreeMap<ProbeId, BTreeSet<CheckId>>,
 }

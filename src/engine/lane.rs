@@ -191,9 +191,10 @@ impl LaneTask {
         let settings = self.spec.settings.clone();
         let started = Instant::now();
         let probes = self.plan.due_now(started);
-        let from = on_the_grid(started) - std::mem::take(&mut self.spread);
+        let spread = std::mem::take(&mut self.spread);
         for probe in &probes {
-            self.plan.reschedule(probe, from + plan::cadence(probe, &settings));
+            let cadence = plan::cadence(probe, &settings);
+            self.plan.reschedule(probe, on_the_grid(started) + cadence - spread.min(cadence / 2));
         }
         if let Err(error) = self.transport.connect().await {
             self.retry_soon(&probes, started);

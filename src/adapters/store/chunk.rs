@@ -60,22 +60,39 @@ impl Tier {
     }
 }
 
-/// Encodes points in time order; `start` is their chunk's.
-pub fn encode(start_ms: i64, points: &[(i64, f32)]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(points.len() * 5);
-    let mut before = start_ms / GRAIN_MS;
-    for (utc_ms, value) in points {
+/// A chunk while it grows: points in time order, encoded as they come.
+#[derive(Clone, Debug, Default)]
+pub struct Encoder {
+    bytes: Vec<u8>,
+    /// The time of the last point, in grains.
+    last: i64,
+}
+
+impl Encoder {
+    /// An empty chunk that begins at `start_ms`.
+    pub fn new(start_ms: i64) -> Self {
+        Self { bytes: Vec::new(), last: start_ms / GRAIN_MS }
+    }
+
+    /// Adds a point; one that is not newer than the last by a grain is left out, but for the first.
+    pub fn push(&mut self, utc_ms: i64, value: f32) {
         let now = utc_ms / GRAIN_MS;
-        let mut delta = u64::try_from(now - before).unwrap_or(0);
-        before = now.max(before);
+        let Ok(mut delta) = u64::try_from(now - self.last) else { return };
+        if delta == 0 && !self.bytes.is_empty() {
+            return;
+        }
+        self.last = now;
         while 0x80 <= delta {
-            bytes.push(delta as u8 | 0x80);
+            self.bytes.push(delta as u8 | 0x80);
             delta >>= 7;
         }
-        bytes.push(delta as u8);
-        bytes.extend_from_slice(&value.to_le_bytes());
+        self.bytes.push(delta as u8);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
-    bytes
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Decodes a chunk; what follows a broken point is lost, and only that.
@@ -108,12 +125,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn encoded(start_ms: i64, points: &[(i64, f32)]) -> Encoder {
+        let mut encoder = Encoder::new(start_ms);
+        points.iter().for_each(|(utc_ms, value)| encoder.push(*utc_ms, *value));
+        encoder
+    }
+
     proptest! {
         #[test]
         fn points_come_back_to_the_quarter_second(steps in proptest::collection::vec((1_i64..10_000, -1e9_f32..1e9), 0..80)) {
             let mut at = 1_790_000_000_000;
             let points: Vec<(i64, f32)> = steps.into_iter().map(|(step, value)| { at += step * 250; (at, value) }).collect();
-            prop_assert_eq!(decode(1_790_000_000_000, &encode(1_790_000_000_000, &points)), points);
+            prop_assert_eq!(decode(1_790_000_000_000, encoded(1_790_000_000_000, &points).bytes()), points);
         }
 
         #[test]
@@ -125,6 +148,6 @@ mod tests {
     #[test]
     fn sixty_points_at_ten_seconds_take_five_bytes_each() {
         let points: Vec<(i64, f32)> = (0..60).map(|index| (index * 10_000, 1.0)).collect();
-        assert_eq!(encode(0, &points).len(), 60 * 5);
+        assert_eq!(encoded(0, &points).bytes().len(), 60 * 5);
     }
 }

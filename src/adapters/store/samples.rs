@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::chunk::{Tier, encode};
+use super::chunk::{Encoder, Tier};
 
 /// A series' number in the store.
 pub type SeriesId = i64;
@@ -42,9 +42,15 @@ struct OpenSeries {
 
 struct OpenChunk {
     start: i64,
-    points: Vec<(i64, f32)>,
-    /// The mean that is still being taken, and its step's start.
-    mean: Option<(i64, f64, u32)>,
+    points: Encoder,
+    mean: Option<Mean>,
+}
+
+/// The mean that is still being taken.
+struct Mean {
+    step: i64,
+    sum: f64,
+    count: u32,
 }
 
 /// A chunk as the store keeps it.
@@ -58,8 +64,10 @@ pub struct ChunkRow {
 
 impl OpenChunks {
     /// Goes on with a chunk that an earlier process left open.
-    pub fn resume(&mut self, tier: Tier, start: i64, series: SeriesId, points: Vec<(i64, f32)>) {
-        self.open.entry(series).or_default().chunks[tier as usize] = Some(OpenChunk { start, points, mean: None });
+    pub fn resume(&mut self, tier: Tier, start: i64, series: SeriesId, points: &[(i64, f32)]) {
+        let mut chunk = OpenChunk::new(start);
+        points.iter().for_each(|(utc_ms, value)| chunk.points.push(*utc_ms, *value));
+        self.open.entry(series).or_default().chunks[tier as usize] = Some(chunk);
     }
 
     /// Takes a new sample.
@@ -78,14 +86,13 @@ impl OpenChunks {
         open.changed = true;
         for (tier, slot) in Tier::ALL.into_iter().zip(&mut open.chunks) {
             let start = tier.chunk_start(utc_ms);
-            let chunk = slot.get_or_insert_with(|| OpenChunk { start, points: Vec::new(), mean: None });
+            let chunk = slot.get_or_insert_with(|| OpenChunk::new(start));
             if start < chunk.start {
                 continue;
             }
             if chunk.start < start {
-                let points = std::mem::take(&mut chunk.points);
-                self.closed.push(ChunkRow { tier, start: chunk.start, series, body: encode(chunk.start, &points) });
-                (chunk.start, chunk.mean) = (start, None);
+                let full = std::mem::replace(chunk, OpenChunk::new(start));
+                self.closed.push(ChunkRow { tier, start: full.start, series, body: full.body() });
             }
             chunk.push(tier, utc_ms, value);
         }
@@ -108,9 +115,14 @@ impl OpenChunks {
         let mut rows = self.closed.clone();
         for (series, open) in self.open.iter().filter(|(_, open)| open.changed) {
             let chunks = Tier::ALL.into_iter().zip(&open.chunks);
-            rows.extend(chunks.filter_map(|(tier, chunk)| Some((tier, chunk.as_ref()?))).map(|(tier, chunk)| {
-                ChunkRow { tier, start: chunk.start, series: *series, body: encode(chunk.start, &chunk.points) }
-            }));
+            rows.extend(
+                chunks.filter_map(|(tier, chunk)| Some((tier, chunk.as_ref()?))).map(|(tier, chunk)| ChunkRow {
+                    tier,
+                    start: chunk.start,
+                    series: *series,
+                    body: chunk.body(),
+                }),
+            );
         }
         rows
     }
@@ -123,23 +135,41 @@ impl OpenChunks {
 }
 
 impl OpenChunk {
+    fn new(start: i64) -> Self {
+        Self { start, points: Encoder::new(start), mean: None }
+    }
+
     fn push(&mut self, tier: Tier, utc_ms: i64, value: f32) {
         if tier == Tier::Raw {
-            if self.points.last().is_none_or(|(last, _)| *last < utc_ms) {
-                self.points.push((utc_ms, value));
-            }
-            return;
+            return self.points.push(utc_ms, value);
         }
         let step = utc_ms - utc_ms.rem_euclid(tier.step_ms());
-        let (sum, count) = match self.mean {
-            Some((at, sum, count)) if at == step => {
-                self.points.pop();
-                (sum + f64::from(value), count + 1)
+        match &mut self.mean {
+            Some(mean) if mean.step == step => {
+                mean.sum += f64::from(value);
+                mean.count += 1;
             }
-            Some(_) | None => (f64::from(value), 1),
-        };
-        self.mean = Some((step, sum, count));
-        self.points.push((step, (sum / f64::from(count)) as f32));
+            slot => {
+                if let Some(whole) = slot.replace(Mean { step, sum: f64::from(value), count: 1 }) {
+                    self.points.push(whole.step, whole.value());
+                }
+            }
+        }
+    }
+
+    /// With the mean that is still being taken.
+    fn body(&self) -> Vec<u8> {
+        let mut points = self.points.clone();
+        if let Some(mean) = &self.mean {
+            points.push(mean.step, mean.value());
+        }
+        points.bytes().to_vec()
+    }
+}
+
+impl Mean {
+    fn value(&self) -> f32 {
+        (self.sum / f64::from(self.count.max(1))) as f32
     }
 }
 

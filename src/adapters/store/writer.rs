@@ -111,7 +111,7 @@ impl Writer {
             );
             for row in rows.bind(tier.number()).fetch_all(&self.pool).await.map_err(|error| self.failed(error))? {
                 let (start, series, body): (i64, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
-                self.chunks.resume(tier, start, series, decode(start, &body));
+                self.chunks.resume(tier, start, series, &decode(start, &body));
             }
         }
         for sample in read_tail(&self.pool).await.map_err(|error| self.failed(error))? {

@@ -135,8 +135,11 @@ impl HostBoard {
         Duration::from_millis(self.trend_window_ms.max(1))
     }
 
-    /// Adds a point to a check's trend.
+    /// Adds a point to a check's trend, where it has one.
     pub fn remember(&mut self, id: &CheckId, utc_ms: i64, value: f64) {
+        if !id.kind.has_trend() {
+            return;
+        }
         let window = self.trend_window();
         match self.trends.get_mut(id) {
             Some(trend) => trend.push(utc_ms, value),

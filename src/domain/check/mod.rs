@@ -95,6 +95,32 @@ check_kinds! {
     HostClock "host.clock" Host,
 }
 
+impl CheckKind {
+    /// Whether a course over time says something of it: screens draw it, and forecasts rest on it.
+    pub fn has_trend(self) -> bool {
+        match self {
+            CheckKind::DiskSpace
+            | CheckKind::DiskInodes
+            | CheckKind::BackupTarget
+            | CheckKind::HostLoad
+            | CheckKind::HostMemory
+            | CheckKind::HostSwap => true,
+            CheckKind::DiskReadonly
+            | CheckKind::DiskRaid
+            | CheckKind::DiskSmart
+            | CheckKind::LogGrowth
+            | CheckKind::LogShrunk
+            | CheckKind::LogRate
+            | CheckKind::BackupAge
+            | CheckKind::BackupRetention
+            | CheckKind::CronJob
+            | CheckKind::HostReboot
+            | CheckKind::HostUnits
+            | CheckKind::HostClock => false,
+        }
+    }
+}
+
 /// A check's id: `disk.space:/var`, `host.load`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

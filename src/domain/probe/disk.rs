@@ -21,9 +21,9 @@ while read -r dw_id dw_parent dw_dev dw_root dw_mnt dw_opts dw_rest; do
   case ${dw_fs%% *} in
   proc|sysfs|cgroup|cgroup2|devpts|devtmpfs|mqueue|debugfs|tracefs|securityfs|pstore|bpf|configfs|fusectl|hugetlbfs|autofs|binfmt_misc|rpc_pipefs|nsfs|efivarfs|selinuxfs|ramfs|squashfs|iso9660|erofs|cramfs|fuse.snapfuse|fuse.lxcfs|fuse.portal|fuse.gvfsd-fuse) continue ;;
   nfs|nfs4|cifs|smb3|smbfs|ncpfs|9p|afs|ceph|glusterfs|lustre|gpfs|ocfs2|gfs2|davfs|fuse|fuse.*|fuseblk)
-    printf 'm %s %s %s %s %s\n' "$dw_dev" "$dw_root" "$dw_mnt" "$dw_opts" "$dw_fs"; continue ;;
+    dw_say "m $dw_dev $dw_root $dw_mnt $dw_opts $dw_fs"; continue ;;
   esac
-  printf 'm %s %s %s %s %s\n' "$dw_dev" "$dw_root" "$dw_mnt" "$dw_opts" "$dw_fs"
+  dw_say "m $dw_dev $dw_root $dw_mnt $dw_opts $dw_fs"
   case ",${dw_fs##* }," in *,ro,*) dw_ro=1 ;; esac
   case $dw_mnt in
   *\\012*) continue ;;
@@ -33,27 +33,27 @@ while read -r dw_id dw_parent dw_dev dw_root dw_mnt dw_opts dw_rest; do
 done </proc/self/mountinfo
 if [ $# -gt 0 ]; then
   if command -v stat >/dev/null; then
-    stat -f -c 's %S %b %f %a %c %d %n' -- "$@" </dev/null
+    dw_say "$(stat -f -c 's %S %b %f %a %c %d %n' -- "$@" </dev/null)"
   else
-    df -P -k -- "$@" </dev/null; df -P -i -- "$@" </dev/null
+    dw_say "$(df -P -k -- "$@" </dev/null; df -P -i -- "$@" </dev/null)"
   fi
 fi
 if [ -r /etc/fstab ]; then
   while read -r dw_dev dw_mnt dw_type dw_opts dw_rest; do
     case $dw_dev in \#*) continue ;; esac
-    case ",$dw_opts," in *,ro,*) printf 'f %s\n' "$dw_mnt" ;; esac
+    case ",$dw_opts," in *,ro,*) dw_say "f $dw_mnt" ;; esac
   done </etc/fstab
 fi
 if [ -n "$dw_ro" ]; then
   if dw_log=$(dmesg 2>/dev/null </dev/null) || dw_log=$(tail -n 2000 /var/log/kern.log 2>/dev/null </dev/null) ||
     { dw_log=$(journalctl -k -q --no-pager -n 2000 2>/dev/null </dev/null) && [ -n "$dw_log" ]; }; then
-    printf '%s\n' "$dw_log" | grep -a -i -E 'remount|read-only|I/O error|EXT4-fs error|XFS.*(error|shut)|BTRFS.*error|journal.*abort' | tail -n 8 | while IFS= read -r dw_l; do printf 'k %s\n' "$dw_l"; done
+    dw_say "$(printf '%s\n' "$dw_log" | grep -a -i -E 'remount|read-only|I/O error|EXT4-fs error|XFS.*(error|shut)|BTRFS.*error|journal.*abort' | tail -n 8 | while IFS= read -r dw_l; do printf 'k %s\n' "$dw_l"; done)"
   else
-    printf 'k!\n'
+    dw_say 'k!'
   fi
 fi
 if [ -r /proc/mdstat ]; then
-  while IFS= read -r dw_l; do printf 'r %s\n' "$dw_l"; done </proc/mdstat
+  while IFS= read -r dw_l; do dw_say "r $dw_l"; done </proc/mdstat
 fi
 :
 "#;

@@ -7,19 +7,19 @@ use crate::domain::text::SafeText;
 
 /// `now SECONDS.FRACTION ZONE`, `load …`, `up …`, `boot ID`, `cpus N`, `mem KEY KIB`.
 pub const SCRIPT: &str = r#"
-date '+now %s.%N %z' </dev/null
-read -r dw_l </proc/loadavg && printf 'load %s\n' "$dw_l"
-read -r dw_l </proc/uptime && printf 'up %s\n' "$dw_l"
-read -r dw_l </proc/sys/kernel/random/boot_id && printf 'boot %s\n' "$dw_l"
+dw_say "$(date '+now %s.%N %z' </dev/null)"
+read -r dw_l </proc/loadavg && dw_say "load $dw_l"
+read -r dw_l </proc/uptime && dw_say "up $dw_l"
+read -r dw_l </proc/sys/kernel/random/boot_id && dw_say "boot $dw_l"
 dw_c=0
 while read -r dw_k dw_l; do
   case $dw_k in cpu) ;; cpu*) dw_c=$((dw_c + 1)) ;; *) break ;; esac
 done </proc/stat
-printf 'cpus %s\n' "$dw_c"
+dw_say "cpus $dw_c"
 while read -r dw_k dw_v dw_l; do
   case $dw_k in
-  MemTotal:|MemFree:|MemAvailable:|Buffers:|Cached:|SwapTotal:) printf 'mem %s %s\n' "$dw_k" "$dw_v" ;;
-  SwapFree:) printf 'mem %s %s\n' "$dw_k" "$dw_v"; break ;;
+  MemTotal:|MemFree:|MemAvailable:|Buffers:|Cached:|SwapTotal:) dw_say "mem $dw_k $dw_v" ;;
+  SwapFree:) dw_say "mem $dw_k $dw_v"; break ;;
   esac
 done </proc/meminfo
 "#;

@@ -25,15 +25,13 @@ const SHOWN_LINES_MAX: usize = 5;
 /// `n` where nothing matches, `t STAMP` where logrotate says when it last rotated (host's time); before raw bytes
 /// `c INODE FROM` and a cut, and a cut after them.
 pub const SCRIPT: &str = r#"
-dw_nl='
-'
 dw_log() {
   dw_pat=$1 dw_known=" $2 "
-  printf 'w\n'
+  dw_say w
   set --
   if [ -n "$dw_status" ]; then
     while IFS= read -r dw_line; do
-      case ${dw_line% *} in '"'$dw_pat'"') printf 't %s\n' "${dw_line##* }" ;; esac
+      case ${dw_line% *} in '"'$dw_pat'"') dw_say "t ${dw_line##* }" ;; esac
     done <"$dw_status"
   fi
   IFS=
@@ -49,27 +47,27 @@ dw_log() {
     for dw_r in "$dw_f"-[0-9]*; do [ -e "$dw_r" ] && dw_last=$dw_r; done
     [ -n "$dw_last" ] && set -- "$@" "$dw_last"
   done
-  if [ $# -eq 0 ]; then unset IFS; printf 'n\n'; return; fi
+  if [ $# -eq 0 ]; then unset IFS; dw_say n; return; fi
   dw_all=$(stat -L -c '%i %s %Y %G %n' -- "$@" 2>/dev/null </dev/null)
   set -f; IFS=$dw_nl
   for dw_line in $dw_all; do
     dw_ino=${dw_line%% *}; dw_rest=${dw_line#* }; dw_size=${dw_rest%% *}; dw_rest=${dw_rest#* }
     dw_time=${dw_rest%% *}; dw_rest=${dw_rest#* }; dw_group=${dw_rest%% *}; dw_name=${dw_rest#* }
-    if [ ! -r "$dw_name" ]; then printf 'x %s %s\n' "$dw_group" "$dw_name"; continue; fi
+    if [ ! -r "$dw_name" ]; then dw_say "x $dw_group $dw_name"; continue; fi
     dw_off=-
     case $dw_known in
     *" $dw_ino:"*) dw_off=${dw_known#*" $dw_ino:"}; dw_off=${dw_off%% *} ;;
     ' - ') ;;
     *) case $dw_name in *.1|*-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]) ;; *) [ -d "$dw_pat" ] || dw_off=0 ;; esac ;;
     esac
-    printf 'f %s %s %s %s %s %s\n' "$dw_ino" "$dw_size" "$dw_time" "$dw_group" "$dw_off" "$dw_name"
+    dw_say "f $dw_ino $dw_size $dw_time $dw_group $dw_off $dw_name"
     [ "$dw_off" = - ] && continue
     [ -d "$dw_pat" ] && continue
     [ "$dw_size" -lt "$dw_off" ] && dw_off=0
     [ "$dw_size" -gt "$dw_off" ] || continue
     dw_from=$((dw_off - 64)); [ "$dw_from" -lt 0 ] && dw_from=0
     [ $((dw_size - dw_from)) -gt "$dw_max" ] && dw_from=$((dw_size - dw_max))
-    printf 'c %s %s\n' "$dw_ino" "$dw_from"
+    dw_say "c $dw_ino $dw_from"
     dw_cut
     tail -c +$((dw_from + 1)) -- "$dw_name" </dev/null | head -c $((dw_size - dw_from))
     dw_cut

@@ -27,8 +27,18 @@ pub struct Section {
 }
 
 /// Says where the shell stands: the prologue shows what the login shell cost, the epilogue what the poll cost.
-const COST: &str =
-    "read -r dw_stat </proc/$$/stat; read -r dw_up </proc/uptime; printf 'cost %s %s\\n' \"$dw_up\" \"$dw_stat\"\n";
+const COST: &str = "read -r dw_stat </proc/$$/stat; read -r dw_up </proc/uptime; dw_say \"cost $dw_up $dw_stat\"\n";
+
+/// What every script may call. `dw_say` gathers lines, and `dw_end` lets them out with the section's mark in one write:
+/// each write of a shell is a packet of its own, which costs the host's sshd and us more than the line is worth.
+const TOOLS: &str = r#"dw_o= dw_nl='
+'
+dw_say() { dw_o="$dw_o$1$dw_nl"; }
+dw_mark() { dw_o="$dw_o$dw_nl@@$dw_n $1 $2$dw_nl"; }
+dw_end() { dw_mark "$1" $?; printf %s "$dw_o"; dw_o=; }
+dw_cut() { dw_mark + 0; printf %s "$dw_o"; dw_o=; }
+dw_mark start 0
+"#;
 
 /// Quotes one word for a POSIX shell.
 pub fn quote(word: &str) -> String {
@@ -38,9 +48,7 @@ pub fn quote(word: &str) -> String {
 /// The whole script of one poll, to be sent through the standard input of `/bin/sh`.
 pub fn compose(nonce: &Nonce, sections: &[Section]) -> String {
     let mut script = format!("export LC_ALL=C PATH=\"$PATH:/usr/sbin:/usr/bin:/sbin:/bin\"; dw_n={}\n", nonce.0);
-    script.push_str("dw_end() { dw_rc=$?; printf '\\n@@%s %s %s\\n' \"$dw_n\" \"$1\" \"$dw_rc\"; }\n");
-    script.push_str("dw_cut() { printf '\\n@@%s + 0\\n' \"$dw_n\"; }\n");
-    script.push_str("dw_end start\n");
+    script.push_str(TOOLS);
     script.push_str(COST);
     script.push_str("dw_end prologue\n");
     for (index, section) in sections.iter().enumerate() {

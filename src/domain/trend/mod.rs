@@ -15,12 +15,15 @@ pub struct Trend {
     buckets: VecDeque<Bucket>,
 }
 
+/// Sixteen bytes: a fleet of a thousand hosts holds a million of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Bucket {
-    number: i64,
+    /// Buckets since the epoch.
+    index: u32,
     count: u32,
-    time_sum_ms: f64,
-    value_sum: f64,
+    /// Means: of the readings' times after the bucket's start, and of their values.
+    after_ms: f32,
+    value: f32,
 }
 
 /// A bucket's mean: milliseconds since the epoch, and the value.
@@ -31,50 +34,55 @@ pub struct Point {
 }
 
 impl Bucket {
-    fn point(&self) -> Point {
-        let count = f64::from(self.count);
-        Point { utc_ms: (self.number as f64) + self.time_sum_ms / count, value: self.value_sum / count }
+    fn point(&self, bucket_ms: i64) -> Point {
+        let start_ms = i64::from(self.index) * bucket_ms;
+        Point { utc_ms: start_ms as f64 + f64::from(self.after_ms), value: f64::from(self.value) }
+    }
+
+    fn add(&mut self, after_ms: f32, value: f32) {
+        self.count = self.count.saturating_add(1);
+        let share = 1.0 / self.count as f32;
+        self.after_ms += (after_ms - self.after_ms) * share;
+        self.value += (value - self.value) * share;
     }
 }
 
 impl Trend {
     pub fn new(window: Duration) -> Self {
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        Self { bucket_ms: (window_ms / POINTS_MAX as i64).max(1), buckets: VecDeque::new() }
+        // Below half a second the number of a bucket would leave 32 bits.
+        let bucket_ms = (window_ms / POINTS_MAX as i64).max(500);
+        Self { bucket_ms, buckets: VecDeque::with_capacity(POINTS_MAX + 1) }
     }
 
     /// Adds a reading; one older than the newest bucket is ignored, as a clock that stepped back would tear the series.
     pub fn push(&mut self, utc_ms: i64, value: f64) {
+        let Ok(index) = u32::try_from(utc_ms.div_euclid(self.bucket_ms)) else { return };
         if !value.is_finite() {
             return;
         }
-        let start = utc_ms - utc_ms.rem_euclid(self.bucket_ms);
-        let within = (utc_ms - start) as f64;
+        let (after_ms, value) = (utc_ms.rem_euclid(self.bucket_ms) as f32, value as f32);
         match self.buckets.back_mut() {
-            Some(last) if start < last.number => {}
-            Some(last) if start == last.number => {
-                last.count += 1;
-                last.time_sum_ms += within;
-                last.value_sum += value;
-            }
+            Some(last) if index < last.index => {}
+            Some(last) if index == last.index => last.add(after_ms, value),
             Some(_) | None => {
-                self.buckets.push_back(Bucket { number: start, count: 1, time_sum_ms: within, value_sum: value });
-                let oldest = start.saturating_sub(self.bucket_ms.saturating_mul(POINTS_MAX as i64));
-                while self.buckets.front().is_some_and(|bucket| bucket.number <= oldest) {
+                self.buckets.push_back(Bucket { index, count: 1, after_ms, value });
+                let oldest = index.saturating_sub(POINTS_MAX as u32);
+                while self.buckets.front().is_some_and(|bucket| bucket.index <= oldest) {
                     self.buckets.pop_front();
                 }
             }
         }
     }
 
-    /// When the newest bucket begins, milliseconds since the epoch: a forecast changes only with it.
-    pub fn newest_bucket(&self) -> Option<i64> {
-        self.buckets.back().map(|bucket| bucket.number)
+    /// The number of the newest bucket: a forecast changes only with it.
+    pub fn newest_bucket(&self) -> Option<u32> {
+        self.buckets.back().map(|bucket| bucket.index)
     }
 
     /// The points, oldest first, gaps left out.
     pub fn points(&self) -> impl ExactSizeIterator<Item = Point> {
-        self.buckets.iter().map(Bucket::point)
+        self.buckets.iter().map(|bucket| bucket.point(self.bucket_ms))
     }
 
     /// The last `width` points up to the newest, oldest first; a gap is `None`.
@@ -82,9 +90,9 @@ impl Trend {
         let Some(newest) = self.newest_bucket() else { return vec![None; width] };
         let mut row = vec![None; width];
         for bucket in &self.buckets {
-            let back = usize::try_from((newest - bucket.number) / self.bucket_ms).unwrap_or(usize::MAX);
+            let back = (newest - bucket.index) as usize;
             if let Some(slot) = width.checked_sub(back.saturating_add(1)).and_then(|index| row.get_mut(index)) {
-                *slot = Some(bucket.point().value);
+                *slot = Some(f64::from(bucket.value));
             }
         }
         row

@@ -1,8 +1,9 @@
 //! One script through one channel.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
-use ssh2::{BlockDirections, Channel, Session};
+use ssh2::Channel;
 
 use super::connect::Connection;
 use super::driver::{Driver, Failure};
@@ -14,6 +15,11 @@ const EXEC: &str = "/bin/sh";
 const READ_BYTES: usize = 32 << 10;
 /// Looks at what one look may have queued; more would only spin while the socket can't be written.
 const PASSES_MAX: u32 = 3;
+
+thread_local! {
+    /// Shared by every session of a thread: nothing is left in it between two looks at a socket.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
 
 /// Runs a script within its limits; what came back before a limit is kept.
 pub async fn run(connection: &mut Connection, script: &str, limits: RunLimits) -> Result<Output, TransportError> {
@@ -27,13 +33,16 @@ pub async fn run(connection: &mut Connection, script: &str, limits: RunLimits) -
     Ok(output)
 }
 
+/// No end of file follows the script: it ends by itself, with its own status, and every poll saves a packet.
 async fn exchange(driver: &Driver, script: &str, bytes_max: usize, output: &mut Output) -> Result<End, Failure> {
     let mut channel = driver.drive(|session| session.channel_session()).await.map_err(Failure::Ssh)?;
-    let mut sending = Sending { rest: script.as_bytes(), eof_is_sent: false };
-    driver.drive_io(|session| ask(session, &mut channel, &mut sending)).await?;
-    driver.drive_io(|_| sending.go_on(&mut channel)).await?;
-    let mut buffer = vec![0; READ_BYTES];
-    if !driver.drive_io(|_| receive(&mut channel, &mut buffer, bytes_max, output)).await? {
+    driver.drive(|_| channel.exec(EXEC)).await.map_err(Failure::Ssh)?;
+    let mut rest = script.as_bytes();
+    while !rest.is_empty() {
+        let written = driver.drive_io(|_| channel.write(rest).map_err(Failure::Io)).await?;
+        rest = &rest[written..];
+    }
+    if !driver.drive_io(|_| receive(&mut channel, bytes_max, output)).await? {
         return Ok(End::TooMuchOutput);
     }
     driver.drive(|_| channel.wait_close()).await.map_err(Failure::Ssh)?;
@@ -46,51 +55,21 @@ async fn exchange(driver: &Driver, script: &str, bytes_max: usize, output: &mut 
     channel.exit_status().map(End::Exited).map_err(Failure::Ssh)
 }
 
-/// Asks for the shell, and sends it the script without waiting for its "yes": a round trip less for every poll.
-///
-/// The second packet may follow only when the first left as a whole, which is so when nothing but an answer is awaited.
-fn ask(session: &Session, channel: &mut Channel, sending: &mut Sending) -> Result<(), Failure> {
-    match channel.exec(EXEC).map_err(Failure::Ssh) {
-        Err(failure) if failure.would_block() => {
-            if matches!(session.block_directions(), BlockDirections::Inbound) {
-                match sending.go_on(channel) {
-                    Ok(()) => {}
-                    Err(failure) if failure.would_block() => {}
-                    Err(failure) => return Err(failure),
-                }
-            }
-            Err(failure)
-        }
-        answered => answered,
-    }
-}
-
-/// The script on its way.
-struct Sending<'a> {
-    rest: &'a [u8],
-    eof_is_sent: bool,
-}
-
-impl Sending<'_> {
-    fn go_on(&mut self, channel: &mut Channel) -> Result<(), Failure> {
-        while !self.rest.is_empty() {
-            let written = channel.write(self.rest).map_err(Failure::Io)?;
-            self.rest = &self.rest[written..];
-        }
-        if !self.eof_is_sent {
-            channel.send_eof().map_err(Failure::Ssh)?;
-            self.eof_is_sent = true;
-        }
-        Ok(())
-    }
-}
-
 /// Reads both streams to their end: eight megabytes on one of them would stall a reader of the other alone. False when
 /// there is more than `bytes_max`.
 ///
 /// Reading one stream takes in packets of the other, and the end of both, without a further word of the socket: what is
 /// queued by then is read before anything is waited for.
-fn receive(channel: &mut Channel, buffer: &mut [u8], bytes_max: usize, output: &mut Output) -> Result<bool, Failure> {
+fn receive(channel: &mut Channel, bytes_max: usize, output: &mut Output) -> Result<bool, Failure> {
+    BUFFER.with_borrow_mut(|buffer| receive_by(buffer, channel, bytes_max, output))
+}
+
+fn receive_by(
+    buffer: &mut [u8],
+    channel: &mut Channel,
+    bytes_max: usize,
+    output: &mut Output,
+) -> Result<bool, Failure> {
     let mut idle_passes = 0;
     loop {
         let read = read_some(channel, buffer)?;

@@ -13,6 +13,9 @@ use crate::domain::settings::*;
 
 const HOST_KEYS: [&str; 5] = ["address", "local", "replay", "groups", "hosts"];
 
+/// Kinds of settings that are compared with each host's.
+const SETTINGS_KINDS_MAX: usize = 32;
+
 /// What the file says of one host, before its settings are resolved.
 #[derive(Default)]
 struct HostDraft<'a> {
@@ -91,6 +94,7 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
         let layers = Layers { defaults: base, groups: &group_tables, ssh_config: ssh_config.as_ref() };
         specs.push(host_spec(name, draft, layers, notes));
     }
+    share_settings(&mut specs);
     warn_of_shared_addresses(&specs, &drafts, notes);
     if !specs.iter().any(|spec| spec.reach == Reach::Local) {
         add_own_host(&mut specs, own_name, base, notes);
@@ -155,6 +159,18 @@ fn host_spec<'a>(name: &HostName, draft: &HostDraft<'a>, shared: Layers<'a, '_>,
         notes.error(reader.place("address"), format!("address: {error}"));
     }
     HostSpec { name: name.clone(), groups: draft.groups.clone(), reach, settings: Arc::new(settings(reader)) }
+}
+
+/// Hosts with the same settings hold them once: a large fleet has few kinds of hosts.
+fn share_settings(specs: &mut [HostSpec]) {
+    let mut kinds: Vec<Arc<Settings>> = Vec::new();
+    for spec in specs {
+        match kinds.iter().find(|kind| **kind == spec.settings) {
+            Some(kind) => spec.settings = kind.clone(),
+            None if kinds.len() < SETTINGS_KINDS_MAX => kinds.push(spec.settings.clone()),
+            None => {}
+        }
+    }
 }
 
 fn add_own_host(specs: &mut Vec<HostSpec>, own_name: &HostName, defaults: Option<&DeTable>, notes: &Notes) {

@@ -190,7 +190,7 @@ impl LaneTask {
     async fn poll_due(&mut self) -> Result<(), CoreGone> {
         let settings = self.spec.settings.clone();
         let started = Instant::now();
-        let probes = self.plan.due_now(started);
+        let probes = self.plan.due_now(started, settings.cadence.min(settings.cron_cadence) / 2);
         let spread = std::mem::take(&mut self.spread);
         for probe in &probes {
             let cadence = plan::cadence(probe, &settings);

@@ -60,15 +60,19 @@ impl Plan {
         }
     }
 
-    /// What is due now: everything on the fast lane, one probe on the slow one, where each may hang.
-    pub fn due_now(&self, now: Instant) -> Vec<ProbeId> {
-        let mut due: Vec<(Instant, &ProbeId)> =
-            self.due.iter().filter(|(_, due)| **due <= now).map(|(probe, due)| (*due, probe)).collect();
-        if self.lane == Lane::Slow {
-            due.sort();
-            due.truncate(1);
+    /// What is asked now: on the slow lane the one probe that is due longest, as each may hang; on the fast lane all that
+    /// are due, and those that would be within `soon`, so that a probe of a longer cadence rides along with the others.
+    pub fn due_now(&self, now: Instant, soon: Duration) -> Vec<ProbeId> {
+        match self.lane {
+            Lane::Slow => {
+                let due = self.due.iter().filter(|(_, due)| **due <= now);
+                due.min_by_key(|(_, due)| **due).map(|(probe, _)| probe.clone()).into_iter().collect()
+            }
+            Lane::Fast => {
+                let due = self.due.iter().filter(|(_, due)| **due <= now + soon);
+                due.map(|(probe, _)| probe.clone()).collect()
+            }
         }
-        due.into_iter().map(|(_, probe)| probe.clone()).collect()
     }
 
     /// Sets when a polled probe is due again.

@@ -29,7 +29,8 @@ pub struct HostBoard {
     pub own: bool,
     pub(super) trend_window_ms: u64,
     pub links: BTreeMap<Lane, (Link, Option<Moment>)>,
-    pub checks: BTreeMap<CheckId, CheckCell>,
+    /// Boxed: a node of the map would hold room for eleven of them, used or not.
+    pub checks: BTreeMap<CheckId, Box<CheckCell>>,
     #[serde(skip)]
     pub probes: BTreeMap<ProbeId, ProbeCell>,
     /// What the newest poll cost the host.

@@ -53,7 +53,7 @@ impl Board {
                     let episode = episode::next(before.and_then(|cell| cell.episode), state, at);
                     let observed = Observed::new(result.clone(), at, Duration::from_millis(*fresh_for_ms));
                     let cell = CheckCell { probe: probe.clone(), result: observed, state: *state, episode };
-                    board.checks.insert(result.id.clone(), cell);
+                    board.checks.insert(result.id.clone(), Box::new(cell));
                 }
             }
             Change::CheckForgotten { host, check } => {

@@ -20,7 +20,7 @@ pub enum Forecast {
 
 /// The median of all pairwise slopes (Theil–Sen): up to 29 % of the points may lie anywhere without turning it.
 pub fn forecast(trend: &Trend) -> Forecast {
-    let points: Vec<Point> = trend.points().collect();
+    let points = trend.points();
     if points.len() < POINTS_MIN {
         return Forecast::NotEnough { have: points.len(), need: POINTS_MIN };
     }

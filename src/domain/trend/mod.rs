@@ -12,38 +12,38 @@ pub const POINTS_MAX: usize = 72;
 #[derive(Clone, Debug)]
 pub struct Trend {
     bucket_ms: i64,
-    buckets: VecDeque<Bucket>,
+    /// Whole buckets, eight bytes each: a fleet of a thousand hosts holds a million of them.
+    whole: VecDeque<Bucket>,
+    /// The newest bucket, and what it still needs to take another reading.
+    newest: Option<Filling>,
 }
 
-/// Sixteen bytes: a fleet of a thousand hosts holds a million of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Bucket {
     /// Buckets since the epoch.
     index: u32,
-    count: u32,
-    /// Means: of the readings' times after the bucket's start, and of their values.
-    after_ms: f32,
+    /// The mean of its readings.
     value: f32,
 }
 
-/// A bucket's mean: milliseconds since the epoch, and the value.
+#[derive(Clone, Copy, Debug)]
+struct Filling {
+    index: u32,
+    count: u32,
+    after_ms_sum: f64,
+    value_sum: f64,
+}
+
+/// A bucket's mean, and when it was taken: milliseconds since the epoch; of a whole bucket its middle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     pub utc_ms: f64,
     pub value: f64,
 }
 
-impl Bucket {
-    fn point(&self, bucket_ms: i64) -> Point {
-        let start_ms = i64::from(self.index) * bucket_ms;
-        Point { utc_ms: start_ms as f64 + f64::from(self.after_ms), value: f64::from(self.value) }
-    }
-
-    fn add(&mut self, after_ms: f32, value: f32) {
-        self.count = self.count.saturating_add(1);
-        let share = 1.0 / self.count as f32;
-        self.after_ms += (after_ms - self.after_ms) * share;
-        self.value += (value - self.value) * share;
+impl Filling {
+    fn bucket(&self) -> Bucket {
+        Bucket { index: self.index, value: (self.value_sum / f64::from(self.count)) as f32 }
     }
 }
 
@@ -52,7 +52,7 @@ impl Trend {
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
         // Below half a second the number of a bucket would leave 32 bits.
         let bucket_ms = (window_ms / POINTS_MAX as i64).max(500);
-        Self { bucket_ms, buckets: VecDeque::with_capacity(POINTS_MAX + 1) }
+        Self { bucket_ms, whole: VecDeque::new(), newest: None }
     }
 
     /// Adds a reading; one older than the newest bucket is ignored, as a clock that stepped back would tear the series.
@@ -61,36 +61,57 @@ impl Trend {
         if !value.is_finite() {
             return;
         }
-        let (after_ms, value) = (utc_ms.rem_euclid(self.bucket_ms) as f32, value as f32);
-        match self.buckets.back_mut() {
-            Some(last) if index < last.index => {}
-            Some(last) if index == last.index => last.add(after_ms, value),
-            Some(_) | None => {
-                self.buckets.push_back(Bucket { index, count: 1, after_ms, value });
-                let oldest = index.saturating_sub(POINTS_MAX as u32);
-                while self.buckets.front().is_some_and(|bucket| bucket.index <= oldest) {
-                    self.buckets.pop_front();
-                }
+        let after_ms = utc_ms.rem_euclid(self.bucket_ms) as f64;
+        match &mut self.newest {
+            Some(newest) if index < newest.index => {}
+            Some(newest) if index == newest.index => {
+                newest.count = newest.count.saturating_add(1);
+                newest.after_ms_sum += after_ms;
+                newest.value_sum += value;
+            }
+            slot => {
+                let before = slot.replace(Filling { index, count: 1, after_ms_sum: after_ms, value_sum: value });
+                self.close(before, index);
             }
         }
     }
 
+    fn close(&mut self, before: Option<Filling>, newest: u32) {
+        if self.whole.is_empty() {
+            self.whole.reserve_exact(POINTS_MAX);
+        }
+        while self.whole.front().is_some_and(|bucket| POINTS_MAX as u32 <= newest - bucket.index) {
+            self.whole.pop_front();
+        }
+        let before = before.map(|before| before.bucket());
+        self.whole.extend(before.filter(|bucket| newest - bucket.index < POINTS_MAX as u32));
+    }
+
     /// The number of the newest bucket: a forecast changes only with it.
     pub fn newest_bucket(&self) -> Option<u32> {
-        self.buckets.back().map(|bucket| bucket.index)
+        self.newest.map(|newest| newest.index)
     }
 
     /// The points, oldest first, gaps left out.
-    pub fn points(&self) -> impl ExactSizeIterator<Item = Point> {
-        self.buckets.iter().map(|bucket| bucket.point(self.bucket_ms))
+    pub fn points(&self) -> Vec<Point> {
+        let bucket_ms = self.bucket_ms as f64;
+        let middle = |bucket: &Bucket| Point {
+            utc_ms: (f64::from(bucket.index) + 0.5) * bucket_ms,
+            value: f64::from(bucket.value),
+        };
+        let newest = self.newest.map(|newest| Point {
+            utc_ms: f64::from(newest.index) * bucket_ms + newest.after_ms_sum / f64::from(newest.count),
+            value: newest.value_sum / f64::from(newest.count),
+        });
+        self.whole.iter().map(middle).chain(newest).collect()
     }
 
     /// The last `width` points up to the newest, oldest first; a gap is `None`.
     pub fn last_points(&self, width: usize) -> Vec<Option<f64>> {
-        let Some(newest) = self.newest_bucket() else { return vec![None; width] };
         let mut row = vec![None; width];
-        for bucket in &self.buckets {
-            let back = (newest - bucket.index) as usize;
+        let Some(newest) = self.newest else { return row };
+        for bucket in self.whole.iter().copied().chain([newest.bucket()]) {
+            let back = (newest.index - bucket.index) as usize;
             if let Some(slot) = width.checked_sub(back.saturating_add(1)).and_then(|index| row.get_mut(index)) {
                 *slot = Some(f64::from(bucket.value));
             }

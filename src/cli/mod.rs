@@ -134,7 +134,7 @@ pub fn run() -> ExitCode {
     };
     if let Err(error) = crate::adapters::own_log::start(arguments.common.log.as_deref()) {
         eprintln!("dogwatch: --log: {error}");
-        return ExitCode::from(EXIT_USAGE);
+        return usage_code(matches!(arguments.command, Some(Command::Check(_))));
     }
     let common = &arguments.common;
     let done = match &arguments.command {
@@ -158,7 +158,9 @@ pub fn run() -> ExitCode {
 /// A usage error of `check` is UNKNOWN, as monitoring systems expect; of everything else 64.
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
-    let is_check = std::env::args_os().skip(1).any(|argument| argument == "check");
+    let subcommands = <Arguments as clap::CommandFactory>::command();
+    let named = |argument: &std::ffi::OsString| subcommands.find_subcommand(argument).is_some();
+    let is_check = std::env::args_os().skip(1).find(named).is_some_and(|argument| argument == "check");
     match (error.use_stderr(), is_check) {
         (false, _) => ExitCode::SUCCESS,
         (true, true) => ExitCode::from(crate::domain::status::Status::Unknown.exit_code()),

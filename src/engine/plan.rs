@@ -16,6 +16,8 @@ use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 
+const MOVED_GRAIN_MS: i64 = 60_000;
+
 /// The probes of one lane of one host with their due times.
 pub struct Plan {
     lane: Lane,
@@ -136,7 +138,9 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory) -> Section
             Section { script: journal::SCRIPT, parameters }
         }
         ProbeId::Cron => {
-            Section { script: cron::SCRIPT, parameters: vec![memory.runs_wanted_from_s(settings).to_string()] }
+            let bytes = if memory.runs_read_at_s.is_none() { cron::LOG_BYTES_FIRST } else { cron::LOG_BYTES_LATER };
+            let parameters = vec![memory.runs_wanted_from_s(settings).to_string(), bytes.to_string()];
+            Section { script: cron::SCRIPT, parameters }
         }
         ProbeId::SlowMount(mount) => {
             let device =
@@ -204,6 +208,13 @@ impl Poll {
     }
 }
 
+/// To the minute, since every change of a cursor is written.
+fn note_moved(moved_ms: &mut Option<i64>, now: Moment) {
+    if moved_ms.is_none_or(|moved| MOVED_GRAIN_MS <= (now.utc_ms - moved).abs()) {
+        *moved_ms = Some(now.utc_ms);
+    }
+}
+
 fn complaint(output: &Output) -> String {
     let text = SafeText::from_bytes_capped(output.stderr.trim_ascii(), 200);
     if text.as_str().is_empty() { String::new() } else { format!(": {text}") }
@@ -221,10 +232,21 @@ fn read(
         ProbeId::Host => Reading::Host(host::parse(answer.body)?),
         ProbeId::Disk => Reading::Disk(disk::parse(answer.body)?),
         ProbeId::Units => Reading::Units(units::parse(answer.body)?),
-        ProbeId::Logs => Reading::Logs(logs::parse(answer, &settings.logs, &settings.rules, &mut memory.cursors.logs)?),
+        ProbeId::Logs => {
+            let cursors = &mut memory.cursors.logs;
+            let before_ms = cursors.moved_ms;
+            let mut reading = logs::parse(answer, &settings.logs, &settings.rules, cursors)?;
+            note_moved(&mut cursors.moved_ms, now);
+            reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
+            Reading::Logs(reading)
+        }
         ProbeId::Journal => {
             let cursors = &mut memory.cursors.journal;
-            Reading::Journal(journal::parse(answer, &settings.logs, &settings.rules, settings.log, cursors)?)
+            let before_ms = cursors.moved_ms;
+            let mut reading = journal::parse(answer, &settings.logs, &settings.rules, settings.log, cursors)?;
+            note_moved(&mut cursors.moved_ms, now);
+            reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
+            Reading::Journal(reading)
         }
         ProbeId::Cron => {
             let reading = cron::parse(answer, now.utc())?;

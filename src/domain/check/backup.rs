@@ -17,6 +17,9 @@ pub fn check(reading: &BackupReading, context: &Context) -> Vec<CheckResult> {
     vec![age(reading, set, now), retention(reading, set, now), target(reading, set, context)]
 }
 
+/// Clocks of two machines may differ by this much before a date of one is the other's future.
+const FUTURE_MAX: chrono::Duration = chrono::Duration::minutes(10);
+
 fn id(kind: CheckKind, set: &BackupSet) -> CheckId {
     CheckId::on(kind, set.name.as_str().into())
 }
@@ -42,6 +45,10 @@ fn age(reading: &BackupReading, set: &BackupSet, now: DateTime<Utc>) -> CheckRes
             Unit::Seconds,
         );
     };
+    if now + FUTURE_MAX < newest.at {
+        let reason = format!("{}: {} is dated in the future, which proves nothing", set.name, newest.name);
+        return CheckResult::missing(id, reason, Unit::Seconds);
+    }
     let age = age_of(newest, now);
     let status = match () {
         () if set.age.critical <= age => Status::Critical,
@@ -78,6 +85,9 @@ fn target(reading: &BackupReading, set: &BackupSet, context: &Context) -> CheckR
     let id = id(CheckKind::BackupTarget, set);
     let Some(target) = &reading.target else {
         return match &reading.trouble {
+            Some(trouble) if reading.blind => {
+                CheckResult::missing(id, format!("{}: {trouble}", set.name), Unit::Percent)
+            }
             Some(trouble) => CheckResult::new(id, Status::Critical, format!("{}: {trouble}", set.name), Unit::Percent),
             None => CheckResult::new(
                 id,
@@ -136,6 +146,7 @@ mod tests {
             unfinished: 0,
             target,
             trouble: trouble.map(Into::into),
+            blind: false,
         };
         let context = Context { settings: &settings, now: at(0), memory: &NOTHING_KNOWN };
         assert_eq!(show(&super::check(&reading, &context)), expected);

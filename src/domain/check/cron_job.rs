@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
-use crate::domain::probe::cron::{CronReading, CronRun};
+use crate::domain::probe::cron::{CronReading, CronRun, RUNNING};
 use crate::domain::schedule;
 use crate::domain::settings::{Expectation, JobEvidence, JobSpec};
 use crate::domain::status::Status;
@@ -40,6 +40,7 @@ struct LastRun {
 
 enum Outcome {
     Succeeded,
+    Running,
     Failed(String),
     Unknown,
 }
@@ -69,76 +70,58 @@ fn check_one(
             history.logged(job, reading, command, user.as_deref())
         }
     };
-    let due = match &job.expectation {
-        Expectation::Schedule(expression) => schedule::previous(expression, zone, now),
-        Expectation::Every(period) => Duration::from_std(*period).ok().map(|period| now - period),
-    };
-    let Some(due) = due else {
-        return CheckResult::missing(id, format!("{}: its schedule names no time", job.name), Unit::Seconds);
-    };
-    let grace = Duration::from_std(job.grace).unwrap_or(Duration::hours(1));
     let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
-    let in_time = last.as_ref().filter(|run| due - EARLY <= run.at);
-    let Some(run) = in_time else {
-        return not_run(job, due, grace, history, last, now, &shown, &result);
+    let covered_from = match job.evidence {
+        JobEvidence::CronLog { .. } => history.covers_from,
+        JobEvidence::Timer { .. } => None,
     };
-    let since = (now - run.at).num_seconds().max(0) as f64;
-    match &run.outcome {
-        Outcome::Succeeded => result(Status::Ok, format!("{}: succeeded, started {}", job.name, shown(run.at))),
-        Outcome::Failed(how) => {
-            result(Status::Critical, format!("{}: failed ({how}), started {}", job.name, shown(run.at)))
+    let reference = last.as_ref().map(|run| run.at + EARLY).or(covered_from);
+    let unmet = reference.and_then(|from| first_due(&job.expectation, zone, from)).filter(|due| *due + PUNCTUAL <= now);
+    let grace = Duration::from_std(job.grace).unwrap_or(Duration::hours(1));
+    match (unmet, last) {
+        (Some(due), last) => {
+            let before =
+                last.map_or("no run is known".to_owned(), |run| format!("the last run started {}", shown(run.at)));
+            match now - due < grace {
+                true => result(Status::Warning, format!("{}: late, due {}; {before}", job.name, shown(due))),
+                false => result(Status::Critical, format!("{}: MISSED, due {}; {before}", job.name, shown(due))),
+            }
         }
-        Outcome::Unknown if job.accept_ran => {
-            result(Status::Ok, format!("{}: ran {} (accepted without proof of its outcome)", job.name, shown(run.at)))
+        (None, Some(run)) => {
+            let (status, told) = verdict(job, &run, grace, now, &shown);
+            result(status, format!("{}: {told}", job.name)).value((now - run.at).num_seconds().max(0) as f64)
         }
-        Outcome::Unknown => result(
-            Status::Unknown,
-            format!("{}: ran {}, outcome unknown: cron's log tells starts only", job.name, shown(run.at)),
-        ),
+        (None, None) => {
+            let from = covered_from.map_or(String::new(), |from| format!(", and the log begins {}", shown(from)));
+            CheckResult::missing(id, format!("{}: no evidence: no run is known{from}", job.name), Unit::Seconds)
+        }
     }
-    .value(since)
 }
 
-#[allow(clippy::too_many_arguments)]
-fn not_run(
+/// The first time after `from` at which the job should have run again.
+fn first_due(expectation: &Expectation, zone: Tz, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match expectation {
+        Expectation::Schedule(expression) => schedule::next(expression, zone, from),
+        Expectation::Every(period) => from.checked_add_signed(Duration::from_std(*period).ok()?),
+    }
+}
+
+/// What its last run says of a job that is not due.
+fn verdict(
     job: &JobSpec,
-    due: DateTime<Utc>,
+    run: &LastRun,
     grace: Duration,
-    history: &RunHistory,
-    last: Option<LastRun>,
     now: DateTime<Utc>,
     shown: &dyn Fn(DateTime<Utc>) -> String,
-    result: &dyn Fn(Status, String) -> CheckResult,
-) -> CheckResult {
-    let before = last.map_or("no run is known".to_owned(), |run| format!("the last run started {}", shown(run.at)));
-    let late_by = now - due;
-    let is_logged = matches!(job.evidence, JobEvidence::CronLog { .. });
-    let uncovered = is_logged && history.covers_from.is_none_or(|from| due < from);
-    // A job that should run once in a period has no due time of its own within it.
-    let punctual = matches!(job.expectation, Expectation::Schedule(_)) && late_by < PUNCTUAL;
-    match () {
-        () if punctual => result(Status::Ok, format!("{}: due {}, starting; {before}", job.name, shown(due))),
-        () if uncovered => {
-            let from = history
-                .covers_from
-                .map_or("it holds no line of cron".to_owned(), |from| format!("it begins {}", shown(from)));
-            let reason = format!("{}: no evidence: due {}, and of the log {from}", job.name, shown(due));
-            CheckResult { quality: crate::domain::observed::Quality::Missing, ..result(Status::Unknown, reason) }
-        }
-        () if late_by < grace || overdue_within_grace(job, late_by, grace) => {
-            result(Status::Warning, format!("{}: late, due {}; {before}", job.name, shown(due)))
-        }
-        () => result(Status::Critical, format!("{}: MISSED, due {}; {before}", job.name, shown(due))),
-    }
-}
-
-/// For a period, `due` is the start of the newest period: the run is late by how long the last one is past it.
-fn overdue_within_grace(job: &JobSpec, late_by: Duration, grace: Duration) -> bool {
-    match &job.expectation {
-        Expectation::Schedule(_) => false,
-        Expectation::Every(period) => {
-            Duration::from_std(*period).is_ok_and(|period| late_by < period + grace && late_by < grace)
-        }
+) -> (Status, String) {
+    let at = shown(run.at);
+    match &run.outcome {
+        Outcome::Succeeded => (Status::Ok, format!("succeeded, started {at}")),
+        Outcome::Running if now - run.at < grace => (Status::Ok, format!("running since {at}")),
+        Outcome::Running => (Status::Warning, format!("still running since {at}, longer than its grace")),
+        Outcome::Failed(how) => (Status::Critical, format!("failed ({how}), started {at}")),
+        Outcome::Unknown if job.accept_ran => (Status::Ok, format!("ran {at} (accepted without proof of its outcome)")),
+        Outcome::Unknown => (Status::Unknown, format!("ran {at}, outcome unknown: cron's log tells starts only")),
     }
 }
 
@@ -150,6 +133,7 @@ fn timer(reading: &CronReading, unit: &str) -> Result<Option<LastRun>, String> {
         at,
         outcome: match entry.result.as_ref().map(SafeText::as_str) {
             Some("success") => Outcome::Succeeded,
+            Some(RUNNING) => Outcome::Running,
             Some(other) => Outcome::Failed(other.to_owned()),
             None => Outcome::Unknown,
         },
@@ -278,6 +262,51 @@ mod tests {
         );
     }
 
+    fn frequent(expectation: Expectation, last: &str, now: &str, expected: &str) {
+        let job = JobSpec {
+            name: ItemName::parse("often").unwrap_or_else(|error| panic!("{error}")),
+            expectation,
+            grace: HOUR / 4,
+            evidence: JobEvidence::CronLog { command: "often.sh".to_owned(), user: None },
+            accept_ran: true,
+        };
+        let run_at_last =
+            CronRun { at: utc(last), user: "root".into(), command: "often.sh".into(), pid: 1, failed_with: None };
+        let reading = CronReading {
+            zone: "UTC".to_owned(),
+            evidence: Some("journal".into()),
+            covers_from: Some(utc("2026-11-19T00:00:00Z")),
+            runs: vec![run_at_last],
+            ..CronReading::default()
+        };
+        run(job, &reading, now, expected);
+    }
+
+    #[test]
+    fn a_job_of_each_minute_that_died_is_late_and_then_missed_and_never_ok_again() {
+        let each_minute = || Expectation::Schedule("* * * * *".to_owned());
+        let last = "2026-11-21T12:00:01Z";
+        let ran = "OK often: ran 2026-11-21 12:00:01 UTC (accepted without proof of its outcome)";
+        frequent(each_minute(), last, "2026-11-21T12:02:30Z", ran);
+        let late = "WARNING often: late, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
+        frequent(each_minute(), last, "2026-11-21T12:05:00Z", late);
+        let missed =
+            "CRITICAL often: MISSED, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
+        frequent(each_minute(), last, "2026-11-21T12:17:00Z", missed);
+        frequent(each_minute(), last, "2026-11-21T18:00:30Z", missed);
+    }
+
+    #[test]
+    fn a_period_counts_from_the_last_run_and_has_its_grace() {
+        let each_half_hour = || Expectation::Every(HOUR / 2);
+        let last = "2026-11-21T12:00:00Z";
+        let late = "WARNING often: late, due 2026-11-21 12:31:30 UTC; the last run started 2026-11-21 12:00:00 UTC";
+        frequent(each_half_hour(), last, "2026-11-21T12:40:00Z", late);
+        let missed =
+            "CRITICAL often: MISSED, due 2026-11-21 12:31:30 UTC; the last run started 2026-11-21 12:00:00 UTC";
+        frequent(each_half_hour(), last, "2026-11-21T12:47:00Z", missed);
+    }
+
     #[test]
     fn before_the_log_begins_there_is_no_evidence_and_no_accusation() {
         let job = JobSpec {
@@ -297,7 +326,7 @@ mod tests {
             job,
             &reading,
             "2026-11-21T12:00:00Z",
-            "UNKNOWN monthly: no evidence: due 2026-11-01 00:00:00 UTC, and of the log it begins 2026-11-19 00:00:00 UTC",
+            "UNKNOWN monthly: no evidence: no run is known, and the log begins 2026-11-19 00:00:00 UTC",
         );
     }
 

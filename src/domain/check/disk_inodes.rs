@@ -11,7 +11,7 @@ pub fn check(reading: &DiskReading, context: &Context) -> Vec<CheckResult> {
         let percent = usage.inodes_used_percent()?;
         let id = CheckId::on(CheckKind::DiskInodes, fs.mount.clone());
         let status = context.limit(&id, context.settings.inodes, percent);
-        let left = usage.inodes - usage.inodes_used;
+        let left = usage.inodes.saturating_sub(usage.inodes_used);
         let told = format!("{:.0} % of inodes used of {}, {left} left", shown_percent(percent), fs.mount);
         Some(with_forecast(CheckResult::new(id, status, told.as_str(), Unit::Percent).value(percent), percent, context))
     });

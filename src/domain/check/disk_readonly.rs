@@ -6,7 +6,7 @@ use crate::domain::probe::disk::{DiskReading, Filesystem};
 use crate::domain::settings::pattern_matches;
 use crate::domain::status::Status;
 
-/// File systems in memory: no device fails below them, so they turn read-only by somebody's hand alone.
+/// File systems in memory, as those of FUSE: no device fails below them, so they turn read-only by somebody's hand alone.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
 
 /// One result for each watched file system that is meant to be writable. `before` is the host's reading before this one.
@@ -28,8 +28,9 @@ fn check_one(fs: &Filesystem, was_writable: bool, reading: &DiskReading, context
         return CheckResult::new(id, Status::Ok, format!("writable: {}", fs.mount), Unit::Count).value(0.0);
     }
     let was_raised = context.memory.previous_status(&id) == Some(Status::Critical);
-    if IN_MEMORY.contains(&fs.kind.as_str()) && !was_writable && !was_raised {
-        let reason = format!("read-only since it was first seen, in memory: {}", fs.mount);
+    let may_be_meant = IN_MEMORY.contains(&fs.kind.as_str()) || fs.kind.as_str().starts_with("fuse");
+    if may_be_meant && !was_writable && !was_raised {
+        let reason = format!("read-only since it was first seen: {} ({})", fs.mount, fs.kind);
         return CheckResult::new(id, Status::Ok, reason, Unit::Count).value(1.0);
     }
     let device = fs.source.as_str().rsplit('/').next().unwrap_or_default();

@@ -15,6 +15,8 @@ use crate::domain::time::words;
 const GROWTH_OVER: Duration = Duration::from_secs(600);
 /// How long a shrink without a rotation stays a warning.
 const SHRINK_NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
+/// A poll may come this much late before its lines count as older than a rule's time.
+const LATE_POLL_MS: i64 = 60_000;
 /// Polls remembered of one log; at the default cadence an hour.
 const POLLS_MAX: usize = 400;
 
@@ -34,6 +36,8 @@ struct Lately {
 
 struct Poll {
     utc_ms: i64,
+    /// When the log was read before: its lines came between the two.
+    since_ms: i64,
     bytes: u64,
     gap_bytes: u64,
     gap_is_open: bool,
@@ -74,8 +78,10 @@ impl Lately {
                 self.newest.insert(rule.name.as_str().to_owned(), line.clone());
             }
         }
+        let since_ms = self.polls.back().map(|poll| poll.utc_ms).or(log.read_before_ms).unwrap_or(utc_ms);
         self.polls.push_back(Poll {
             utc_ms,
+            since_ms,
             bytes: log.new_bytes.saturating_add(log.gap_bytes),
             gap_bytes: log.gap_bytes,
             gap_is_open: log.gap_is_open,
@@ -117,7 +123,7 @@ fn growth(log: &LogReading, lately: &Lately, disk: Option<&DiskReading>, context
     if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
         return CheckResult::missing(id, trouble.as_str(), Unit::BytesPerSecond);
     }
-    let first = lately.polls.front().map(|poll| poll.utc_ms).unwrap_or(context.now.utc_ms);
+    let first = lately.polls.front().map(|poll| poll.since_ms).unwrap_or(context.now.utc_ms);
     let from = first.max(context.now.utc_ms - ms(GROWTH_OVER));
     let span_s = (context.now.utc_ms - from) as f64 / 1_000.0;
     if log.first_sample || span_s <= 0.0 {
@@ -177,11 +183,19 @@ fn shrunk(log: &LogReading, lately: &Lately, context: &Context) -> CheckResult {
 fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -> CheckResult {
     let subject = format!("{}:{}", rule.name, log.watch);
     let id = CheckId::on(CheckKind::LogRate, subject.into());
-    if let (Some(trouble), true) = (&log.trouble, log.new_lines == 0 && (log.files.is_empty() || log.first_sample)) {
+    // A journal shows everybody their own lines: what it leaves out is what counts.
+    if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
         return CheckResult::missing(id, trouble.as_str(), Unit::PerWindow);
     }
     if log.first_sample {
         return CheckResult::missing(id, "first sample", Unit::PerWindow);
+    }
+    let window_ms = ms(rule.per);
+    if let Some(poll) = lately.polls.back().filter(|poll| window_ms + LATE_POLL_MS < poll.utc_ms - poll.since_ms) {
+        let told = words(Duration::from_millis(u64::try_from(poll.utc_ms - poll.since_ms).unwrap_or(0)));
+        let count = poll.matches.get(rule.name.as_str()).copied().unwrap_or(0);
+        let reason = format!("{count} {} in {told}, since it was last read: no rate yet: {}", rule.name, log.watch);
+        return CheckResult::missing(id, reason, Unit::PerWindow);
     }
     let window: Vec<&Poll> = lately.since(context.now.utc_ms - ms(rule.per)).collect();
     let count: u64 = window.iter().filter_map(|poll| poll.matches.get(rule.name.as_str())).sum();
@@ -203,6 +217,10 @@ fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -
     reason.extend(passed.iter().flat_map(|passed| ["; ", passed]));
     reason.extend(newest.iter().flat_map(|line| ["; newest: «", line.as_str(), "»"]));
     let result = CheckResult::new(id, status, reason, Unit::PerWindow).value(value);
+    if let Some(trouble) = &log.trouble {
+        let reason = format!("{}; {trouble}", result.reason);
+        return CheckResult { reason: reason.into(), ..result }.partial();
+    }
     if passed.is_none() { result } else { result.partial() }
 }
 

@@ -14,7 +14,7 @@ pub const ARCHIVES_MAX: usize = 20_000;
 
 /// `$1` directory, `$2` pattern. Prints the target as `t …`, `o OPTIONS`, and `a MTIME SIZE NAME` each file.
 pub const FILES_SCRIPT: &str = r#"
-if cd -- "$1" 2>/dev/null; then
+if cd -- "$1" 2>/dev/null && [ -r . ]; then
   stat -f -c 't %S %b %f %a' . </dev/null
   dw_here=$(pwd -P)/ dw_best=
   while read -r dw_id dw_parent dw_dev dw_root dw_mnt dw_opts dw_rest; do
@@ -23,7 +23,7 @@ if cd -- "$1" 2>/dev/null; then
   printf 'o %s\n' "$dw_super"
   find -P . -maxdepth 1 -type f -name "$2" -exec stat -c 'a %Y %s %n' {} + </dev/null
 elif [ -e "$1" ]; then
-  printf 'x may not be entered by this user\n'
+  printf 'y may not be entered or listed by this user\n'
 else
   printf 'x does not exist: is it mounted?\n'
 fi
@@ -42,20 +42,23 @@ if command -v restic >/dev/null; then
   printf 'rc %s\n' "$dw_rc"
   if [ -d "$1" ]; then stat -f -c 't %S %b %f %a' -- "$1" </dev/null; fi
 else
-  printf 'x restic is not installed on this host\n'
+  printf 'y restic is not installed on this host\n'
 fi
 :
 "#;
 
 /// `$1` repository, `$2` a command that prints the passphrase or nothing, `$3` `sudo` or nothing.
-/// borg would write its cache and configuration into the home directory: they go to a directory that is removed.
+/// borg would write its cache and configuration into the home directory: they go to a directory that is removed. Root's
+/// borg, by sudo, finds the cache that root's own backups left, and its directory could not be removed by this user.
 pub const BORG_SCRIPT: &str = r#"
-dw_sudo=; [ "$3" = sudo ] && dw_sudo='sudo -n --preserve-env=TZ,BORG_BASE_DIR,BORG_PASSCOMMAND,BORG_RELOCATED_REPO_ACCESS_IS_OK,BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK'
+dw_sudo=; [ "$3" = sudo ] && dw_sudo='sudo -n --preserve-env=TZ,BORG_PASSCOMMAND,BORG_RELOCATED_REPO_ACCESS_IS_OK,BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK'
 if command -v borg >/dev/null; then
-  dw_tmp=$(mktemp -d) && trap 'rm -rf "$dw_tmp"' EXIT HUP INT TERM
+  dw_tmp=
+  [ -n "$dw_sudo" ] || { dw_tmp=$(mktemp -d) && trap 'rm -rf "$dw_tmp"' EXIT HUP INT TERM PIPE; }
   dw_cut
   (
-    export TZ=UTC BORG_BASE_DIR="$dw_tmp" BORG_RELOCATED_REPO_ACCESS_IS_OK=yes BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
+    [ -n "$dw_tmp" ] && export BORG_BASE_DIR="$dw_tmp"
+    export TZ=UTC BORG_RELOCATED_REPO_ACCESS_IS_OK=yes BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
     [ -n "$2" ] && export BORG_PASSCOMMAND="$2"
     $dw_sudo borg --bypass-lock list --json "$1" </dev/null 2>&1
   )
@@ -64,23 +67,24 @@ if command -v borg >/dev/null; then
   printf 'rc %s\n' "$dw_rc"
   if [ -d "$1" ]; then stat -f -c 't %S %b %f %a' -- "$1" </dev/null; fi
 else
-  printf 'x borg is not installed on this host\n'
+  printf 'y borg is not installed on this host\n'
 fi
 :
 "#;
 
 /// `$1` borgmatic's configuration, `$2` `sudo` or nothing.
 pub const BORGMATIC_SCRIPT: &str = r#"
-dw_sudo=; [ "$2" = sudo ] && dw_sudo='sudo -n --preserve-env=TZ,BORG_BASE_DIR'
+dw_sudo=; [ "$2" = sudo ] && dw_sudo='sudo -n --preserve-env=TZ'
 if command -v borgmatic >/dev/null; then
-  dw_tmp=$(mktemp -d) && trap 'rm -rf "$dw_tmp"' EXIT HUP INT TERM
+  dw_tmp=
+  [ -n "$dw_sudo" ] || { dw_tmp=$(mktemp -d) && trap 'rm -rf "$dw_tmp"' EXIT HUP INT TERM PIPE; }
   dw_cut
-  (export TZ=UTC BORG_BASE_DIR="$dw_tmp"; $dw_sudo borgmatic --config "$1" list --json </dev/null 2>/dev/null)
+  ([ -n "$dw_tmp" ] && export BORG_BASE_DIR="$dw_tmp"; export TZ=UTC; $dw_sudo borgmatic --config "$1" list --json </dev/null 2>/dev/null)
   dw_rc=$?
   dw_cut
   printf 'rc %s\n' "$dw_rc"
 else
-  printf 'x borgmatic is not installed on this host\n'
+  printf 'y borgmatic is not installed on this host\n'
 fi
 :
 "#;
@@ -96,6 +100,8 @@ pub struct BackupReading {
     pub target: Option<Target>,
     /// Why nothing could be listed.
     pub trouble: Option<SafeText>,
+    /// The trouble says nothing of the target: a tool is missing, this user may not look, or somebody holds the lock.
+    pub blind: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,14 +152,23 @@ pub fn section(set: &BackupSet) -> Section {
 /// A file younger than this may still be growing.
 const SETTLED_AFTER_S: i64 = 60;
 
-/// Reads a section's answer; `now` is the host's own clock.
+/// Reads a section's answer; `now` is the observer's clock.
 pub fn parse(answer: &Answer, set: &BackupSet, now: DateTime<Utc>) -> Result<BackupReading, ParseError> {
-    let mut reading =
-        BackupReading { set: set.name.clone(), archives: Vec::new(), unfinished: 0, target: None, trouble: None };
+    let mut reading = BackupReading {
+        set: set.name.clone(),
+        archives: Vec::new(),
+        unfinished: 0,
+        target: None,
+        trouble: None,
+        blind: false,
+    };
     let mut exit = None;
     for (index, line) in answer.parts.first().into_iter().copied().chain([answer.body]).flat_map(lines) {
         match line {
-            [b'x', b' ', why @ ..] => reading.trouble = Some(SafeText::from_bytes_capped(why, 200)),
+            [kind @ (b'x' | b'y'), b' ', why @ ..] => {
+                reading.trouble = Some(SafeText::from_bytes_capped(why, 200));
+                reading.blind = *kind == b'y';
+            }
             [b't', b' ', rest @ ..] => reading.target = Some(target(index, rest)?),
             [b'o', b' ', options @ ..] => {
                 let read_only = options.split(|&b| b == b',').any(|option| option == b"ro");
@@ -172,7 +187,11 @@ pub fn parse(answer: &Answer, set: &BackupSet, now: DateTime<Utc>) -> Result<Bac
             (0, BackupSource::Borg { .. }) => reading.archives = borg(json)?,
             (0, BackupSource::Borgmatic { .. }) => reading.archives = borgmatic(json)?,
             (0, BackupSource::Files { .. }) => {}
-            (code, _) => reading.trouble = Some(tool_trouble(code, json)),
+            (code, _) => {
+                let trouble = tool_trouble(code, json);
+                reading.blind = trouble.as_str().to_ascii_lowercase().contains("lock");
+                reading.trouble = Some(trouble);
+            }
         }
     }
     reading.archives.sort_by_key(|archive| std::cmp::Reverse(archive.at));

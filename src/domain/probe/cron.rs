@@ -12,11 +12,15 @@ use crate::domain::schedule;
 use crate::domain::text::SafeText;
 
 /// Entries kept of one host.
-const ENTRIES_MAX: usize = 2_000;
+const ENTRIES_MAX: usize = 500;
 /// Runs kept of one poll, the newest.
 const RUNS_MAX: usize = 3_000;
 
-/// `$1` is the time from which runs are wanted, in seconds since the epoch.
+/// How much of a log file is read: at first all that may hold the last run of a rare job, later what came since.
+pub const LOG_BYTES_FIRST: u32 = 1 << 20;
+pub const LOG_BYTES_LATER: u32 = 128 << 10;
+
+/// `$1` is the time from which runs are wanted, in seconds since the epoch, `$2` the bytes of a log file.
 ///
 /// Prints `z ZONE`, `t KIND PATH` and `l LINE` for each table, `p PERIOD PATH` for run-parts, `d PATH` for what may not
 /// be read; a cut, list-timers' JSON, a cut, `e SOURCE` and lines of cron's log, a cut.
@@ -53,14 +57,12 @@ dw_cut
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
   systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null
   dw_cut
+  dw_since=$1 dw_bytes=$2; set --
   for dw_u in $(systemctl list-timers --all --no-pager --no-legend --plain </dev/null 2>/dev/null | while read -r dw_l; do printf '%s\n' "${dw_l##* }"; done); do
-    case $dw_u in -*) continue ;; esac
-    set -- "$1" "$@" "$dw_u"
+    case $dw_u in *.service) set -- "$@" "$dw_u" ;; esac
   done
-  shift
-  dw_since=$1; shift
-  [ $# -gt 0 ] && systemctl show --no-pager -p Id,Result,ExecMainStatus -- "$@" </dev/null 2>/dev/null
-  set -- "$dw_since"
+  [ $# -gt 0 ] && systemctl show --no-pager -p Id,Result,ActiveState -- "$@" </dev/null 2>/dev/null
+  set -- "$dw_since" "$dw_bytes"
 else
   dw_cut
 fi
@@ -71,7 +73,7 @@ for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; d
   if [ -r "$dw_f" ]; then
     dw_log=$dw_f
     printf 'e %s\n' "$dw_f"
-    tail -c 1048576 -- "$dw_f" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
+    tail -c "$2" -- "$dw_f" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
     break
   fi
   printf 'd %s\n' "$dw_f"
@@ -86,6 +88,9 @@ if [ -z "$dw_log" ] && command -v journalctl >/dev/null; then
 fi
 dw_cut
 "#;
+
+/// In place of a result while a timer's service runs.
+pub const RUNNING: &str = "running";
 
 /// One poll's view of a host's jobs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -127,12 +132,12 @@ pub struct CronRun {
     pub failed_with: Option<i32>,
 }
 
-/// Reads [`SCRIPT`]'s answer; `now` is the host's own clock.
+/// Reads [`SCRIPT`]'s answer; `now` is the observer's clock.
 pub fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<CronReading, ParseError> {
     let [tables, timers, shown, log, ..] = answer.parts.as_slice() else { return Err(ParseError::Empty) };
     let mut reading = CronReading { zone: "UTC".to_owned(), ..CronReading::default() };
     let zone = read_tables(tables, now, &mut reading);
-    read_timers(timers, &results(shown), &mut reading)?;
+    read_timers(timers, &results(shown), &mut reading);
     read_log(log, zone, now, &mut reading);
     mark_last_runs(&mut reading);
     reading.entries.truncate(ENTRIES_MAX);
@@ -171,6 +176,8 @@ fn read_tables(text: &[u8], now: DateTime<Utc>, reading: &mut CronReading) -> Tz
                 };
                 table = (kind, path.into());
             }
+            // Before anything is reckoned: a date that never comes costs the search of centuries.
+            [b'l' | b'p', ..] if ENTRIES_MAX <= reading.entries.len() => {}
             [b'p', b' ', rest @ ..] => {
                 let text = SafeText::from_bytes_capped(rest, 300);
                 if let Some((period, path)) = text.as_str().split_once(' ') {
@@ -239,17 +246,23 @@ fn results(text: &[u8]) -> BTreeMap<String, String> {
     let text = String::from_utf8_lossy(text);
     let block = |block: &str| {
         let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
-        Some((value("Id=")?, value("Result=")?))
+        // systemd resets the result to success when a service starts.
+        let runs = matches!(value("ActiveState=").as_deref(), Some("activating" | "active" | "deactivating"));
+        let result = if runs { RUNNING.to_owned() } else { value("Result=")? };
+        Some((value("Id=")?, result))
     };
     text.split("\n\n").filter_map(block).collect()
 }
 
-fn read_timers(json: &[u8], results: &BTreeMap<String, String>, reading: &mut CronReading) -> Result<(), ParseError> {
+fn read_timers(json: &[u8], results: &BTreeMap<String, String>, reading: &mut CronReading) {
     if json.trim_ascii().is_empty() {
-        return Ok(());
+        return;
     }
-    let rows: Vec<TimerRow> = serde_json::from_slice(json)
-        .map_err(|error| ParseError::Other(SafeText::new(&format!("list-timers' JSON can't be read: {error}"))))?;
+    let Ok(rows) = serde_json::from_slice::<Vec<TimerRow>>(json) else {
+        // Before systemd 246 list-timers knew no JSON.
+        reading.denied.push("systemd's timers: list-timers gave no JSON".into());
+        return;
+    };
     for row in rows {
         let activates = row.activates.unwrap_or_default();
         let mut entry = CronEntry::new(row.unit.as_str().into(), None, "timer".into(), activates.as_str().into());
@@ -259,7 +272,6 @@ fn read_timers(json: &[u8], results: &BTreeMap<String, String>, reading: &mut Cr
         entry.result = results.get(&activates).map(|result| SafeText::new(result));
         reading.entries.push(entry);
     }
-    Ok(())
 }
 
 fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading) {

@@ -102,6 +102,8 @@ pub struct SlowMount {
     pub kind: SafeText,
     pub source: SafeText,
     pub read_only: bool,
+    /// fstab asks for read-only.
+    pub read_only_in_fstab: bool,
     /// Major and minor number: by these the slow lane's script finds the mount again, so that no remote text goes back.
     pub device: (u32, u32),
 }
@@ -188,6 +190,7 @@ pub fn parse(output: &[u8]) -> Result<DiskReading, ParseError> {
                 kind: mount.kind,
                 source: mount.source,
                 read_only: mount.read_only,
+                read_only_in_fstab: read_only_in_fstab.contains(&mount.mount),
                 device: mount.device,
             });
             continue;

@@ -36,6 +36,8 @@ done
 /// Each watch's cursor, checked to be one before it goes back to the host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct JournalCursors {
+    /// When they were last moved, milliseconds since the epoch by the observer's clock.
+    pub moved_ms: Option<i64>,
     cursors: BTreeMap<String, String>,
 }
 
@@ -109,6 +111,8 @@ fn read_one(
         if limits.entries_max as usize <= entries.len() {
             // journalctl does not tell how many entries it left out.
             log.gap_is_open = true;
+            // Reading on from here would fall ever further behind: it goes on at the end.
+            cursors.cursors.insert(label.clone(), String::new());
         }
     }
     if log.trouble.is_none() && !may_read {

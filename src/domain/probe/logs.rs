@@ -14,15 +14,14 @@ use crate::domain::text::SafeText;
 
 /// Bytes before the offset that are compared.
 const OVERLAP_BYTES: u64 = 64;
-/// Files that one pattern may stand for; further ones are counted and told.
-pub const FILES_MAX: usize = 200;
 /// Matching lines kept for people, the newest.
 const SHOWN_LINES_MAX: usize = 5;
 
-/// `$1` is the cap, then for each watch its pattern and what is known: `-` at first, else `INODE:OFFSET …`.
+/// `$1` is the cap of all watches together, then for each watch its pattern and what is known: `-` at first, else `INODE:OFFSET …`.
 ///
 /// Prints `w` at each watch, `f INODE SIZE MTIME GROUP OFFSET NAME` a file, `x GROUP NAME` where it may not be read,
-/// `n` where nothing matches, `t STAMP` where logrotate says when it last rotated (host's time); before raw bytes
+/// `n` where nothing matches, `s` where stat gave nothing, `d` for a directory, `l COUNT` for files beyond the limit,
+/// `t STAMP` where logrotate says when it last rotated (host's time); before raw bytes
 /// `c INODE FROM` and a cut, and a cut after them.
 pub const SCRIPT: &str = r#"
 dw_log() {
@@ -48,7 +47,10 @@ dw_log() {
     [ -n "$dw_last" ] && set -- "$@" "$dw_last"
   done
   if [ $# -eq 0 ]; then unset IFS; dw_say n; return; fi
+  [ -d "$dw_pat" ] && dw_say d
+  if [ $# -gt 200 ]; then dw_say "l $(($# - 200))"; while [ $# -gt 200 ]; do shift; done; fi
   dw_all=$(stat -L -c '%i %s %Y %G %n' -- "$@" 2>/dev/null </dev/null)
+  if [ -z "$dw_all" ]; then unset IFS; dw_say s; return; fi
   set -f; IFS=$dw_nl
   for dw_line in $dw_all; do
     dw_ino=${dw_line%% *}; dw_rest=${dw_line#* }; dw_size=${dw_rest%% *}; dw_rest=${dw_rest#* }
@@ -66,7 +68,8 @@ dw_log() {
     [ "$dw_size" -lt "$dw_off" ] && dw_off=0
     [ "$dw_size" -gt "$dw_off" ] || continue
     dw_from=$((dw_off - 64)); [ "$dw_from" -lt 0 ] && dw_from=0
-    [ $((dw_size - dw_from)) -gt "$dw_max" ] && dw_from=$((dw_size - dw_max))
+    [ $((dw_size - dw_from)) -gt "$dw_left" ] && dw_from=$((dw_size - dw_left))
+    dw_left=$((dw_left - (dw_size - dw_from)))
     dw_say "c $dw_ino $dw_from"
     dw_cut
     tail -c +$((dw_from + 1)) -- "$dw_name" </dev/null | head -c $((dw_size - dw_from))
@@ -74,7 +77,7 @@ dw_log() {
   done
   set +f; unset IFS
 }
-dw_max=$1 dw_status=; shift
+dw_left=$1 dw_status=; shift
 for dw_f in /var/lib/logrotate.status /var/lib/logrotate/logrotate.status /var/lib/logrotate/status; do
   [ -r "$dw_f" ] && dw_status=$dw_f
 done
@@ -94,7 +97,7 @@ pub struct LogReading {
     /// As hosts.toml writes it.
     pub watch: SafeText,
     pub files: Vec<LogFile>,
-    /// Files of the pattern beyond [`FILES_MAX`].
+    /// Files of the pattern beyond the two hundred that are looked at.
     pub files_left_out: u32,
     /// Nothing was known before this poll: rates and growth need another.
     pub first_sample: bool,
@@ -104,6 +107,8 @@ pub struct LogReading {
     pub gap_bytes: u64,
     /// More was left out than anybody counted: a journal does not tell how much.
     pub gap_is_open: bool,
+    /// When it was read before, milliseconds since the epoch by the observer's clock; `None` at first.
+    pub read_before_ms: Option<i64>,
     /// When logrotate last rotated it, as its status file says, in the host's time.
     pub rotated_at: Option<SafeText>,
     /// New lines that each rule matched, by the rule's name.
@@ -127,6 +132,8 @@ pub struct LogFile {
 /// What must be remembered between polls, for each watch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogCursors {
+    /// When they were last moved, milliseconds since the epoch by the observer's clock.
+    pub moved_ms: Option<i64>,
     watches: BTreeMap<String, Vec<Cursor>>,
     /// What logrotate's status file last said of a watch.
     rotated: BTreeMap<String, String>,
@@ -136,6 +143,8 @@ pub struct LogCursors {
 struct Cursor {
     inode: u64,
     offset: u64,
+    /// Under which name it was last seen: a rotation gives it another.
+    name: Vec<u8>,
     /// The bytes just before the offset.
     tail: Vec<u8>,
 }
@@ -167,6 +176,7 @@ struct Draft<'a> {
     after: Vec<Cursor>,
     raw: Vec<(u64, u64, &'a [u8])>,
     rotated: bool,
+    is_directory: bool,
 }
 
 /// Reads [`SCRIPT`]'s answer, and moves the cursors past what it brought.
@@ -220,7 +230,7 @@ impl<'a> Draft<'a> {
     fn new(path: &str, cursors: &LogCursors) -> Self {
         let before = cursors.watches.get(path).cloned();
         let reading = LogReading::new(SafeText::new(path), before.is_none());
-        Self { reading, before, after: Vec::new(), raw: Vec::new(), rotated: false }
+        Self { reading, before, after: Vec::new(), raw: Vec::new(), rotated: false, is_directory: false }
     }
 
     /// Takes one line; a `c` line says what raw bytes follow.
@@ -231,17 +241,29 @@ impl<'a> Draft<'a> {
                 self.reading.rotated_at = Some(SafeText::from_bytes_capped(stamp, 40));
                 Ok(None)
             }
+            b"d" => {
+                self.is_directory = true;
+                Ok(None)
+            }
+            [b'l', b' ', count @ ..] => {
+                self.reading.files_left_out = number(count).ok_or_else(bad)?;
+                Ok(None)
+            }
+            b"s" => {
+                self.reading.trouble = Some("this host's stat can't be used to look at it".into());
+                Ok(None)
+            }
             b"n" => {
                 self.reading.trouble = Some("no such file, or its directory may not be entered".into());
                 Ok(None)
             }
             [b'x', b' ', rest @ ..] => {
                 let [group, name] = fields(rest).ok_or_else(bad)?;
-                let told = format!(
-                    "{} may not be read by this user: add it to group {}",
-                    SafeText::from_bytes(name),
-                    SafeText::from_bytes_capped(group, 40)
-                );
+                let (group, name) = (SafeText::from_bytes_capped(group, 40), SafeText::from_bytes(name));
+                let told = match group.as_str() {
+                    "root" => format!("{name} may be read by root alone: give it a group, such as adm, on the host"),
+                    group => format!("{name} may not be read by this user: add it to group {group}"),
+                };
                 self.reading.trouble = Some(told.into());
                 Ok(None)
             }
@@ -263,23 +285,25 @@ impl<'a> Draft<'a> {
         let known = self.before.as_ref().and_then(|cursors| cursors.iter().find(|cursor| cursor.inode == inode));
         let is_rotated_copy = name.ends_with(b".1") || rotated_by_date(name);
         if offset == b"-" && is_rotated_copy && self.before.is_some() {
+            // A copy that was not there at the last poll.
             self.rotated = true;
-            return Some(());
-        }
-        if FILES_MAX <= self.reading.files.len() {
-            self.reading.files_left_out += 1;
+            self.after.push(Cursor { inode, offset: size_bytes, name: name.to_vec(), tail: Vec::new() });
             return Some(());
         }
         let shrunk_from = known.filter(|cursor| size_bytes < cursor.offset).map(|cursor| cursor.offset);
+        if let (true, Some(known)) = (self.is_directory, known) {
+            self.reading.new_bytes += size_bytes.saturating_sub(known.offset);
+        }
+        let was_elsewhere = known.is_some_and(|known| known.name != name);
         self.after.push(match (known, shrunk_from) {
-            (Some(known), None) => known.clone(),
+            (Some(known), None) if !self.is_directory => Cursor { name: name.to_vec(), ..known.clone() },
             (Some(_) | None, Some(_) | None) => {
-                let offset = if offset == b"-" { size_bytes } else { 0 };
-                Cursor { inode, offset, tail: Vec::new() }
+                let offset = if offset == b"-" || self.is_directory { size_bytes } else { 0 };
+                Cursor { inode, offset, name: name.to_vec(), tail: Vec::new() }
             }
         });
         if is_rotated_copy {
-            self.rotated |= known.is_some();
+            self.rotated |= was_elsewhere;
             return Some(());
         }
         self.reading.files.push(LogFile {
@@ -355,6 +379,7 @@ impl LogReading {
             new_lines: 0,
             gap_bytes: 0,
             gap_is_open: false,
+            read_before_ms: None,
             rotated_at: None,
             matches: BTreeMap::new(),
             shown: Vec::new(),

@@ -47,7 +47,7 @@ pub fn parse(output: &[u8], mount: &SlowMount) -> Result<SlowMountReading, Parse
             source: mount.source.clone(),
             kind: mount.kind.clone(),
             read_only,
-            read_only_in_fstab: false,
+            read_only_in_fstab: mount.read_only_in_fstab,
             usage: Some(usage),
         },
     })

@@ -8,8 +8,10 @@ use crate::domain::text::SafeText;
 /// `none` without systemd, else `u UNIT` for each failed unit and `end`.
 pub const SCRIPT: &str = r#"
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
-  systemctl list-units --failed --plain --no-legend --no-pager </dev/null | while read -r dw_u dw_l; do printf 'u %s\n' "$dw_u"; done
-  printf 'end\n'
+  if dw_all=$(systemctl list-units --failed --plain --no-legend --no-pager </dev/null 2>/dev/null); then
+    printf '%s\n' "$dw_all" | while read -r dw_u dw_l; do [ -n "$dw_u" ] && printf 'u %s\n' "$dw_u"; done
+    printf 'end\n'
+  fi
 else
   printf 'none\n'
 fi

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
@@ -18,6 +18,8 @@ use super::transport::TransportError;
 use crate::domain::text::SafeText;
 
 /// `ssh -G` processes at once: each costs 5 ms of CPU, and a `Match exec` may run anything.
+/// Included files are not watched: after this long ssh is asked again in any case.
+const BELIEVED_FOR: Duration = Duration::from_secs(60);
 const RESOLVERS_MAX: usize = 2;
 const DEADLINE: Duration = Duration::from_secs(5);
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
@@ -58,7 +60,7 @@ pub enum Proxy {
 #[derive(Default)]
 struct Cache {
     digest: Vec<u8>,
-    resolved: HashMap<String, SshSettings>,
+    resolved: HashMap<String, (Instant, SshSettings)>,
 }
 
 static CACHE: LazyLock<Mutex<HashMap<Option<PathBuf>, Cache>>> = LazyLock::new(Mutex::default);
@@ -73,7 +75,9 @@ pub async fn resolve(destination: &str, config: Option<&Path>) -> Result<SshSett
         if cache.digest != digest {
             *cache = Cache { digest: digest.clone(), resolved: HashMap::new() };
         }
-        if let Some(settings) = cache.resolved.get(destination) {
+        if let Some((at, settings)) = cache.resolved.get(destination)
+            && at.elapsed() < BELIEVED_FOR
+        {
             return Ok(settings.clone());
         }
     }
@@ -81,7 +85,7 @@ pub async fn resolve(destination: &str, config: Option<&Path>) -> Result<SshSett
     let settings = parse(&text, destination, std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from))?;
     let mut caches = CACHE.lock().await;
     if let Some(cache) = caches.get_mut(&config.map(Path::to_owned)).filter(|cache| cache.digest == digest) {
-        cache.resolved.insert(destination.to_owned(), settings.clone());
+        cache.resolved.insert(destination.to_owned(), (Instant::now(), settings.clone()));
     }
     Ok(settings)
 }
@@ -207,12 +211,11 @@ pub fn parse(
 
 /// A setting that changes whom we reach or trust, and is not honoured.
 fn unsupported_setting<'a>(settings: &[(&'a str, &'a str)]) -> Option<(&'static str, &'a str)> {
-    const SETTINGS: [(&str, &str); 9] = [
+    const SETTINGS: [(&str, &str); 8] = [
         ("bindaddress", "BindAddress"),
         ("bindinterface", "BindInterface"),
         ("knownhostscommand", "KnownHostsCommand"),
         ("revokedhostkeys", "RevokedHostKeys"),
-        ("checkhostip", "CheckHostIP"),
         ("proxyusefdpass", "ProxyUseFdpass"),
         ("pkcs11provider", "PKCS11Provider"),
         ("pubkeyauthentication", "PubkeyAuthentication"),

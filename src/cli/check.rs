@@ -10,7 +10,7 @@ use super::{CommandError, Common};
 use crate::adapters::clock;
 use crate::adapters::store::state_dir::{Claim, StateDir};
 use crate::domain::board::{Board, HostBoard};
-use crate::domain::fleet::{GroupName, HostName, expand_node_set};
+use crate::domain::fleet::{GroupName, HostName, HostSpec, expand_node_set};
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
 use crate::engine::Run;
@@ -48,7 +48,8 @@ fn check(common: &Common, arguments: &CheckArguments) -> Result<Status, CommandE
     let directory = common.state_dir()?;
     let board = match claim_after_other_checks(&directory)? {
         Claim::Won(lock) => {
-            let hosting = Hosting { directory, lock, how: "check", mode: Run::Once };
+            let only = targets.among(&config.fleet.hosts);
+            let hosting = Hosting { directory, lock, how: "check", mode: Run::Once, only };
             start(common, config, Publisher::default(), hosting)?.join()?
         }
         Claim::Taken { .. } => read_once(directory.database())?,
@@ -129,6 +130,13 @@ impl Targets {
             }
         }
         Ok(parsed)
+    }
+
+    /// The hosts that are meant; empty means all.
+    fn among(&self, hosts: &[HostSpec]) -> Vec<HostName> {
+        let in_group = |host: &HostSpec| host.groups.iter().any(|group| self.groups.contains(group));
+        let meant = hosts.iter().filter(|host| self.hosts.contains(&host.name) || in_group(host));
+        meant.map(|host| host.name.clone()).collect()
     }
 
     fn include(&self, name: &HostName, host: &HostBoard) -> bool {

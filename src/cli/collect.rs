@@ -19,7 +19,7 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
     };
     let config = common.config()?;
     let hosts = config.fleet.hosts.len();
-    let hosting = Hosting { directory, lock, how: "collect", mode: Run::UntilStopped };
+    let hosting = Hosting { directory, lock, how: "collect", mode: Run::UntilStopped, only: Vec::new() };
     let engine = start(common, config, Publisher::default(), hosting)?;
     let reload = watch_config(common.hosts.clone(), engine.commands.clone());
     eprintln!("dogwatch: watching {hosts} hosts; SIGHUP reads hosts.toml again, SIGTERM stops");

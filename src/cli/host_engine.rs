@@ -13,6 +13,7 @@ use crate::adapters::store::state_dir::{EngineLock, StateDir};
 use crate::adapters::{config_file, crash, own_machine};
 use crate::config::{Config, ConfigError, Problem};
 use crate::domain::board::Board;
+use crate::domain::fleet::HostName;
 use crate::engine::feed::Publisher;
 use crate::engine::{self, COMMANDS_MAX, Command, EngineError, Run, Setup, StoreOpener};
 
@@ -31,6 +32,8 @@ pub struct Hosting {
     pub lock: EngineLock,
     pub how: &'static str,
     pub mode: Run,
+    /// The hosts that are polled; all where it is empty.
+    pub only: Vec<HostName>,
 }
 
 /// Starts an engine that holds the state directory's lock.
@@ -48,7 +51,15 @@ pub fn start(
         size_bytes_max: config.store_bytes_max,
         how: hosting.how,
     };
-    let setup = Setup { config, publisher, secrets, board: Board::default(), cursors: Vec::new(), mode: hosting.mode };
+    let setup = Setup {
+        config,
+        publisher,
+        secrets,
+        board: Board::default(),
+        cursors: Vec::new(),
+        mode: hosting.mode,
+        only: hosting.only,
+    };
     let thread =
         std::thread::Builder::new().name("engine".to_owned()).spawn(move || engine::run(setup, opener, inbox))?;
     Ok(HostedEngine { commands, thread })
@@ -93,8 +104,13 @@ pub fn watch_config(given: Option<PathBuf>, commands: mpsc::Sender<Command>) -> 
                 return;
             }
             if forced || now != seen {
+                let had_a_file = seen.is_some();
                 seen = now;
-                let loaded = config_file::load(given.as_deref(), &own_machine::name()).map_err(as_config_error);
+                let loaded = match now {
+                    // Editors replace a file by another: a fleet is not dropped for what may be a moment.
+                    None if had_a_file => Err(gone()),
+                    _ => config_file::load(given.as_deref(), &own_machine::name()).map_err(as_config_error),
+                };
                 if commands.blocking_send(Command::Configure(loaded)).is_err() {
                     return;
                 }
@@ -102,6 +118,11 @@ pub fn watch_config(given: Option<PathBuf>, commands: mpsc::Sender<Command>) -> 
         }
     });
     reload
+}
+
+fn gone() -> ConfigError {
+    let what = "it is gone: put it back, or restart to watch this machine alone".to_owned();
+    ConfigError(vec![Problem { file: "hosts.toml".to_owned(), line: 1, column: 1, what }])
 }
 
 /// What changes when the file does.

@@ -21,6 +21,7 @@ use crate::adapters::transport::TransportError;
 use crate::adapters::transport::ssh::Secrets;
 use crate::adapters::{config_file, own_machine};
 use crate::config::{Config, ConfigError};
+use crate::domain::status::Status;
 use crate::engine::EngineError;
 
 /// Exit codes of sysexits.h for what is no status.
@@ -161,9 +162,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     let subcommands = <Arguments as clap::CommandFactory>::command();
     let named = |argument: &std::ffi::OsString| subcommands.find_subcommand(argument).is_some();
     let is_check = std::env::args_os().skip(1).find(named).is_some_and(|argument| argument == "check");
-    match (error.use_stderr(), is_check) {
-        (false, _) => ExitCode::SUCCESS,
-        (true, true) => ExitCode::from(crate::domain::status::Status::Unknown.exit_code()),
-        (true, false) => ExitCode::from(EXIT_USAGE),
-    }
+    if error.use_stderr() { usage_code(is_check) } else { ExitCode::SUCCESS }
+}
+
+fn usage_code(is_check: bool) -> ExitCode {
+    ExitCode::from(if is_check { Status::Unknown.exit_code() } else { EXIT_USAGE })
 }

@@ -24,7 +24,7 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
     let directory = common.state_dir()?;
     match directory.claim()? {
         Claim::Won(lock) => {
-            let hosting = Hosting { directory, lock, how: "screen", mode: Run::UntilStopped };
+            let hosting = Hosting { directory, lock, how: "screen", mode: Run::UntilStopped, only: Vec::new() };
             with_own_engine(common, hosting)
         }
         Claim::Taken { pid } => attached(&directory, pid),

@@ -14,6 +14,7 @@ use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane, Unit};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
+use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::settings::HOUR;
@@ -51,12 +52,24 @@ struct HostMemory {
 #[derive(Default)]
 struct Known {
     states: HashMap<CheckId, CheckState>,
+    /// What the limits alone gave, where a forecast may have raised more.
+    by_limit: HashMap<CheckId, Status>,
     forecasts: HashMap<CheckId, Forecast>,
+}
+
+impl Known {
+    fn note_limit(&mut self, result: &CheckResult) {
+        let Some(status) = result.by_limit else { return };
+        match self.by_limit.get_mut(&result.id) {
+            Some(slot) => *slot = status,
+            None => drop(self.by_limit.insert(result.id.clone(), status)),
+        }
+    }
 }
 
 impl Memory for Known {
     fn previous_status(&self, id: &CheckId) -> Option<Status> {
-        self.states.get(id).map(|state| state.status)
+        self.by_limit.get(id).copied().or_else(|| self.states.get(id).map(|state| state.status))
     }
 
     fn forecast(&self, id: &CheckId) -> Forecast {
@@ -103,6 +116,8 @@ impl Core {
     /// Takes a configuration into force.
     pub fn watch(&mut self, config: &Config) {
         self.specs = config.fleet.hosts.iter().map(|spec| (spec.name.clone(), Arc::new(spec.clone()))).collect();
+        // A host that comes back later begins anew, as its board does.
+        self.memories.retain(|name, _| self.specs.contains_key(name));
         let entry = |spec: &HostSpec| HostEntry {
             name: spec.name.clone(),
             groups: spec.groups.clone(),
@@ -115,6 +130,27 @@ impl Core {
             digest: config.digest.clone(),
         };
         self.publish(vec![Input::Transition(Transition::new(clock::now(), change))]);
+        self.forget_unasked();
+    }
+
+    /// Checks of probes that no host is asked any more, as its configuration stands now.
+    fn forget_unasked(&mut self) {
+        let mut changes = Vec::new();
+        for (name, spec) in &self.specs {
+            let Some(memory) = self.memories.get_mut(name) else { continue };
+            let asked = plan::probes(&spec.settings);
+            // Mounts are told by the disk probe's next reading.
+            let is_asked = |probe: &ProbeId| asked.contains(probe) || matches!(probe, ProbeId::SlowMount(_));
+            let unasked: Vec<ProbeId> = memory.given.keys().filter(|probe| !is_asked(probe)).cloned().collect();
+            for check in unasked.iter().filter_map(|probe| memory.given.remove(probe)).flatten() {
+                memory.known.states.remove(&check);
+                changes.push(Change::CheckForgotten { host: name.clone(), check });
+            }
+        }
+        if !changes.is_empty() {
+            let transition = |change| Input::Transition(Transition::new(clock::now(), change));
+            self.publish(changes.into_iter().map(transition).collect());
+        }
     }
 
     /// Keeps the configuration in force and says why a newer one is not.
@@ -148,11 +184,16 @@ impl Core {
                     let mut silent = placeholders(&probe, &spec.settings, &why);
                     silent.retain(|result| !memory.known.states.contains_key(&result.id));
                     changes.extend(memory.take(&step, &silent));
+                    let given = memory.given.entry(probe.clone()).or_default();
+                    given.extend(silent.into_iter().map(|result| result.id));
                     Seen::Failed { why }
                 }
                 Ok(reading) => {
                     let context = Context { settings: &spec.settings, now: at, memory: &memory.known };
                     let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
+                    if let Reading::Disk(disk) = &reading {
+                        memory.take_over_vanished_mounts(disk);
+                    }
                     changes.extend(memory.settle_vanished(&step, &mut results));
                     changes.extend(memory.take(&step, &results));
                     memory.note_given(&probe, &results);
@@ -202,6 +243,7 @@ impl HostMemory {
         let mut memory = Self::default();
         for (id, cell) in &host.checks {
             memory.known.states.insert(id.clone(), cell.state);
+            memory.known.by_limit.extend(cell.result.last().by_limit.map(|status| (id.clone(), status)));
             memory.given.entry(cell.probe.clone()).or_default().insert(id.clone());
         }
         memory.known.forecasts = host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect();
@@ -220,6 +262,7 @@ impl HostMemory {
         let attempts = step.spec.settings.attempts;
         let mut changes = Vec::new();
         for result in results {
+            self.known.note_limit(result);
             let slot = self.known.states.get_mut(&result.id);
             let before = slot.as_deref().copied();
             let state = match before {
@@ -243,6 +286,17 @@ impl HostMemory {
         changes
     }
 
+    /// A slow mount that is no longer there is asked no more: the disk probe tells of its end, as of any other's.
+    fn take_over_vanished_mounts(&mut self, disk: &DiskReading) {
+        let is_there = |probe: &ProbeId| match probe {
+            ProbeId::SlowMount(mount) => disk.slow_mounts.iter().any(|seen| seen.mount == *mount),
+            _ => true,
+        };
+        let gone: Vec<ProbeId> = self.given.keys().filter(|probe| !is_there(probe)).cloned().collect();
+        let checks: Vec<CheckId> = gone.iter().filter_map(|probe| self.given.remove(probe)).flatten().collect();
+        self.given.entry(ProbeId::Disk).or_default().extend(checks);
+    }
+
     fn note_given(&mut self, probe: &ProbeId, results: &[CheckResult]) {
         let given = self.given.entry(probe.clone()).or_default();
         let is_same = given.len() == results.len() && results.iter().all(|result| given.contains(&result.id));
@@ -262,7 +316,12 @@ impl HostMemory {
             let since = self.known.states.get(&id).map(|state| state.since);
             let is_news = since.is_some_and(|since| since.age_at(step.at).is_within(VANISHED_NEWS_FOR));
             let was_told = self.known.states.get(&id).is_some_and(|state| state.status == Status::Unknown);
-            if id.pane() == Pane::Disk && id.subject.is_some() && (is_news || !was_told) {
+            // A mount that is still there was taken out of the watch by somebody: no news.
+            let is_there =
+                |disk: &DiskReading| disk.filesystems.iter().any(|fs| Some(&fs.mount) == id.subject.as_ref());
+            let vanished =
+                id.pane() == Pane::Disk && id.subject.is_some() && !self.lately.disk.as_ref().is_some_and(is_there);
+            if vanished && (is_news || !was_told) {
                 let reason = "no longer there: was it unmounted?";
                 results.push(CheckResult::missing(id, reason, Unit::Percent));
             } else {

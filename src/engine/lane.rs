@@ -162,7 +162,9 @@ impl LaneTask {
         while self.plan.next_due().is_some_and(|due| due <= started) {
             self.poll_due().await?;
             if !matches!(self.link.state, LinkState::Connected) {
-                return Ok(());
+                let left = self.plan.due_by(started);
+                let why = self.link.why.as_ref().map_or("the host can't be reached".to_owned(), ToString::to_string);
+                return self.report_unread(&left, &why).await;
             }
         }
         Ok(())
@@ -198,15 +200,35 @@ impl LaneTask {
         }
         if let Err(error) = self.transport.connect().await {
             self.retry_soon(&probes, started);
+            if self.lane == Lane::Slow {
+                // The host may answer its fast lane all the while: what is not read must not look as if it were.
+                self.report_unread(&probes, &error.to_string()).await?;
+            }
             return self.set_link(error.link()).await;
         }
-        if let [probe] = probes.as_slice()
-            && self.is_still_running(probe).await?
-        {
-            self.retry_soon(&probes, started);
-            return Ok(());
+        let mut free = Vec::with_capacity(probes.len());
+        for probe in probes {
+            match self.is_still_running(&probe).await? {
+                true => self.retry_soon(std::slice::from_ref(&probe), started),
+                false => free.push(probe),
+            }
         }
-        self.poll(probes, started).await
+        if free.is_empty() { Ok(()) } else { self.poll(free, started).await }
+    }
+
+    async fn report_unread(&mut self, probes: &[ProbeId], why: &str) -> Result<(), CoreGone> {
+        let outcomes = probes.iter().map(|probe| (probe.clone(), Err(why.into()))).collect();
+        let now = (self.context.now)();
+        self.report(Report::Polled(Polled {
+            host: self.spec.name.clone(),
+            lane: self.lane,
+            sent: now,
+            received: now,
+            outcomes,
+            cost: None,
+            cursors: None,
+        }))
+        .await
     }
 
     async fn poll(&mut self, probes: Vec<ProbeId>, started: Instant) -> Result<(), CoreGone> {
@@ -232,10 +254,13 @@ impl LaneTask {
                 self.plan.reschedule(probe, started + settings.slow_retry.min(settings.slow_cadence));
             }
         }
-        if let (Lane::Slow, End::DeadlinePassed, Some(shell), [probe]) =
-            (self.lane, &output.end, answers.shell, poll.probes.as_slice())
-        {
+        let hung = poll.probes.iter().zip(&answers.sections).find(|(_, answer)| answer.is_none());
+        if let (End::DeadlinePassed, Some(shell), Some((probe, _))) = (&output.end, answers.shell, hung) {
             self.memory.running.insert(probe.clone(), shell);
+            if self.lane == Lane::Slow {
+                // The own machine's shell was killed, and would be asked again at once.
+                self.plan.reschedule(probe, started + settings.slow_cadence);
+            }
             self.report(Report::Stuck { host: self.spec.name.clone(), probe: probe.clone(), since: sent }).await?;
         }
         let cursors = (before != self.memory.cursors).then(|| self.memory.cursors.clone());

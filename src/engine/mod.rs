@@ -55,7 +55,7 @@ pub const COMMANDS_MAX: usize = 64;
 pub enum Run {
     /// Until it is told to stop.
     UntilStopped,
-    /// Until every lane of every host has been polled once.
+    /// Until every lane of every host that it polls has been polled once.
     Once,
 }
 
@@ -90,6 +90,8 @@ pub struct Setup {
     /// Where its reading goes on, as it left it.
     pub cursors: Vec<(HostName, Vec<u8>)>,
     pub mode: Run,
+    /// The hosts that are polled; all where it is empty. The others stay on the board as they were left.
+    pub only: Vec<HostName>,
 }
 
 /// Runs the engine to its end on the calling thread, and returns its last board.
@@ -142,6 +144,7 @@ struct Engine {
     core: Core,
     persister: Persister,
     mode: Run,
+    only: Vec<HostName>,
     hosts: HashMap<HostName, WatchedHost>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
@@ -171,6 +174,7 @@ impl Engine {
         let mut engine = Self {
             core: Core::new(setup.board, setup.publisher),
             mode: setup.mode,
+            only: setup.only,
             hosts: HashMap::new(),
             reports,
             inbox,
@@ -288,7 +292,8 @@ impl Engine {
         self.core.watch(config);
         self.hosts.retain(|name, watched| config.fleet.host(name) == Some(&*watched.spec));
         for spec in &config.fleet.hosts {
-            if !self.hosts.contains_key(&spec.name) {
+            let is_polled = self.only.is_empty() || self.only.contains(&spec.name);
+            if is_polled && !self.hosts.contains_key(&spec.name) {
                 self.hosts.insert(spec.name.clone(), self.start(spec));
             }
         }

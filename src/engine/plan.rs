@@ -77,6 +77,11 @@ impl Plan {
         }
     }
 
+    /// Everything that was due by then.
+    pub fn due_by(&self, then: Instant) -> Vec<ProbeId> {
+        self.due.iter().filter(|(_, due)| **due <= then).map(|(probe, _)| probe.clone()).collect()
+    }
+
     /// Sets when a polled probe is due again.
     pub fn reschedule(&mut self, probe: &ProbeId, at: Instant) {
         if let Some(due) = self.due.get_mut(probe) {
@@ -86,7 +91,7 @@ impl Plan {
 }
 
 /// What is asked of a host; mounts that may hang are added as they are seen.
-fn probes(settings: &Settings) -> Vec<ProbeId> {
+pub fn probes(settings: &Settings) -> Vec<ProbeId> {
     let mut probes = vec![ProbeId::Host, ProbeId::Disk, ProbeId::Cron, ProbeId::Units];
     if settings.logs.iter().any(|watch| matches!(watch, LogWatch::Path(_))) {
         probes.push(ProbeId::Logs);

@@ -116,15 +116,16 @@ impl Model {
             self.summaries = board.hosts.iter().map(|(name, host)| (name.clone(), host.summary(now))).collect();
             moves = true;
         }
-        self.summaries.retain(|name, summary| {
-            let Some(host) = board.hosts.get(name) else { return false };
-            if changed.contains(name) || summary.until.boot_ms <= now.boot_ms {
+        for (name, summary) in &mut self.summaries {
+            // Hosts come and go by a changed fleet alone, which starts all summaries anew.
+            if (changed.contains(name) || summary.until.boot_ms <= now.boot_ms)
+                && let Some(host) = board.hosts.get(name)
+            {
                 let before = (summary.status, summary.full_at_ms);
                 *summary = host.summary(now);
                 moves |= before != (summary.status, summary.full_at_ms);
             }
-            true
-        });
+        }
         self.changed.clear();
         moves
     }

@@ -132,5 +132,5 @@ fn trends_survive_a_restart() {
         &format!("{FAST}cadence = '1s'\n[host.me]\nlocal = true\n").replacen("cadence = '1s'\n", "", 1),
     );
     let board = watch.stop();
-    assert!(board.hosts["me"].trends.values().any(|trend| 1 <= trend.points().len()));
+    assert!(board.hosts["me"].trends.values().any(|trend| !trend.points().is_empty()));
 }

@@ -227,6 +227,7 @@ impl Watch {
             board: Board::default(),
             cursors: Vec::new(),
             mode: Run::UntilStopped,
+            only: Vec::new(),
         };
         let engine = Some(std::thread::spawn(move || engine::run(setup, opener, inbox)));
         let mut watch = Self { board: Board::default(), feed, commands, engine };

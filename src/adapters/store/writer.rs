@@ -79,7 +79,7 @@ impl Writer {
     pub async fn open(path: PathBuf) -> Result<Self, StoreError> {
         let pool = open_writer(&path).await?;
         let failed = |error| StoreError::Database { path: path.clone(), error };
-        let next_number: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) + 1 FROM transition")
+        let next_number: i64 = sqlx::query_scalar("SELECT max(coalesce((SELECT max(number) FROM transition), 0), coalesce((SELECT max(number) FROM checkpoint), 0)) + 1")
             .fetch_one(&pool)
             .await
             .map_err(failed)?;
@@ -205,11 +205,16 @@ impl Writer {
             }
             // A day of checkpoints as they came, then the first of each day.
             sqlx::query(
-                "DELETE FROM checkpoint WHERE at_ms < ?1 AND number NOT IN (SELECT min(number) FROM checkpoint GROUP BY at_ms / 86400000)",
+                "DELETE FROM checkpoint WHERE at_ms < ?2 OR (at_ms < ?1 AND number NOT IN (SELECT min(number) FROM checkpoint GROUP BY at_ms / 86400000))",
             )
             .bind(now.utc_ms - 86_400_000)
+            .bind(now.utc_ms - i64::try_from(Tier::Hours.kept_for().as_millis()).unwrap_or(i64::MAX))
             .execute(&self.pool)
             .await?;
+            // What lies before every checkpoint that is kept can't be folded any more.
+            sqlx::query("DELETE FROM transition WHERE number <= (SELECT min(number) FROM checkpoint)")
+                .execute(&self.pool)
+                .await?;
             while size_max < self.size().await? {
                 let deleted = sqlx::query(
                     "DELETE FROM chunk WHERE (tier, start, series) IN (SELECT tier, start, series FROM chunk ORDER BY tier, start LIMIT ?1)",
@@ -217,15 +222,28 @@ impl Writer {
                 .bind(DELETED_AT_ONCE)
                 .execute(&self.pool)
                 .await?;
+                let spent = deleted.rows_affected() == 0 && !self.delete_oldest_checkpoint().await?;
                 sqlx::query("PRAGMA incremental_vacuum").execute(&self.pool).await?;
                 sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
-                if deleted.rows_affected() == 0 {
+                if spent {
                     break;
                 }
             }
             Ok(())
         };
         pruned.await.map_err(|error| self.failed(error))
+    }
+
+    /// With the transitions that only it needs; the newest checkpoint stays. Says whether there was one.
+    async fn delete_oldest_checkpoint(&self) -> Result<bool, sqlx::Error> {
+        let deleted = sqlx::query(
+            "DELETE FROM checkpoint WHERE number = (SELECT min(number) FROM checkpoint) AND number < (SELECT max(number) FROM checkpoint)",
+        );
+        let deleted = deleted.execute(&self.pool).await?.rows_affected();
+        sqlx::query("DELETE FROM transition WHERE number <= (SELECT min(number) FROM checkpoint)")
+            .execute(&self.pool)
+            .await?;
+        Ok(0 < deleted)
     }
 
     async fn size(&self) -> Result<u64, sqlx::Error> {

@@ -114,6 +114,7 @@ impl HostBoard {
             }
             Seen::Reading { reading, results } => {
                 cell.failing = None;
+                cell.stuck_since = None;
                 cell.reading = Some(Observed::new(reading.clone(), at, fresh_for));
                 for result in results {
                     self.refresh(result, at, fresh_for);

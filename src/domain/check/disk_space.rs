@@ -39,6 +39,7 @@ fn check_one(fs: &Filesystem, context: &Context) -> CheckResult {
 /// Adds the time to full to a result in percent, and raises its status where that is near.
 pub fn with_forecast(mut result: CheckResult, percent: f64, context: &Context) -> CheckResult {
     let limits = context.settings.forecast;
+    result.by_limit = Some(result.status);
     let told = match context.memory.forecast(&result.id) {
         Forecast::NotEnough { have, need } => format!("time to full: not enough data: {have} of {need} points"),
         Forecast::NotFilling => "not filling".to_owned(),

@@ -95,6 +95,13 @@ pub fn placeholders(probe: &ProbeId, settings: &Settings, why: &SafeText) -> Vec
             let paths = settings.logs.iter().filter(|watch| matches!(watch, LogWatch::Path(_)));
             paths.map(|watch| missing(CheckKind::LogGrowth, watch.label().into(), Unit::BytesPerSecond)).collect()
         }
-        ProbeId::Journal | ProbeId::Units | ProbeId::Smart | ProbeId::Engine => Vec::new(),
+        ProbeId::Journal => {
+            let journals = settings.logs.iter().filter(|watch| matches!(watch, LogWatch::Journal(_)));
+            let rate = |watch: &LogWatch, rule: &str| {
+                missing(CheckKind::LogRate, format!("{rule}:{}", watch.label()).into(), Unit::PerWindow)
+            };
+            journals.flat_map(|watch| settings.rules.iter().map(move |rule| rate(watch, rule.name.as_str()))).collect()
+        }
+        ProbeId::Units | ProbeId::Smart | ProbeId::Engine => Vec::new(),
     }
 }

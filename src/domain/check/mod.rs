@@ -222,6 +222,8 @@ pub struct CheckResult {
     pub reason: SafeText,
     pub value: Option<f64>,
     pub unit: Unit,
+    /// What the value alone gave, where something else may have raised `status` above it.
+    pub by_limit: Option<Status>,
     /// When the thing is full, if it goes on as it did.
     pub full_at: Option<DateTime<Utc>>,
     /// [`Quality::Fresh`], [`Quality::Partial`] or [`Quality::Missing`]; age makes it stale later.
@@ -230,7 +232,16 @@ pub struct CheckResult {
 
 impl CheckResult {
     pub fn new(id: CheckId, status: Status, reason: impl Into<SafeText>, unit: Unit) -> Self {
-        Self { id, status, reason: reason.into(), value: None, unit, full_at: None, quality: Quality::Fresh }
+        Self {
+            id,
+            status,
+            reason: reason.into(),
+            value: None,
+            unit,
+            by_limit: None,
+            full_at: None,
+            quality: Quality::Fresh,
+        }
     }
 
     pub fn value(mut self, value: f64) -> Self {
@@ -259,7 +270,7 @@ pub struct Context<'a> {
 
 /// What was known of a check before this reading.
 pub trait Memory {
-    /// The status that its last reading gave.
+    /// The status that its last reading gave; of a check with limits, what the value alone gave.
     fn previous_status(&self, id: &CheckId) -> Option<Status>;
     /// Where its series is heading.
     fn forecast(&self, id: &CheckId) -> Forecast;

@@ -41,7 +41,8 @@ impl CheckState {
 
     /// Whether history must remember the step from `before` to `self`.
     pub fn differs_from(&self, before: &CheckState) -> bool {
-        self.status != before.status || self.confirmed != before.confirmed
+        let counts_on = !self.confirmed && self.attempt != before.attempt;
+        self.status != before.status || self.confirmed != before.confirmed || counts_on
     }
 }
 

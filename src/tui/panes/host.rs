@@ -7,6 +7,7 @@ use crate::domain::fleet::HostName;
 use crate::domain::probe::Reading;
 use crate::domain::probe::cron::CronReading;
 use crate::domain::probe::engine::EngineReading;
+use crate::domain::probe::smart::SmartReading;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
 use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_of, window};
@@ -58,7 +59,13 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
         let (reading, _, age) = observed.seen(model.now);
         match reading.as_ref() {
             Reading::Engine(engine) => lines.push(engine_words(engine, age)),
-            Reading::Cron(cron) => lines.extend(next_job_words(cron, age)),
+            Reading::Cron(cron) => {
+                lines.extend(next_job_words(cron, age));
+                lines.extend(cron.denied.first().map(|what| format!("may not be read: {what}")));
+            }
+            Reading::Smart(SmartReading::Denied) => {
+                lines.push("SMART may not be read by this user: see dogwatch doctor".to_owned());
+            }
             Reading::Host(_)
             | Reading::Disk(_)
             | Reading::Logs(_)

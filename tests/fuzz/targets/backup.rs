@@ -18,10 +18,11 @@ path = '/backup'
 pattern = 'db-*.tar.gz'
 [host.h.backup.restic]
 kind = 'restic'
-path = '/backup/restic'
+repository = '/backup/restic'
+password_file = '/root/password'
 [host.h.backup.borg]
 kind = 'borg'
-path = '/backup/borg'
+repository = '/backup/borg'
 [host.h.backup.matic]
 kind = 'borgmatic'
 ";

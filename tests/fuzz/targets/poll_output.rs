@@ -12,7 +12,14 @@ fuzz_target!(|output: &[u8]| {
     let answers = split(output, &Nonce::new(0), 4);
     let bodies = answers.sections.iter().flatten().map(|answer| answer.body).chain([output]);
     let text = SafeText::new("/m");
-    let mount = SlowMount { mount: text.clone(), kind: text.clone(), source: text, read_only: false, device: (0, 1) };
+    let mount = SlowMount {
+        mount: text.clone(),
+        kind: text.clone(),
+        source: text,
+        read_only: false,
+        read_only_in_fstab: false,
+        device: (0, 1),
+    };
     for body in bodies {
         let _ = host::parse(body);
         let _ = units::parse(body);

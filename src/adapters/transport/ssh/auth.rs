@@ -1,6 +1,8 @@
 //! Login: the agent's keys, then key files. Agent forwarding is never asked for.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use ssh2::Session;
@@ -13,13 +15,14 @@ use crate::adapters::ssh_config::SshSettings;
 use crate::adapters::transport::TransportError;
 use crate::domain::text::SafeText;
 
-/// libssh2's agent socket blocks: each such login has a thread of its own, and there are never more.
+/// libssh2's agent socket blocks: each such login has a thread of its own, and of one agent there are never more.
 const AGENT_THREADS_MAX: usize = 4;
 const AGENT_DEADLINE: Duration = Duration::from_secs(20);
 /// sshd counts offered keys as attempts and hangs up after six by default.
 const OFFERED_KEYS_MAX: usize = 5;
 
-static AGENT_THREADS: Semaphore = Semaphore::const_new(AGENT_THREADS_MAX);
+/// By the agent's socket: one that never answers takes its own places alone.
+static AGENT_THREADS: LazyLock<Mutex<HashMap<PathBuf, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
 
 /// Logs in with a public key; hosts that take none are unsupported by name.
 pub async fn authenticate(driver: &Driver, settings: &SshSettings, target: &Target) -> Result<(), TransportError> {
@@ -67,7 +70,13 @@ async fn methods(driver: &Driver, settings: &SshSettings) -> Result<String, Tran
 
 /// Why the agent's keys were of no use is told inside; an agent that does not answer ends the attempt.
 async fn by_agent(driver: &Driver, settings: &SshSettings, agent: &Path) -> Result<Result<(), String>, TransportError> {
-    let permit = timeout(AGENT_DEADLINE, AGENT_THREADS.acquire()).await;
+    let places = match AGENT_THREADS.lock() {
+        Ok(mut agents) => {
+            agents.entry(agent.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AGENT_THREADS_MAX))).clone()
+        }
+        Err(_) => return Ok(Err("ssh-agent: a login before this one panicked".to_owned())),
+    };
+    let permit = timeout(AGENT_DEADLINE, places.acquire_owned()).await;
     let Ok(Ok(permit)) = permit else {
         return Err(TransportError::TimedOut("ssh-agent is busy: four logins wait for it already".into()));
     };

@@ -37,7 +37,9 @@ for dw_d in /var/spool/cron/crontabs /var/spool/cron; do
   break
 done
 if command -v smartctl >/dev/null; then
-  if [ "$(id -u </dev/null)" = 0 ]; then printf 'ok SMART\n'; elif sudo -n -l smartctl -H /dev/sda >/dev/null 2>&1 </dev/null; then printf 'ok SMART\n'; else printf 'sudo %s -H * SMART\n' "$(command -v smartctl)"; fi
+  if [ "$(id -u </dev/null)" = 0 ]; then printf 'ok SMART\n'; elif sudo -n -l smartctl -H /dev/sda >/dev/null 2>&1 </dev/null; then printf 'ok SMART\n'; else
+    for dw_d in /dev/sd[a-z] /dev/sd[a-z][a-z] /dev/nvme[0-9]n1; do [ -b "$dw_d" ] && printf 'sudo %s -H %s SMART\n' "$(command -v smartctl)" "$dw_d"; done
+  fi
 else printf 'none SMART (smartctl)\n'; fi
 for dw_f in "$@"; do
   IFS=; for dw_g in $dw_f; do unset IFS

@@ -6,6 +6,8 @@ use super::reader::{Notes, Reader};
 use crate::domain::fleet::ItemName;
 use crate::domain::settings::*;
 
+/// Lines are remembered poll by poll, for this long.
+const RATE_PER_MAX: Duration = HOUR;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Every setting that the table has, over the defaults.
@@ -157,6 +159,12 @@ fn rules(reader: &Reader, rules: &mut Vec<RateRule>) {
         };
         limits(table, &mut limit);
         let per = table.duration("per", SECOND).or(built_in.map(|rule| rule.per)).unwrap_or(5 * MINUTE);
+        if RATE_PER_MAX < per {
+            table.notes().error(
+                table.place("per"),
+                format!("rule {name}: per is at most 1h, which is how far back lines are counted"),
+            );
+        }
         Some((enabled, RateRule { name, pattern, warning: limit.warning, critical: limit.critical, per }))
     });
     for (enabled, rule) in set_rules {

@@ -203,3 +203,29 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Lines as this program once wrote them: they are added to, and never changed.
+    const GOLDEN: &str = include_str!("../../tests/golden/transitions-v1.jsonl");
+
+    #[test]
+    fn every_old_encoding_is_still_read_and_means_the_same_when_written_again() {
+        let mut kinds = BTreeSet::new();
+        for line in GOLDEN.lines() {
+            let read = |text: &str| -> Transition {
+                serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+            };
+            let transition = read(line);
+            let written = serde_json::to_string(&transition).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(read(&written), transition);
+            let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}"));
+            kinds.insert(value["kind"].to_string());
+        }
+        // As many as `Change` has: a new one gets its line.
+        assert_eq!(kinds.len(), 9);
+    }
+}

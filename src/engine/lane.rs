@@ -251,7 +251,7 @@ impl LaneTask {
                 self.share_mounts(Some(&disk.slow_mounts));
             }
             if outcome.is_err() && self.lane == Lane::Slow {
-                self.plan.reschedule(probe, started + settings.slow_retry.min(settings.slow_cadence));
+                self.plan.reschedule(probe, started + plan::slow_retry(probe, &settings));
             }
         }
         let hung = poll.probes.iter().zip(&answers.sections).find(|(_, answer)| answer.is_none());
@@ -312,10 +312,10 @@ impl LaneTask {
         let settings = self.spec.settings.clone();
         for probe in probes {
             let retry = match self.lane {
-                Lane::Fast => settings.cadence,
-                Lane::Slow => settings.slow_retry,
+                Lane::Fast => settings.cadence.min(plan::cadence(probe, &settings)),
+                Lane::Slow => plan::slow_retry(probe, &settings),
             };
-            self.plan.reschedule(probe, started + retry.min(plan::cadence(probe, &settings)));
+            self.plan.reschedule(probe, started + retry);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Persistence: inputs gather here and go to the store once a second.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::adapters::clock;
@@ -12,6 +13,8 @@ use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 use crate::domain::transition::{Batch, Input, Seen};
 
+/// Attached screens are this far behind at most, and a second.
+const LATEST_EVERY_S: u64 = 2;
 /// Samples are written this often: what a crash may lose.
 const SAMPLES_EVERY_S: u64 = 30;
 const CHECKPOINT_EVERY_S: u64 = 600;
@@ -84,14 +87,23 @@ impl Persister {
             true => Samples::Tail,
             false => Samples::Wait,
         };
-        match self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await {
+        // Transitions wait for one flush at most; of a probe that is read each second, every other reading is enough.
+        let held_back = match self.flushes.is_multiple_of(LATEST_EVERY_S) {
+            true => HashMap::new(),
+            false => std::mem::take(&mut self.pending.latest),
+        };
+        let written = self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await;
+        match written {
             Ok(()) => {
-                self.pending = Flush::default();
+                self.pending = Flush { latest: held_back, ..Flush::default() };
                 self.last_error = (0 < self.dropped).then(|| {
                     SafeText::new(&format!("{} transitions were dropped while the store was full", self.dropped))
                 });
             }
-            Err(error) => self.note(&error),
+            Err(error) => {
+                self.pending.latest.extend(held_back);
+                self.note(&error);
+            }
         }
         if checkpoint_is_due {
             self.checkpoint(board, now).await;

@@ -16,6 +16,8 @@ use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 
+/// Each use of sudo is a line in the host's log: they stay this far apart.
+const SUDO_INTERVAL_MIN: Duration = Duration::from_secs(300);
 const MOVED_GRAIN_MS: i64 = 60_000;
 
 /// The probes of one lane of one host with their due times.
@@ -111,7 +113,31 @@ pub fn cadence(probe: &ProbeId, settings: &Settings) -> Duration {
     match probe {
         ProbeId::Host | ProbeId::Disk | ProbeId::Logs | ProbeId::Engine => settings.cadence,
         ProbeId::Cron | ProbeId::Units | ProbeId::Journal => settings.cron_cadence,
+        ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart if uses_sudo(probe, settings) => {
+            settings.slow_cadence.max(SUDO_INTERVAL_MIN)
+        }
         ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart => settings.slow_cadence,
+    }
+}
+
+/// How soon a probe of the slow lane is asked again after it failed.
+pub fn slow_retry(probe: &ProbeId, settings: &Settings) -> Duration {
+    let least = if uses_sudo(probe, settings) { SUDO_INTERVAL_MIN } else { Duration::ZERO };
+    settings.slow_retry.max(least).min(cadence(probe, settings))
+}
+
+fn uses_sudo(probe: &ProbeId, settings: &Settings) -> bool {
+    match probe {
+        ProbeId::Smart => settings.sudo,
+        ProbeId::Backup(name) => settings.backups.iter().any(|set| set.name == *name && set.sudo),
+        ProbeId::Host
+        | ProbeId::Disk
+        | ProbeId::Logs
+        | ProbeId::Journal
+        | ProbeId::Cron
+        | ProbeId::Units
+        | ProbeId::SlowMount(_)
+        | ProbeId::Engine => false,
     }
 }
 

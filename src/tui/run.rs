@@ -23,8 +23,8 @@ use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
 use crate::engine::feed::Feed;
 
-/// The feed is drained, and ages move, once a tick.
-const TICK: Duration = Duration::from_millis(250);
+/// The feed is drained, and ages move, once a tick; a key is answered at once.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What a screen is attached to.
 pub struct Attachment {

@@ -184,7 +184,18 @@ pub fn reason_piece(view: &CheckView) -> Piece {
         (None, None, Quality::Fresh | Quality::Partial | Quality::Missing) => String::new(),
     };
     let meaning = if view.quality == Quality::Stale { Meaning::Dim } else { Meaning::Plain };
-    piece(format!("{trouble}{}", view.result.reason), meaning)
+    piece(format!("{}{trouble}{}", open_words(view), view.result.reason), meaning)
+}
+
+/// Since when a check has been in trouble, and how often it came back: `for 2h, 3 flaps: `.
+fn open_words(view: &CheckView) -> String {
+    let Some(Age::Known(open_for)) = view.open_for else { return String::new() };
+    let flaps = match view.episode.map_or(0, |episode| episode.flaps) {
+        0 => String::new(),
+        1 => ", 1 flap".to_owned(),
+        flaps => format!(", {flaps} flaps"),
+    };
+    format!("for {}{flaps}: ", short_duration(open_for))
 }
 
 /// Which rows of `total` are visible so that `selected` is among them.

@@ -212,7 +212,8 @@ impl Writer {
             .execute(&self.pool)
             .await?;
             // What lies before every checkpoint that is kept can't be folded any more.
-            sqlx::query("DELETE FROM transition WHERE number <= (SELECT min(number) FROM checkpoint)")
+            sqlx::query("DELETE FROM transition WHERE at_ms < ?1 AND number <= (SELECT min(number) FROM checkpoint)")
+                .bind(now.utc_ms - i64::try_from(Tier::Hours.kept_for().as_millis()).unwrap_or(i64::MAX))
                 .execute(&self.pool)
                 .await?;
             while size_max < self.size().await? {

@@ -90,6 +90,8 @@ pub struct CheckView<'a> {
     pub at: Moment,
     pub age: Age,
     pub episode: Option<&'a Episode>,
+    /// How long its episode has been open, where one is.
+    pub open_for: Option<Age>,
     /// The newest attempts failed; the value is the last one that came.
     pub retrying: Option<&'a SafeText>,
     /// The probe passed its deadline and still runs on the host.
@@ -172,6 +174,7 @@ impl HostBoard {
             at: cell.result.at(),
             age,
             episode: cell.episode.as_ref(),
+            open_for: cell.episode.filter(Episode::is_open).map(|episode| episode.opened.age_at(now)),
             retrying: failing.map(|failing| &failing.why).or_else(|| self.link_trouble(cell.probe.lane())),
             stuck_since: probe.and_then(|probe| probe.stuck_since),
         }

@@ -17,8 +17,9 @@ const GROWTH_OVER: Duration = Duration::from_secs(600);
 const SHRINK_NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
 /// A poll may come this much late before its lines count as older than a rule's time.
 const LATE_POLL_MS: i64 = 60_000;
-/// Polls remembered of one log; at the default cadence an hour.
-const POLLS_MAX: usize = 400;
+/// Polls are remembered as far back as a rule may count, and never more than at a cadence of one second.
+const REMEMBERED_MS: i64 = 3_660_000;
+const POLLS_MAX: usize = 3_700;
 
 /// What each log did lately.
 #[derive(Default)]
@@ -87,7 +88,8 @@ impl Lately {
             gap_is_open: log.gap_is_open,
             matches: log.matches.clone(),
         });
-        if POLLS_MAX < self.polls.len() {
+        let is_old = |poll: &Poll| poll.utc_ms < utc_ms - REMEMBERED_MS;
+        while POLLS_MAX < self.polls.len() || self.polls.front().is_some_and(is_old) {
             self.polls.pop_front();
         }
         let changed = log.files.iter().find_map(|file| match (file.shrunk_from, file.replaced) {

@@ -50,13 +50,16 @@ pub fn compose(nonce: &Nonce, sections: &[Section]) -> String {
     let mut script = format!("export LC_ALL=C PATH=\"$PATH:/usr/sbin:/usr/bin:/sbin:/bin\"; dw_n={}\n", nonce.0);
     script.push_str(TOOLS);
     script.push_str(COST);
-    script.push_str("dw_end prologue\n");
+    // Of a single section, which may hang, it is told first who runs it; with more, the first ones never do.
+    script.push_str(if sections.len() == 1 { "dw_end prologue\n" } else { "dw_mark prologue 0\n" });
     for (index, section) in sections.iter().enumerate() {
         script.push_str("set --");
         for parameter in &section.parameters {
             let _ = write!(script, " {}", quote(parameter));
         }
-        let _ = write!(script, "\n{}\ndw_end {index}\n", section.script.trim());
+        // The last one leaves together with the epilogue.
+        let end = if index + 1 == sections.len() { format!("dw_mark {index} $?") } else { format!("dw_end {index}") };
+        let _ = write!(script, "\n{}\n{end}\n", section.script.trim());
     }
     script.push_str(COST);
     let _ = write!(script, "dw_end epilogue\nexit {END_STATUS}\n");

@@ -61,7 +61,7 @@ impl Persister {
         for observation in &batch.observations {
             let Seen::Reading { results, .. } = &observation.seen else { continue };
             for result in results {
-                if let Some(value) = result.value
+                if let Some(value) = result.value.filter(|_| result.id.kind.is_sampled())
                     && let Err(error) = self.store.writer.sample(&batch.host, &result.id, batch.at.utc_ms, value).await
                 {
                     self.note(&error);

@@ -121,6 +121,32 @@ impl CheckKind {
     }
 }
 
+impl CheckKind {
+    /// Whether its values are kept as samples: of the others the transitions tell all there is.
+    pub fn is_sampled(self) -> bool {
+        match self {
+            CheckKind::DiskReadonly
+            | CheckKind::DiskRaid
+            | CheckKind::DiskSmart
+            | CheckKind::LogShrunk
+            | CheckKind::HostReboot => false,
+            CheckKind::DiskSpace
+            | CheckKind::DiskInodes
+            | CheckKind::LogGrowth
+            | CheckKind::LogRate
+            | CheckKind::BackupAge
+            | CheckKind::BackupRetention
+            | CheckKind::BackupTarget
+            | CheckKind::CronJob
+            | CheckKind::HostLoad
+            | CheckKind::HostMemory
+            | CheckKind::HostSwap
+            | CheckKind::HostUnits
+            | CheckKind::HostClock => true,
+        }
+    }
+}
+
 /// A check's id: `disk.space:/var`, `host.load`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

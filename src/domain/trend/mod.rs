@@ -77,8 +77,9 @@ impl Trend {
     }
 
     fn close(&mut self, before: Option<Filling>, newest: u32) {
-        if self.whole.is_empty() {
-            self.whole.reserve_exact(POINTS_MAX);
+        if self.whole.len() == self.whole.capacity() {
+            // By doubling, a full trend would hold room for nearly twice its points.
+            self.whole.reserve_exact(POINTS_MAX / 6);
         }
         while self.whole.front().is_some_and(|bucket| POINTS_MAX as u32 <= newest - bucket.index) {
             self.whole.pop_front();

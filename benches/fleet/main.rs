@@ -54,6 +54,8 @@ fn table(shorter: u32) -> io::Result<()> {
         warm_up: Duration::from_secs(60),
         idle: Duration::from_secs(300) / shorter,
     };
+    // What a rival leaves behind, such as ssh's masters, is then below this process, and is counted.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let rig = Rig::new()?;
     let simulated = rig.simulated()?;
     dump_script(&rig)?;

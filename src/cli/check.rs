@@ -1,5 +1,6 @@
 //! `dogwatch check`: polls once and tells the worst status by its exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -77,28 +78,31 @@ fn engine_is_check(directory: &StateDir) -> bool {
 
 fn print(board: &Board, targets: &Targets, json: bool) -> std::io::Result<Status> {
     let status = BoardStatus::new(board, clock::now(), |name, host| targets.include(name, host));
+    let mut out = std::io::stdout().lock();
     match json {
         true => {
             let text = serde_json::to_string_pretty(&status).map_err(std::io::Error::other)?;
-            println!("{text}");
+            writeln!(out, "{text}")?;
         }
-        false => print_lines(&status),
+        false => print_lines(&status, &mut out)?,
     }
+    out.flush()?;
     Ok(status.worst())
 }
 
 /// A line a host, and below it a line for each check that needs somebody.
-fn print_lines(status: &BoardStatus) {
+fn print_lines(status: &BoardStatus, out: &mut impl Write) -> std::io::Result<()> {
     for host in &status.hosts {
         let error = host.error.map(|error| format!(": {error}")).unwrap_or_default();
-        println!("{} {} ({}{error}), {} checks", host.status, host.name, host.state, host.checks.len());
+        writeln!(out, "{} {} ({}{error}), {} checks", host.status, host.name, host.state, host.checks.len())?;
         let raised = |check: &&CheckStatus| check.status != Status::Ok;
         for check in host.checks.iter().filter(raised) {
             let soft = if check.confirmed { "" } else { ", not confirmed yet" };
             let stale = if check.quality == Quality::Stale { ", STALE" } else { "" };
-            println!("  {} {}: {}{soft}{stale}", check.status, check.id, check.reason);
+            writeln!(out, "  {} {}: {}{soft}{stale}", check.status, check.id, check.reason)?;
         }
     }
+    Ok(())
 }
 
 /// The hosts and groups that were asked for; empty means all.

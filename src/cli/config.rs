@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{CommandError, Common};
+use crate::domain::fleet::Reach;
 
 /// Look at the configuration.
 #[derive(Args)]
@@ -21,7 +22,9 @@ pub fn run(common: &Common, arguments: &ConfigArguments) -> Result<(), CommandEr
     match arguments.command {
         ConfigCommand::Check => {
             let config = common.config()?;
-            println!("{} hosts in {} groups, no errors", config.fleet.hosts.len(), config.fleet.groups.len());
+            let local = config.fleet.hosts.iter().filter(|host| host.reach == Reach::Local).count();
+            let others = config.fleet.hosts.len() - local;
+            println!("no errors: {others} over SSH or replayed, and this machine; groups: {}", config.fleet.groups.len());
             Ok(())
         }
     }

@@ -1,6 +1,6 @@
 //! `dogwatch init`: a first hosts.toml from what is known of the fleet already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -38,6 +38,8 @@ enum Source {
 struct Inventory {
     hosts: BTreeSet<String>,
     groups: Vec<(String, BTreeSet<String>)>,
+    /// Where a host is reached under another name than its own.
+    addresses: BTreeMap<String, String>,
 }
 
 pub fn run(common: &Common, arguments: &InitArguments) -> Result<(), CommandError> {
@@ -103,7 +105,7 @@ fn from_ssh_config(text: &str) -> Inventory {
         keyword.eq_ignore_ascii_case("host").then(|| rest.to_owned())
     });
     let names = words.flat_map(|rest| rest.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    Inventory { hosts: names.filter(|name| is_host(name)).collect(), groups: Vec::new() }
+    Inventory { hosts: names.filter(|name| is_host(name)).collect(), ..Inventory::default() }
 }
 
 /// Every plain name; hashed ones can't be read back.
@@ -113,7 +115,7 @@ fn from_known_hosts(text: &str) -> Inventory {
         .filter(|line| !line.starts_with(['#', '|', '@']))
         .filter_map(|line| line.split_ascii_whitespace().next());
     let names = firsts.flat_map(|names| names.split(',').take(1));
-    Inventory { hosts: names.filter(|name| is_host(name)).map(str::to_owned).collect(), groups: Vec::new() }
+    Inventory { hosts: names.filter(|name| is_host(name)).map(str::to_owned).collect(), ..Inventory::default() }
 }
 
 /// `ansible-inventory --list`: each group an object with `hosts`.
@@ -128,6 +130,15 @@ fn from_ansible(text: &str) -> Result<Inventory, CommandError> {
         inventory.hosts.extend(members.iter().cloned());
         if !members.is_empty() && is_host(group) && !matches!(group.as_str(), "all" | "ungrouped" | "_meta") {
             inventory.groups.push((group.clone(), members));
+        }
+    }
+    let variables = json.pointer("/_meta/hostvars").and_then(|hosts| hosts.as_object());
+    for (host, variables) in variables.into_iter().flatten() {
+        let Some(address) = variables.get("ansible_host").and_then(|address| address.as_str()) else { continue };
+        let port = variables.get("ansible_port").and_then(serde_json::Value::as_u64);
+        let address = port.map_or(address.to_owned(), |port| format!("{address}:{port}"));
+        if inventory.hosts.contains(host) && is_host(&address) {
+            inventory.addresses.insert(host.clone(), address);
         }
     }
     Ok(inventory)
@@ -146,6 +157,9 @@ fn render(inventory: &Inventory) -> String {
     }
     for host in &inventory.hosts {
         text.push_str(&format!("\n[host.{host:?}]\n"));
+        if let Some(address) = inventory.addresses.get(host) {
+            text.push_str(&format!("address = {address:?}\n"));
+        }
     }
     if let Some(host) = inventory.hosts.first() {
         text.push_str(&format!(
@@ -195,5 +209,12 @@ mod tests {
         let own = HostName::parse("own").unwrap_or_else(|error| panic!("{error}"));
         let config = crate::config::parse("hosts.toml", &text, &own).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(config.fleet.hosts.len(), 3);
+    }
+
+    #[test]
+    fn an_address_of_ansibles_inventory_is_kept() {
+        let json = r#"{"_meta":{"hostvars":{"a1":{"ansible_host":"10.0.0.1","ansible_port":2222}}},"web":{"hosts":["a1"]}}"#;
+        let inventory = from_ansible(json).unwrap_or_else(|error| panic!("{error}"));
+        assert!(render(&inventory).contains("[host.\"a1\"]\naddress = \"10.0.0.1:2222\"\n"));
     }
 }

@@ -269,6 +269,7 @@ fn read(
             let mut reading = logs::parse(answer, &settings.logs, &settings.rules, cursors)?;
             note_moved(&mut cursors.moved_ms, now);
             reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
+            cursors.recent.exchange(&mut reading.logs, now.utc_ms);
             Reading::Logs(reading)
         }
         ProbeId::Journal => {
@@ -277,6 +278,7 @@ fn read(
             let mut reading = journal::parse(answer, &settings.logs, &settings.rules, settings.log, cursors)?;
             note_moved(&mut cursors.moved_ms, now);
             reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
+            cursors.recent.exchange(&mut reading.logs, now.utc_ms);
             Reading::Journal(reading)
         }
         ProbeId::Cron => {

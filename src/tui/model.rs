@@ -1,6 +1,7 @@
 //! What the screen remembers.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use crate::domain::board::{Board, HostSummary};
 use crate::domain::check::Pane;
@@ -8,6 +9,9 @@ use crate::domain::fleet::HostName;
 use crate::domain::status::{Status, StatusCounts};
 use crate::domain::time::Moment;
 use crate::domain::transition::Input;
+
+/// A feed without a sign of life for this long makes the board stale.
+pub const FEED_STALE_AFTER: Duration = Duration::from_secs(5);
 
 /// Which view is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +132,17 @@ impl Model {
         }
         self.changed.clear();
         moves
+    }
+
+    /// Whether the engine gave no sign of life for so long that nobody can be asked for anything.
+    pub fn feed_is_dead(&self) -> bool {
+        let silent = match &self.source {
+            FeedSource::OwnEngine => false,
+            FeedSource::Attached { alive_at, .. } => {
+                alive_at.is_none_or(|alive_at| !alive_at.age_at(self.now).is_within(FEED_STALE_AFTER))
+            }
+        };
+        silent || self.feed_ended.is_some()
     }
 
     /// Hosts by status.

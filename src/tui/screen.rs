@@ -1,7 +1,9 @@
 //! The view model: every word, number and order on the screen is decided here, before anything is drawn.
 
-use super::keymap::BINDINGS;
-use super::model::{FeedSource, Model, View};
+use unicode_width::UnicodeWidthStr;
+
+use super::keymap::{Action, BINDINGS};
+use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
 use super::panes::{checks, fleet, host};
 use super::theme::{Meaning, glyph};
 use crate::domain::board::{CheckView, HostBoard};
@@ -13,8 +15,6 @@ use crate::domain::time::{Age, short_duration};
 /// The smallest screen that shows rows; below it there are only counts.
 pub const WIDTH_MIN: u16 = 40;
 pub const HEIGHT_MIN: u16 = 8;
-/// A feed without a sign of life for this long makes the board stale.
-const FEED_STALE_AFTER_S: u64 = 5;
 
 const PASSPHRASE_DOTS_MAX: usize = 24;
 
@@ -127,9 +127,12 @@ fn banner(model: &Model) -> Option<String> {
     if let FeedSource::Attached { pid, alive_at } = &model.source {
         let age = alive_at.map(|alive_at| alive_at.age_at(model.now));
         match age {
-            Some(Age::Known(age)) if age.as_secs() < FEED_STALE_AFTER_S => {}
+            Some(Age::Known(age)) if age <= FEED_STALE_AFTER => {}
             Some(Age::Known(age)) => {
-                return Some(format!("STALE: the engine (pid {pid}) told nothing for {}", short_duration(age)));
+                return Some(format!(
+                    "STALE: the engine (pid {pid}) told nothing for {}; if it is gone, start dogwatch again",
+                    short_duration(age)
+                ));
             }
             Some(Age::Future) | None => return Some(format!("STALE: no sign of life of the engine (pid {pid})")),
         }
@@ -156,7 +159,10 @@ fn footer(model: &Model) -> Vec<Piece> {
             pieces.push(piece(format!(" attached to pid {pid}, feed {age} old "), Meaning::Dim));
         }
     }
-    for binding in BINDINGS.iter().filter(|binding| binding.in_footer) {
+    // Whatever is said, how to get help and out stays in sight.
+    let always = |action| matches!(action, Action::Help | Action::Quit);
+    let has_room = pieces.is_empty();
+    for binding in BINDINGS.iter().filter(|binding| binding.in_footer && (has_room || always(binding.action))) {
         pieces.push(piece(format!(" {}", binding.shown), Meaning::Heading));
         pieces.push(piece(format!(" {}", binding.what), Meaning::Dim));
     }
@@ -196,6 +202,35 @@ fn open_words(view: &CheckView) -> String {
         flaps => format!(", {flaps} flaps"),
     };
     format!("for {}{flaps}: ", short_duration(open_for))
+}
+
+/// Text over several lines, broken at spaces; what does not fit into the last one is cut with `…`.
+pub fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<Vec<Piece>> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() < width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ if lines.len() == lines_max => {
+                if let Some(line) = lines.last_mut() {
+                    line.push('…');
+                }
+                break;
+            }
+            _ => lines.push(format!(" {word}")),
+        }
+    }
+    lines.into_iter().map(|line| vec![piece(line, Meaning::Plain)]).collect()
+}
+
+/// Rows kept for the whole reason of the selected row, where there is room.
+pub const REASON_ROWS: usize = 3;
+
+/// The rows left for a table, and the whole reason of its selected row below it.
+pub fn room_for_reason(rows: usize) -> usize {
+    if rows < 10 { rows } else { rows - REASON_ROWS }
 }
 
 /// Which rows of `total` are visible so that `selected` is among them.
@@ -292,5 +327,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_long_reason_is_broken_at_spaces_and_cut_with_a_mark() {
+        let shown = |lines: Vec<Vec<Piece>>| lines.into_iter().map(|line| line[0].text.clone()).collect::<Vec<_>>();
+        assert_eq!(shown(wrapped("one two three four", 10, 3)), [" one two", " three", " four"]);
+        assert_eq!(shown(wrapped("one two three four", 10, 2)), [" one two", " three…"]);
     }
 }

@@ -38,7 +38,7 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
     model.message = None;
     if model.help {
         model.help = false;
-        if matches!(action, Action::Back | Action::Help) {
+        if matches!(action, Action::Back | Action::Help | Action::Quit) {
             return None;
         }
     }
@@ -59,6 +59,9 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::Passphrase if model.can_unlock => model.passphrase = Some(String::new()),
         Action::Passphrase => {
             model.message = Some("another process logs in: start that one with --ask-passphrase".to_owned());
+        }
+        Action::PollNow if model.feed_is_dead() => {
+            model.message = Some("the engine is gone: quit and start dogwatch again to take over".to_owned());
         }
         Action::PollNow => {
             let host = match &model.view {

@@ -57,7 +57,7 @@ fn check_one(
     let last = match &job.evidence {
         JobEvidence::Timer { unit } => match timer(reading, unit) {
             Ok(last) => last,
-            Err(why) => return CheckResult::missing(id, format!("{}: {why}", job.name), Unit::Seconds),
+            Err(why) => return CheckResult::missing(id, format!("job {}: {why}", job.name), Unit::Seconds),
         },
         JobEvidence::CronLog { command, user } => {
             if reading.evidence.is_none() {
@@ -83,17 +83,17 @@ fn check_one(
             let before =
                 last.map_or("no run is known".to_owned(), |run| format!("the last run started {}", shown(run.at)));
             match now - due < grace {
-                true => result(Status::Warning, format!("{}: late, due {}; {before}", job.name, shown(due))),
-                false => result(Status::Critical, format!("{}: MISSED, due {}; {before}", job.name, shown(due))),
+                true => result(Status::Warning, format!("job {}: late, due {}; {before}", job.name, shown(due))),
+                false => result(Status::Critical, format!("job {}: MISSED, due {}; {before}", job.name, shown(due))),
             }
         }
         (None, Some(run)) => {
             let (status, told) = verdict(job, &run, grace, now, &shown);
-            result(status, format!("{}: {told}", job.name)).value((now - run.at).num_seconds().max(0) as f64)
+            result(status, format!("job {}: {told}", job.name)).value((now - run.at).num_seconds().max(0) as f64)
         }
         (None, None) => {
             let from = covered_from.map_or(String::new(), |from| format!(", and the log begins {}", shown(from)));
-            CheckResult::missing(id, format!("{}: no evidence: no run is known{from}", job.name), Unit::Seconds)
+            CheckResult::missing(id, format!("job {}: no evidence: no run is known{from}", job.name), Unit::Seconds)
         }
     }
 }
@@ -221,7 +221,7 @@ mod tests {
             &[(ON_TIME, None)],
             false,
             "2026-11-21T12:00:00Z",
-            "UNKNOWN transfer: ran 2026-11-21 04:30:01 CET, outcome unknown: cron's log tells starts only",
+            "UNKNOWN job transfer: ran 2026-11-21 04:30:01 CET, outcome unknown: cron's log tells starts only",
         );
     }
 
@@ -231,7 +231,7 @@ mod tests {
             &[(ON_TIME, None)],
             true,
             "2026-11-21T12:00:00Z",
-            "OK transfer: ran 2026-11-21 04:30:01 CET (accepted without proof of its outcome)",
+            "OK job transfer: ran 2026-11-21 04:30:01 CET (accepted without proof of its outcome)",
         );
     }
 
@@ -241,7 +241,7 @@ mod tests {
             &[(ON_TIME, Some(3))],
             true,
             "2026-11-21T12:00:00Z",
-            "CRITICAL transfer: failed (exit status 3, told by cron), started 2026-11-21 04:30:01 CET",
+            "CRITICAL job transfer: failed (exit status 3, told by cron), started 2026-11-21 04:30:01 CET",
         );
     }
 
@@ -252,13 +252,13 @@ mod tests {
             &yesterday,
             true,
             "2026-11-21T04:00:00Z",
-            "WARNING transfer: late, due 2026-11-21 04:30:00 CET; the last run started 2026-11-20 04:30:01 CET",
+            "WARNING job transfer: late, due 2026-11-21 04:30:00 CET; the last run started 2026-11-20 04:30:01 CET",
         );
         check(
             &yesterday,
             true,
             "2026-11-21T04:30:01Z",
-            "CRITICAL transfer: MISSED, due 2026-11-21 04:30:00 CET; the last run started 2026-11-20 04:30:01 CET",
+            "CRITICAL job transfer: MISSED, due 2026-11-21 04:30:00 CET; the last run started 2026-11-20 04:30:01 CET",
         );
     }
 
@@ -286,12 +286,12 @@ mod tests {
     fn a_job_of_each_minute_that_died_is_late_and_then_missed_and_never_ok_again() {
         let each_minute = || Expectation::Schedule("* * * * *".to_owned());
         let last = "2026-11-21T12:00:01Z";
-        let ran = "OK often: ran 2026-11-21 12:00:01 UTC (accepted without proof of its outcome)";
+        let ran = "OK job often: ran 2026-11-21 12:00:01 UTC (accepted without proof of its outcome)";
         frequent(each_minute(), last, "2026-11-21T12:02:30Z", ran);
-        let late = "WARNING often: late, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
+        let late = "WARNING job often: late, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
         frequent(each_minute(), last, "2026-11-21T12:05:00Z", late);
         let missed =
-            "CRITICAL often: MISSED, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
+            "CRITICAL job often: MISSED, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
         frequent(each_minute(), last, "2026-11-21T12:17:00Z", missed);
         frequent(each_minute(), last, "2026-11-21T18:00:30Z", missed);
     }
@@ -300,10 +300,10 @@ mod tests {
     fn a_period_counts_from_the_last_run_and_has_its_grace() {
         let each_half_hour = || Expectation::Every(HOUR / 2);
         let last = "2026-11-21T12:00:00Z";
-        let late = "WARNING often: late, due 2026-11-21 12:31:30 UTC; the last run started 2026-11-21 12:00:00 UTC";
+        let late = "WARNING job often: late, due 2026-11-21 12:31:30 UTC; the last run started 2026-11-21 12:00:00 UTC";
         frequent(each_half_hour(), last, "2026-11-21T12:40:00Z", late);
         let missed =
-            "CRITICAL often: MISSED, due 2026-11-21 12:31:30 UTC; the last run started 2026-11-21 12:00:00 UTC";
+            "CRITICAL job often: MISSED, due 2026-11-21 12:31:30 UTC; the last run started 2026-11-21 12:00:00 UTC";
         frequent(each_half_hour(), last, "2026-11-21T12:47:00Z", missed);
     }
 
@@ -326,7 +326,7 @@ mod tests {
             job,
             &reading,
             "2026-11-21T12:00:00Z",
-            "UNKNOWN monthly: no evidence: no run is known, and the log begins 2026-11-19 00:00:00 UTC",
+            "UNKNOWN job monthly: no evidence: no run is known, and the log begins 2026-11-19 00:00:00 UTC",
         );
     }
 
@@ -349,6 +349,6 @@ mod tests {
             result: Some("success".into()),
         };
         let reading = CronReading { zone: "UTC".to_owned(), entries: vec![entry], ..CronReading::default() };
-        run(job, &reading, "2026-11-21T12:00:00Z", "OK t: succeeded, started 2026-11-21 04:00:00 UTC");
+        run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: succeeded, started 2026-11-21 04:00:00 UTC");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
 use crate::domain::probe::disk::{DiskReading, Filesystem};
-use crate::domain::probe::logs::{LogReading, LogsReading};
+use crate::domain::probe::logs::{Earlier, LogReading, LogsReading};
 use crate::domain::settings::{HOUR, RateRule};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -30,6 +30,8 @@ pub struct LogHistory {
 #[derive(Default)]
 struct Lately {
     polls: VecDeque<Poll>,
+    /// What was matched before the first of them, by an engine before this one.
+    earlier: Vec<Earlier>,
     shrunk: Option<Shrunk>,
     /// The newest line that each rule matched.
     newest: BTreeMap<String, SafeText>,
@@ -80,6 +82,9 @@ impl Lately {
             }
         }
         let since_ms = self.polls.back().map(|poll| poll.utc_ms).or(log.read_before_ms).unwrap_or(utc_ms);
+        if self.polls.is_empty() {
+            self.earlier.clone_from(&log.earlier);
+        }
         self.polls.push_back(Poll {
             utc_ms,
             since_ms,
@@ -200,7 +205,9 @@ fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -
         return CheckResult::missing(id, reason, Unit::PerWindow);
     }
     let window: Vec<&Poll> = lately.since(context.now.utc_ms - ms(rule.per)).collect();
-    let count: u64 = window.iter().filter_map(|poll| poll.matches.get(rule.name.as_str())).sum();
+    let earlier = lately.earlier.iter().filter(|earlier| context.now.utc_ms - window_ms < earlier.utc_ms);
+    let matched = window.iter().map(|poll| &poll.matches).chain(earlier.map(|earlier| &earlier.matches));
+    let count: u64 = matched.filter_map(|matches| matches.get(rule.name.as_str())).sum();
     let unread: u64 = window.iter().map(|poll| poll.gap_bytes).sum();
     let passed = match (unread, window.iter().any(|poll| poll.gap_is_open)) {
         (0, false) => None,
@@ -289,6 +296,14 @@ mod tests {
             "log.shrunk:/var/log/a",
             "WARNING /var/log/a shrank from 5.0 MB to 1.0 kB without a rotation at 2026-09-21 14:13:30 UTC",
         );
+    }
+
+    #[test]
+    fn what_an_engine_before_this_one_counted_still_counts() {
+        let mut first = log(false, 0);
+        first.earlier =
+            vec![Earlier { utc_ms: at(-60).utc_ms, matches: [("oom".to_owned(), 3)].into_iter().collect() }];
+        check(&[first], "log.rate:oom:/var/log/a", "WARNING 3 oom in 5 min: /var/log/a");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::logs::{LogReading, LogsReading};
+use super::logs::{LogReading, LogsReading, RecentMatches};
 use super::script::Answer;
 use super::{ParseError, lines};
 use crate::domain::settings::{LogSettings, LogWatch, RateRule};
@@ -38,6 +38,7 @@ done
 pub struct JournalCursors {
     /// When they were last moved, milliseconds since the epoch by the observer's clock.
     pub moved_ms: Option<i64>,
+    pub recent: RecentMatches,
     cursors: BTreeMap<String, String>,
 }
 

@@ -109,6 +109,8 @@ pub struct LogReading {
     pub gap_is_open: bool,
     /// When it was read before, milliseconds since the epoch by the observer's clock; `None` at first.
     pub read_before_ms: Option<i64>,
+    /// What rules matched in polls before this one that the reader of this may not have seen, as the cursors kept it.
+    pub earlier: Vec<Earlier>,
     /// When logrotate last rotated it, as its status file says, in the host's time.
     pub rotated_at: Option<SafeText>,
     /// New lines that each rule matched, by the rule's name.
@@ -116,6 +118,37 @@ pub struct LogReading {
     /// The newest lines that any rule matched.
     pub shown: Vec<SafeText>,
     pub trouble: Option<SafeText>,
+}
+
+/// Matches of one earlier poll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    pub utc_ms: i64,
+    pub matches: BTreeMap<String, u64>,
+}
+
+/// The matches of an hour, by watch: a restart must not turn thirty failures into none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecentMatches(BTreeMap<String, Vec<Earlier>>);
+
+/// No rule counts further back.
+const RECENT_MS: i64 = 3_660_000;
+const RECENT_MAX: usize = 400;
+
+impl RecentMatches {
+    /// Gives each log what was matched before, and remembers what it matched now.
+    pub fn exchange(&mut self, logs: &mut [LogReading], utc_ms: i64) {
+        for log in logs {
+            let recent = self.0.entry(log.watch.as_str().to_owned()).or_default();
+            recent.retain(|earlier| utc_ms - RECENT_MS < earlier.utc_ms);
+            log.earlier.clone_from(recent);
+            if !log.matches.is_empty() {
+                let surplus = (recent.len() + 1).saturating_sub(RECENT_MAX);
+                recent.drain(..surplus);
+                recent.push(Earlier { utc_ms, matches: log.matches.clone() });
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +167,7 @@ pub struct LogFile {
 pub struct LogCursors {
     /// When they were last moved, milliseconds since the epoch by the observer's clock.
     pub moved_ms: Option<i64>,
+    pub recent: RecentMatches,
     watches: BTreeMap<String, Vec<Cursor>>,
     /// What logrotate's status file last said of a watch.
     rotated: BTreeMap<String, String>,
@@ -380,6 +414,7 @@ impl LogReading {
             gap_bytes: 0,
             gap_is_open: false,
             read_before_ms: None,
+            earlier: Vec::new(),
             rotated_at: None,
             matches: BTreeMap::new(),
             shown: Vec::new(),

@@ -5,7 +5,7 @@ use crate::domain::board::CheckView;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_of, window};
+use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped};
 use crate::tui::theme::Meaning;
 
 pub fn row_count(model: &Model, pane: Pane) -> usize {
@@ -14,6 +14,8 @@ pub fn row_count(model: &Model, pane: Pane) -> usize {
 
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let total = row_count(model, pane);
+    let with_reason = room_for_reason(rows);
+    let (rows, reason_rows) = (with_reason, rows - with_reason);
     model.page_rows = rows;
     model.row = model.row.min(total.saturating_sub(1));
     let shown = window(model.scroll, model.row, rows, total);
@@ -31,7 +33,9 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
         columns,
         empty: empty(pane),
     };
-    (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, Vec::new())
+    let reason = views.get(model.row).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
+    let detail = wrapped(&reason, usize::from(width), reason_rows);
+    (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, detail)
 }
 
 /// What a pane shows below its checks: jobs that nobody declared have none.

@@ -10,10 +10,11 @@ use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::{CheckKind, Pane};
 use crate::domain::fleet::HostName;
 use crate::domain::observed::Quality;
+use crate::domain::status::Status;
 use crate::domain::time::short_duration;
 use crate::domain::transition::LinkState;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window};
+use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window, wrapped};
 use crate::tui::theme::{Meaning, glyph};
 
 const DETAIL_ROWS: usize = 5;
@@ -36,7 +37,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
         empty: "no host is watched: name some in hosts.toml",
     };
     let detail = match model.order.get(selected) {
-        Some(name) if 0 < detail_rows => detail(model, name),
+        Some(name) if 0 < detail_rows => detail(model, name, usize::from(width)),
         Some(_) | None => Vec::new(),
     };
     (vec![piece("Fleet, by need", Meaning::Heading)], table, detail)
@@ -126,23 +127,31 @@ fn value(cell: &crate::domain::board::CheckCell) -> f64 {
     cell.result.last().value.unwrap_or(0.0)
 }
 
-fn detail(model: &Model, name: &HostName) -> Vec<Vec<crate::tui::screen::Piece>> {
+fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<crate::tui::screen::Piece>> {
     let Some(host) = model.board.hosts.get(name) else { return Vec::new() };
-    let (link, _) = host.link();
+    let (link, why) = host.link();
     let since = host.link_since().map(|since| match since.age_at(model.now) {
         crate::domain::time::Age::Known(age) => format!(" for {}", short_duration(age)),
         crate::domain::time::Age::Future => String::new(),
     });
     let title = format!("{name}: {link}{}", since.unwrap_or_default());
     let mut lines = vec![vec![piece(title, Meaning::Heading)]];
+    if let Some(why) = why {
+        lines.extend(wrapped(why.as_str(), width, DETAIL_ROWS));
+    }
+    let left = DETAIL_ROWS + 1 - lines.len();
     let mut views: Vec<CheckView> = host.views(model.now).collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.rank()));
-    for view in views.iter().take(DETAIL_ROWS) {
+    let hidden = views.iter().skip(left).filter(|view| view.rank() != Status::Ok).count();
+    for view in views.iter().take(left) {
         lines.push(vec![
             status_piece(view),
             piece(format!("  {:<28} ", view.id.to_string()), Meaning::Dim),
             reason_piece(view),
         ]);
+    }
+    if let (1.., Some(first)) = (hidden, lines.first_mut()) {
+        first.push(piece(format!("; {hidden} more in trouble: Enter shows all"), Meaning::Plain));
     }
     lines
 }

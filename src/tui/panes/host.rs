@@ -10,7 +10,7 @@ use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::smart::SmartReading;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_of, window};
+use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped};
 use crate::tui::theme::Meaning;
 
 /// A login shell slower than this is told: it runs at every poll.
@@ -24,6 +24,8 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
     let total = row_count(model, name);
     let notes = model.board.hosts.get(name).map(|host| notes(model, host)).unwrap_or_default();
     let rows = rows.saturating_sub(notes.len());
+    let with_reason = room_for_reason(rows);
+    let (rows, reason_rows) = (with_reason, rows - with_reason);
     model.page_rows = rows;
     model.row = model.row.min(total.saturating_sub(1));
     let shown = window(model.scroll, model.row, rows, total);
@@ -38,7 +40,9 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
         columns,
         empty: "this host has told nothing yet",
     };
-    (title(name, host), table, notes)
+    let reason = views.get(model.row).map(|view| reason_piece(view).text).unwrap_or_default();
+    let detail = wrapped(&reason, usize::from(width), reason_rows).into_iter().chain(notes).collect();
+    (title(name, host), table, detail)
 }
 
 fn title(name: &HostName, host: Option<&HostBoard>) -> Vec<crate::tui::screen::Piece> {

@@ -24,7 +24,10 @@ pub fn run(common: &Common, arguments: &ConfigArguments) -> Result<(), CommandEr
             let config = common.config()?;
             let local = config.fleet.hosts.iter().filter(|host| host.reach == Reach::Local).count();
             let others = config.fleet.hosts.len() - local;
-            println!("no errors: {others} over SSH or replayed, and this machine; groups: {}", config.fleet.groups.len());
+            println!(
+                "no errors: {others} over SSH or replayed, and this machine; groups: {}",
+                config.fleet.groups.len()
+            );
             Ok(())
         }
     }

@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn an_address_of_ansibles_inventory_is_kept() {
-        let json = r#"{"_meta":{"hostvars":{"a1":{"ansible_host":"10.0.0.1","ansible_port":2222}}},"web":{"hosts":["a1"]}}"#;
+        let json =
+            r#"{"_meta":{"hostvars":{"a1":{"ansible_host":"10.0.0.1","ansible_port":2222}}},"web":{"hosts":["a1"]}}"#;
         let inventory = from_ansible(json).unwrap_or_else(|error| panic!("{error}"));
         assert!(render(&inventory).contains("[host.\"a1\"]\naddress = \"10.0.0.1:2222\"\n"));
     }

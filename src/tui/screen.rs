@@ -208,18 +208,18 @@ fn open_words(view: &CheckView) -> String {
 pub fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<Vec<Piece>> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
+        let is_last = lines.len() == lines_max;
         match lines.last_mut() {
             Some(line) if line.width() + 1 + word.width() < width => {
                 line.push(' ');
                 line.push_str(word);
             }
-            _ if lines.len() == lines_max => {
-                if let Some(line) = lines.last_mut() {
-                    line.push('…');
-                }
+            Some(line) if is_last => {
+                line.push('…');
                 break;
             }
-            _ => lines.push(format!(" {word}")),
+            Some(_) | None if is_last => break,
+            Some(_) | None => lines.push(format!(" {word}")),
         }
     }
     lines.into_iter().map(|line| vec![piece(line, Meaning::Plain)]).collect()

@@ -88,7 +88,9 @@ fn target(reading: &BackupReading, set: &BackupSet, context: &Context) -> CheckR
             Some(trouble) if reading.blind => {
                 CheckResult::missing(id, format!("backup {}: {trouble}", set.name), Unit::Percent)
             }
-            Some(trouble) => CheckResult::new(id, Status::Critical, format!("backup {}: {trouble}", set.name), Unit::Percent),
+            Some(trouble) => {
+                CheckResult::new(id, Status::Critical, format!("backup {}: {trouble}", set.name), Unit::Percent)
+            }
             None => CheckResult::new(
                 id,
                 Status::Ok,

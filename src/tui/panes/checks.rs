@@ -5,7 +5,9 @@ use crate::domain::board::CheckView;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped};
+use crate::tui::screen::{
+    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
+};
 use crate::tui::theme::Meaning;
 
 pub fn row_count(model: &Model, pane: Pane) -> usize {

@@ -10,7 +10,9 @@ use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::smart::SmartReading;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped};
+use crate::tui::screen::{
+    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
+};
 use crate::tui::theme::Meaning;
 
 /// A login shell slower than this is told: it runs at every poll.

@@ -4,6 +4,7 @@
 
 mod cpu;
 mod frames;
+mod long;
 mod rig;
 mod rivals;
 mod simulated;
@@ -40,23 +41,40 @@ fn main() -> io::Result<()> {
         [] => table(1),
         ["--quick"] => table(10),
         ["--frames"] => frames::measure(),
-        _ => Err(io::Error::other("usage: benches/run [--quick | --frames | --parts]")),
+        ["--load", minutes] => {
+            let rig = prepared()?;
+            let simulated = rig.simulated()?;
+            long::load(&rig, &simulated, minutes.parse().map_err(io::Error::other)?)
+        }
+        ["--soak", minutes] => {
+            let rig = prepared()?;
+            let _simulated = rig.simulated()?;
+            long::soak(&rig, minutes.parse().map_err(io::Error::other)?)
+        }
+        _ => {
+            Err(io::Error::other("usage: benches/run [--quick | --frames | --parts | --load MINUTES | --soak MINUTES]"))
+        }
     }
 }
 
-fn table(shorter: u32) -> io::Result<()> {
+/// A rig inside namespaces of its own.
+fn prepared() -> io::Result<Rig> {
     if std::env::var("DOGWATCH_TEST_NAMESPACE").as_deref() != Ok("1") {
         return Err(io::Error::other("this bench needs namespaces of its own: run benches/run"));
     }
+    // What a rival leaves behind, such as ssh's masters, is then below this process, and is counted.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Rig::new()
+}
+
+fn table(shorter: u32) -> io::Result<()> {
     let windows = Windows {
         rival: Duration::from_secs(60) / shorter.min(2),
         fleet: Duration::from_secs(600) / shorter,
         warm_up: Duration::from_secs(60),
         idle: Duration::from_secs(300) / shorter,
     };
-    // What a rival leaves behind, such as ssh's masters, is then below this process, and is counted.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let rig = Rig::new()?;
+    let rig = prepared()?;
     let simulated = rig.simulated()?;
     dump_script(&rig)?;
     against_rivals(&rig, &windows)?;

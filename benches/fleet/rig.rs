@@ -1,7 +1,7 @@
 //! Places, keys, servers and the program under measurement.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::os::unix::fs::PermissionsExt;
@@ -138,7 +138,8 @@ impl Rig {
                 }
             }
         });
-        Ok(Screen { child, seen, _terminal: pair.master })
+        let keys = pair.master.take_writer().map_err(io::Error::other)?;
+        Ok(Screen { child, seen, keys, _terminal: pair.master })
     }
 }
 
@@ -227,12 +228,17 @@ impl Drop for Simulated {
 pub struct Screen {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     pub seen: Arc<Mutex<Seen>>,
+    keys: Box<dyn Write + Send>,
     _terminal: Box<dyn portable_pty::MasterPty + Send>,
 }
 
 impl Screen {
     pub fn pid(&self) -> u32 {
         self.child.process_id().unwrap_or(0)
+    }
+
+    pub fn press(&mut self, key: &str) -> io::Result<()> {
+        self.keys.write_all(key.as_bytes())
     }
 
     /// Waits until the terminal has seen something.

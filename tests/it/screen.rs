@@ -140,7 +140,7 @@ fn it_shows_the_own_machine_opens_it_and_quits_leaving_the_terminal_as_it_was() 
     terminal.press("\r");
     terminal.until("the machine Dogwatch runs on");
     terminal.press("?");
-    terminal.until("STALE: too old");
+    terminal.until("counts are of hosts");
     // Escape and a digit in one go would read as Alt and the digit.
     terminal.press("?");
     terminal.press("2");

@@ -103,7 +103,7 @@ fn places<'a>(area: Rect, table: &'a TableView) -> impl Iterator<Item = (u16, us
 
 fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static str)], theme: Theme) {
     let width = 50.min(area.width);
-    let height = (help.len() as u16 + 10).min(area.height);
+    let height = (help.len() as u16 + 6).min(area.height);
     let over = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     Clear.render(over, buffer);
     let keys = help.iter().map(|(keys, what)| {
@@ -113,11 +113,8 @@ fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static st
         ])
     });
     let legend = [
-        "",
-        " ✖ CRITICAL  ? UNKNOWN  ▲ WARNING  ● OK",
-        " ~ STALE: too old to be believed",
-        " … not yet confirmed by enough readings",
-        " · nobody watches this; in trends: a gap",
+        " ✖ CRITICAL ? UNKNOWN ▲ WARNING ● OK ~ too old",
+        " … not yet confirmed · nobody watches this; a gap",
         " D L B C H  disk, logs, backup, cron, host",
         " AGE  of the newest value; counts are of hosts",
     ];

@@ -313,6 +313,10 @@ impl HostMemory {
             given.filter(|id| !results.iter().any(|result| result.id == **id)).cloned().collect();
         let mut changes = Vec::new();
         for id in vanished {
+            // A mount that came back is told by its own probe again.
+            if self.given.iter().any(|(probe, given)| probe != step.probe && given.contains(&id)) {
+                continue;
+            }
             let since = self.known.states.get(&id).map(|state| state.since);
             let is_news = since.is_some_and(|since| since.age_at(step.at).is_within(VANISHED_NEWS_FOR));
             let was_told = self.known.states.get(&id).is_some_and(|state| state.status == Status::Unknown);

@@ -142,7 +142,10 @@ impl LaneTask {
                     continue;
                 }
                 error = self.transport.ended() => {
-                    self.set_link(error.link()).await?;
+                    // A server may end a session that is idle for minutes: the slow lane logs in again when it has to.
+                    if self.lane == Lane::Fast {
+                        self.set_link(error.link()).await?;
+                    }
                     continue;
                 }
             }

@@ -123,4 +123,18 @@ mod tests {
         let output = run_blocking("head -c 8000000 /dev/zero >&2; echo done", GUARD, 100);
         assert_eq!((output.stdout.as_slice(), output.stderr.len()), (&b"done\n"[..], STDERR_BYTES_MAX));
     }
+
+    #[test]
+    fn sections_that_print_and_sections_that_gather_keep_their_order() {
+        use crate::domain::probe::script::{Nonce, Section, compose, split};
+        let section = |script| Section { script, parameters: Vec::new() };
+        let nonce = Nonce::new(7);
+        for scripts in [["printf 'one\\n'", "dw_say two"], ["dw_say one", "printf 'two\\n'"]] {
+            let output = run_blocking(&compose(&nonce, &scripts.map(section)), GUARD, 10_000);
+            let answers = split(&output.stdout, &nonce, 2);
+            let bodies: Vec<&[u8]> = answers.sections.iter().flatten().map(|answer| answer.body.trim_ascii()).collect();
+            assert_eq!(bodies, [b"one".as_slice(), b"two"]);
+            assert!(answers.complete && answers.shell.is_some());
+        }
+    }
 }

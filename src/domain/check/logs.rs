@@ -204,8 +204,13 @@ fn rate(log: &LogReading, lately: &Lately, rule: &RateRule, context: &Context) -
         let reason = format!("{count} {} in {told}, since it was last read: no rate yet: {}", rule.name, log.watch);
         return CheckResult::missing(id, reason, Unit::PerWindow);
     }
-    let window: Vec<&Poll> = lately.since(context.now.utc_ms - ms(rule.per)).collect();
-    let earlier = lately.earlier.iter().filter(|earlier| context.now.utc_ms - window_ms < earlier.utc_ms);
+    // Lines that came over a longer time than the rule's are no rate, neither now nor at the next poll.
+    let fits = |utc_ms: i64, since_ms: i64| utc_ms - since_ms <= window_ms + LATE_POLL_MS;
+    let window: Vec<&Poll> =
+        lately.since(context.now.utc_ms - window_ms).filter(|poll| fits(poll.utc_ms, poll.since_ms)).collect();
+    let is_recent =
+        |earlier: &&Earlier| context.now.utc_ms - window_ms < earlier.utc_ms && fits(earlier.utc_ms, earlier.since_ms);
+    let earlier = lately.earlier.iter().filter(is_recent);
     let matched = window.iter().map(|poll| &poll.matches).chain(earlier.map(|earlier| &earlier.matches));
     let count: u64 = matched.filter_map(|matches| matches.get(rule.name.as_str())).sum();
     let unread: u64 = window.iter().map(|poll| poll.gap_bytes).sum();
@@ -301,9 +306,23 @@ mod tests {
     #[test]
     fn what_an_engine_before_this_one_counted_still_counts() {
         let mut first = log(false, 0);
-        first.earlier =
-            vec![Earlier { utc_ms: at(-60).utc_ms, matches: [("oom".to_owned(), 3)].into_iter().collect() }];
+        first.earlier = vec![Earlier {
+            utc_ms: at(-60).utc_ms,
+            since_ms: at(-70).utc_ms,
+            matches: [("oom".to_owned(), 3)].into_iter().collect(),
+        }];
         check(&[first], "log.rate:oom:/var/log/a", "WARNING 3 oom in 5 min: /var/log/a");
+    }
+
+    #[test]
+    fn lines_of_a_night_off_are_no_rate_of_five_minutes_at_any_poll() {
+        let mut after_the_night = log(false, 10);
+        after_the_night.read_before_ms = Some(at(-8 * 3_600).utc_ms);
+        after_the_night.matches.insert("oom".to_owned(), 40);
+        let id = "log.rate:oom:/var/log/a";
+        let told = "UNKNOWN 40 oom in 8 h 00 min, since it was last read: no rate yet: /var/log/a";
+        check(&[after_the_night.clone()], id, told);
+        check(&[after_the_night, log(false, 0)], id, "OK 0 oom in 5 min: /var/log/a");
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub struct LogReading {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Earlier {
     pub utc_ms: i64,
+    /// When the log was read before that.
+    pub since_ms: i64,
     pub matches: BTreeMap<String, u64>,
 }
 
@@ -145,7 +147,8 @@ impl RecentMatches {
             if !log.matches.is_empty() {
                 let surplus = (recent.len() + 1).saturating_sub(RECENT_MAX);
                 recent.drain(..surplus);
-                recent.push(Earlier { utc_ms, matches: log.matches.clone() });
+                let since_ms = log.read_before_ms.unwrap_or(utc_ms);
+                recent.push(Earlier { utc_ms, since_ms, matches: log.matches.clone() });
             }
         }
     }

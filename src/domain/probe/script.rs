@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use super::host;
+
 /// What the script exits with when it reached its end. libssh2 reports 0 when no exit status arrived at all, so a
 /// poll that really ended says so with a code of its own.
 pub const END_STATUS: i32 = 113;
@@ -50,8 +52,10 @@ pub fn compose(nonce: &Nonce, sections: &[Section]) -> String {
     let mut script = format!("export LC_ALL=C PATH=\"$PATH:/usr/sbin:/usr/bin:/sbin:/bin\"; dw_n={}\n", nonce.0);
     script.push_str(TOOLS);
     script.push_str(COST);
-    // Of a single section, which may hang, it is told first who runs it; with more, the first ones never do.
-    script.push_str(if sections.len() == 1 { "dw_end prologue\n" } else { "dw_mark prologue 0\n" });
+    // The host probe gathers all that it says and can't hang, so the prologue may leave with it. Before any other section
+    // it leaves at once: what a script prints by itself would overtake it, and of one that hangs it tells who runs it.
+    let leaves_later = sections.first().is_some_and(|section| section.script == host::SCRIPT);
+    script.push_str(if leaves_later { "dw_mark prologue 0\n" } else { "dw_end prologue\n" });
     for (index, section) in sections.iter().enumerate() {
         script.push_str("set --");
         for parameter in &section.parameters {

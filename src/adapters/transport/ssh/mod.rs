@@ -72,22 +72,24 @@ impl SshLane {
         if self.connection.is_some() {
             return Ok(());
         }
-        let now = Instant::now();
-        if now < self.next_login {
+        if Instant::now() < self.next_login {
             let waiting = || TransportError::Lost(SafeText::new("logging in again soon"));
             return Err(self.last_error.clone().unwrap_or_else(waiting));
         }
-        self.last_login = Some(now);
-        match connect::open(&self.target).await {
+        let opened = connect::open(&self.target).await;
+        // Counted from the end: on a busy machine the login itself may come seconds after the start.
+        let ended = Instant::now();
+        self.last_login = Some(ended);
+        match opened {
             Ok(connection) => {
                 self.connection = Some(connection);
                 self.failures = 0;
-                self.next_login = now + LOGIN_INTERVAL_MIN;
+                self.next_login = ended + LOGIN_INTERVAL_MIN;
                 Ok(())
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                self.next_login = now + jittered(back_off(&error, self.failures));
+                self.next_login = ended + jittered(back_off(&error, self.failures));
                 self.last_error = Some(error.clone());
                 Err(error)
             }

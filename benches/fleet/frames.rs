@@ -10,7 +10,7 @@ use dogwatch::domain::board::Board;
 use dogwatch::domain::check::state::CheckState;
 use dogwatch::domain::check::{CheckId, CheckKind, CheckResult, Unit};
 use dogwatch::domain::fleet::HostName;
-use dogwatch::domain::probe::{Lane, ProbeId, Reading, disk};
+use dogwatch::domain::probe::{Lane, ProbeId, Reading};
 use dogwatch::domain::status::Status;
 use dogwatch::domain::time::Moment;
 use dogwatch::domain::transition::{Batch, Change, HostEntry, Input, Link, Observation, Seen, Transition};
@@ -110,7 +110,7 @@ fn watched(names: &[HostName], now: Moment) -> Board {
             let changed = Change::CheckChanged {
                 host: name.clone(),
                 probe: ProbeId::Disk,
-                result,
+                result: result.into(),
                 state,
                 fresh_for_ms: FRESH_FOR_MS,
             };
@@ -137,8 +137,8 @@ fn results(turn: usize) -> Vec<CheckResult> {
 }
 
 fn polled_once(name: &HostName, now: Moment, turn: usize) -> Input {
-    let reading = Arc::new(Reading::Disk(disk::DiskReading::default()));
-    let seen = Seen::Reading { reading, results: results(turn) };
+    let reading = Arc::new(Reading::Disk(Arc::default()));
+    let seen = Seen::Reading { reading, results: results(turn).into_iter().map(Arc::new).collect() };
     let observation = Arc::new(Observation { probe: ProbeId::Disk, fresh_for_ms: FRESH_FOR_MS, seen });
     Input::Batch(Batch { host: name.clone(), at: now, observations: vec![observation], cost: None })
 }

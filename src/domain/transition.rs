@@ -63,7 +63,7 @@ pub enum Change {
     CheckChanged {
         host: HostName,
         probe: ProbeId,
-        result: CheckResult,
+        result: Arc<CheckResult>,
         state: CheckState,
         fresh_for_ms: u64,
     },
@@ -169,7 +169,7 @@ pub struct Observation {
 pub enum Seen {
     Reading {
         reading: Arc<super::probe::Reading>,
-        results: Vec<CheckResult>,
+        results: Vec<Arc<CheckResult>>,
     },
     /// The attempt failed; the values before it stay, with their age.
     Failed {

@@ -1,6 +1,6 @@
 //! The core: reports become results, transitions and batches, and those the board.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::lane::{Polled, Report};
 use super::plan;
 use crate::adapters::clock;
 use crate::config::{Config, ConfigError};
-use crate::domain::board::{Board, HostBoard};
+use crate::domain::board::{Board, CheckCell, HostBoard};
 use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane, Unit};
@@ -37,43 +37,34 @@ pub struct Core {
     outbox: Vec<Arc<Vec<Input>>>,
 }
 
-/// What the engine remembers of one host between readings.
+/// What the engine remembers of one host beside its board.
 #[derive(Default)]
 struct HostMemory {
-    known: Known,
     lately: Lately,
-    /// The newest bucket that each forecast rests on: the fit is too dear for every poll.
-    forecast_of: HashMap<CheckId, Option<u32>>,
-    /// Which checks each probe's last reading gave.
-    given: BTreeMap<ProbeId, BTreeSet<CheckId>>,
+    forecasts: HashMap<CheckId, Heading>,
+}
+
+/// Where a trend was heading when it had its newest bucket: the fit is too dear for every poll.
+struct Heading {
+    newest_bucket: Option<u32>,
+    forecast: Forecast,
 }
 
 /// What the checks themselves ask for.
-#[derive(Default)]
-struct Known {
-    states: HashMap<CheckId, CheckState>,
-    /// What the limits alone gave, where a forecast may have raised more.
-    by_limit: HashMap<CheckId, Status>,
-    forecasts: HashMap<CheckId, Forecast>,
+struct Known<'a> {
+    board: Option<&'a HostBoard>,
+    forecasts: &'a HashMap<CheckId, Heading>,
 }
 
-impl Known {
-    fn note_limit(&mut self, result: &CheckResult) {
-        let Some(status) = result.by_limit else { return };
-        match self.by_limit.get_mut(&result.id) {
-            Some(slot) => *slot = status,
-            None => drop(self.by_limit.insert(result.id.clone(), status)),
-        }
-    }
-}
-
-impl Memory for Known {
+impl Memory for Known<'_> {
     fn previous_status(&self, id: &CheckId) -> Option<Status> {
-        self.by_limit.get(id).copied().or_else(|| self.states.get(id).map(|state| state.status))
+        let cell = self.board?.checks.get(id)?;
+        Some(cell.result.last().by_limit.unwrap_or(cell.state.status))
     }
 
     fn forecast(&self, id: &CheckId) -> Forecast {
-        self.forecasts.get(id).copied().unwrap_or(Forecast::NotEnough { have: 0, need: POINTS_MIN })
+        let not_enough = Forecast::NotEnough { have: 0, need: POINTS_MIN };
+        self.forecasts.get(id).map_or(not_enough, |heading| heading.forecast)
     }
 }
 
@@ -135,21 +126,20 @@ impl Core {
 
     /// Checks of probes that no host is asked any more, as its configuration stands now.
     fn forget_unasked(&mut self) {
-        let mut changes = Vec::new();
+        let now = clock::now();
+        let mut inputs = Vec::new();
         for (name, spec) in &self.specs {
-            let Some(memory) = self.memories.get_mut(name) else { continue };
+            let Some(board) = self.board.hosts.get(name) else { continue };
             let asked = plan::probes(&spec.settings);
             // Mounts are told by the disk probe's next reading.
             let is_asked = |probe: &ProbeId| asked.contains(probe) || matches!(probe, ProbeId::SlowMount(_));
-            let unasked: Vec<ProbeId> = memory.given.keys().filter(|probe| !is_asked(probe)).cloned().collect();
-            for check in unasked.iter().filter_map(|probe| memory.given.remove(probe)).flatten() {
-                memory.known.states.remove(&check);
-                changes.push(Change::CheckForgotten { host: name.clone(), check });
+            for (check, _) in board.checks.iter().filter(|(_, cell)| !is_asked(&cell.probe)) {
+                let change = Change::CheckForgotten { host: name.clone(), check: check.clone() };
+                inputs.push(Input::Transition(Transition::new(now, change)));
             }
         }
-        if !changes.is_empty() {
-            let transition = |change| Input::Transition(Transition::new(clock::now(), change));
-            self.publish(changes.into_iter().map(transition).collect());
+        if !inputs.is_empty() {
+            self.publish(inputs);
         }
     }
 
@@ -172,31 +162,28 @@ impl Core {
     fn absorb_poll(&mut self, polled: Polled) {
         let Some(spec) = self.specs.get(&polled.host).cloned() else { return };
         let memory = self.memories.entry(polled.host.clone()).or_default();
+        let board = self.board.hosts.get(&polled.host);
         let round_trip = RoundTrip { sent_ms: polled.sent.utc_ms, received_ms: polled.received.utc_ms };
         let at = polled.received;
         let mut changes = Vec::new();
         let mut observations = Vec::new();
         for (probe, outcome) in polled.outcomes {
             let fresh_for_ms = u64::try_from(plan::fresh_for(&probe, &spec.settings).as_millis()).unwrap_or(u64::MAX);
-            let step = Step { probe: &probe, spec: &spec, at, fresh_for_ms };
+            let step = Step { probe: &probe, spec: &spec, board, at, fresh_for_ms };
             let seen = match outcome {
                 Err(why) => {
-                    let mut silent = placeholders(&probe, &spec.settings, &why);
-                    silent.retain(|result| !memory.known.states.contains_key(&result.id));
-                    changes.extend(memory.take(&step, &silent));
-                    let given = memory.given.entry(probe.clone()).or_default();
-                    given.extend(silent.into_iter().map(|result| result.id));
+                    let silent = placeholders(&probe, &spec.settings, &why).into_iter().map(Arc::new);
+                    let silent: Vec<_> = silent.filter(|result| step.cell(&result.id).is_none()).collect();
+                    changes.extend(step.take(&silent));
                     Seen::Failed { why }
                 }
                 Ok(reading) => {
-                    let context = Context { settings: &spec.settings, now: at, memory: &memory.known };
+                    let known = Known { board, forecasts: &memory.forecasts };
+                    let context = Context { settings: &spec.settings, now: at, memory: &known };
                     let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
-                    if let Reading::Disk(disk) = &reading {
-                        memory.take_over_vanished_mounts(disk);
-                    }
-                    changes.extend(memory.settle_vanished(&step, &mut results));
-                    changes.extend(memory.take(&step, &results));
-                    memory.note_given(&probe, &results);
+                    changes.extend(step.settle_vanished(&reading, memory.lately.disk.as_deref(), &mut results));
+                    let results: Vec<_> = results.into_iter().map(Arc::new).collect();
+                    changes.extend(step.take(&results));
                     Seen::Reading { reading: Arc::new(reading), results }
                 }
             };
@@ -218,35 +205,17 @@ impl Core {
 
     /// A forecast changes only when its trend gained a point.
     fn refresh_forecasts(&mut self, host: &HostName) {
-        let (Some(board), Some(memory)) = (self.board.hosts.get(host), self.memories.get_mut(host)) else { return };
-        for (id, trend) in board.trends.iter().filter(|(id, _)| id.pane() == Pane::Disk) {
-            let newest = trend.newest_bucket();
-            if memory.forecast_of.get(id).copied().flatten() != newest {
-                memory.forecast_of.insert(id.clone(), newest);
-                memory.known.forecasts.insert(id.clone(), forecast(trend));
-            }
+        if let (Some(board), Some(memory)) = (self.board.hosts.get(host), self.memories.get_mut(host)) {
+            memory.refresh_forecasts(board);
         }
     }
-}
-
-/// One reading of one probe being taken in.
-struct Step<'a> {
-    probe: &'a ProbeId,
-    spec: &'a HostSpec,
-    at: Moment,
-    fresh_for_ms: u64,
 }
 
 impl HostMemory {
     /// What a stored board still tells of a host.
     fn of(host: &HostBoard) -> Self {
         let mut memory = Self::default();
-        for (id, cell) in &host.checks {
-            memory.known.states.insert(id.clone(), cell.state);
-            memory.known.by_limit.extend(cell.result.last().by_limit.map(|status| (id.clone(), status)));
-            memory.given.entry(cell.probe.clone()).or_default().insert(id.clone());
-        }
-        memory.known.forecasts = host.trends.iter().map(|(id, trend)| (id.clone(), forecast(trend))).collect();
+        memory.refresh_forecasts(host);
         let last = |probe| Some(host.probes.get(&probe)?.reading.as_ref()?.last().as_ref());
         if let Some(Reading::Host(reading)) = last(ProbeId::Host) {
             memory.lately.boot_id = Some(reading.boot_id.clone());
@@ -257,80 +226,92 @@ impl HostMemory {
         memory
     }
 
+    fn refresh_forecasts(&mut self, board: &HostBoard) {
+        let is_trend = |id: &CheckId| board.trends.contains_key(id);
+        if board.trends.len() < self.forecasts.len() {
+            self.forecasts.retain(|id, _| is_trend(id));
+        }
+        for (id, trend) in board.trends.iter().filter(|(id, _)| id.pane() == Pane::Disk) {
+            let newest_bucket = trend.newest_bucket();
+            if self.forecasts.get(id).is_none_or(|heading| heading.newest_bucket != newest_bucket) {
+                self.forecasts.insert(id.clone(), Heading { newest_bucket, forecast: forecast(trend) });
+            }
+        }
+    }
+}
+
+/// One reading of one probe being taken in, with the board as it was before the poll.
+struct Step<'a> {
+    probe: &'a ProbeId,
+    spec: &'a HostSpec,
+    board: Option<&'a HostBoard>,
+    at: Moment,
+    fresh_for_ms: u64,
+}
+
+impl Step<'_> {
+    fn cell(&self, id: &CheckId) -> Option<&CheckCell> {
+        self.board?.checks.get(id).map(Box::as_ref)
+    }
+
     /// Steps the state of every check that a reading gave, and says what history must remember of it.
-    fn take(&mut self, step: &Step, results: &[CheckResult]) -> Vec<Change> {
-        let attempts = step.spec.settings.attempts;
+    fn take(&self, results: &[Arc<CheckResult>]) -> Vec<Change> {
+        let attempts = self.spec.settings.attempts;
         let mut changes = Vec::new();
         for result in results {
-            self.known.note_limit(result);
-            let slot = self.known.states.get_mut(&result.id);
-            let before = slot.as_deref().copied();
-            let state = match before {
-                None => CheckState::first(result.status, attempts, step.at),
-                Some(before) => before.next(result.status, attempts, step.at),
+            let cell = self.cell(&result.id);
+            let state = match cell {
+                None => CheckState::first(result.status, attempts, self.at),
+                Some(cell) => cell.state.next(result.status, attempts, self.at),
             };
-            match slot {
-                Some(slot) => *slot = state,
-                None => drop(self.known.states.insert(result.id.clone(), state)),
-            }
-            if before.is_none_or(|before| state.differs_from(&before)) {
+            if cell.is_none_or(|cell| state.differs_from(&cell.state) || cell.probe != *self.probe) {
                 changes.push(Change::CheckChanged {
-                    host: step.spec.name.clone(),
-                    probe: step.probe.clone(),
+                    host: self.spec.name.clone(),
+                    probe: self.probe.clone(),
                     result: result.clone(),
                     state,
-                    fresh_for_ms: step.fresh_for_ms,
+                    fresh_for_ms: self.fresh_for_ms,
                 });
             }
         }
         changes
     }
 
-    /// A slow mount that is no longer there is asked no more: the disk probe tells of its end, as of any other's.
-    fn take_over_vanished_mounts(&mut self, disk: &DiskReading) {
-        let is_there = |probe: &ProbeId| match probe {
-            ProbeId::SlowMount(mount) => disk.slow_mounts.iter().any(|seen| seen.mount == *mount),
-            _ => true,
+    /// Whether a check is this probe's to tell of. A slow mount that is no longer there is asked no more: the disk probe
+    /// tells of its end, as of any other's.
+    fn tells_of(&self, cell: &CheckCell, reading: &Reading) -> bool {
+        let is_gone = match (reading, &cell.probe) {
+            (Reading::Disk(disk), ProbeId::SlowMount(mount)) => {
+                disk.slow_mounts.iter().all(|seen| seen.mount != *mount)
+            }
+            _ => false,
         };
-        let gone: Vec<ProbeId> = self.given.keys().filter(|probe| !is_there(probe)).cloned().collect();
-        let checks: Vec<CheckId> = gone.iter().filter_map(|probe| self.given.remove(probe)).flatten().collect();
-        self.given.entry(ProbeId::Disk).or_default().extend(checks);
-    }
-
-    fn note_given(&mut self, probe: &ProbeId, results: &[CheckResult]) {
-        let given = self.given.entry(probe.clone()).or_default();
-        let is_same = given.len() == results.len() && results.iter().all(|result| given.contains(&result.id));
-        if !is_same {
-            *given = results.iter().map(|result| result.id.clone()).collect();
-        }
+        cell.probe == *self.probe || is_gone
     }
 
     /// Checks whose subject this reading no longer names: a file system that vanished is told for a day, anything else,
     /// and a placeholder, is forgotten.
-    fn settle_vanished(&mut self, step: &Step, results: &mut Vec<CheckResult>) -> Vec<Change> {
-        let given = self.given.get(step.probe).into_iter().flatten();
-        let vanished: Vec<CheckId> =
-            given.filter(|id| !results.iter().any(|result| result.id == **id)).cloned().collect();
+    fn settle_vanished(
+        &self,
+        reading: &Reading,
+        disk: Option<&DiskReading>,
+        results: &mut Vec<CheckResult>,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
-        for id in vanished {
-            // A mount that came back is told by its own probe again.
-            if self.given.iter().any(|(probe, given)| probe != step.probe && given.contains(&id)) {
+        for (id, cell) in self.board.iter().flat_map(|board| &board.checks) {
+            if !self.tells_of(cell, reading) || results.iter().any(|result| result.id == *id) {
                 continue;
             }
-            let since = self.known.states.get(&id).map(|state| state.since);
-            let is_news = since.is_some_and(|since| since.age_at(step.at).is_within(VANISHED_NEWS_FOR));
-            let was_told = self.known.states.get(&id).is_some_and(|state| state.status == Status::Unknown);
+            let is_news = cell.state.since.age_at(self.at).is_within(VANISHED_NEWS_FOR);
+            let was_told = cell.state.status == Status::Unknown;
             // A mount that is still there was taken out of the watch by somebody: no news.
-            let is_there =
-                |disk: &DiskReading| disk.filesystems.iter().any(|fs| Some(&fs.mount) == id.subject.as_ref());
-            let vanished =
-                id.pane() == Pane::Disk && id.subject.is_some() && !self.lately.disk.as_ref().is_some_and(is_there);
+            let is_there = |disk: &DiskReading| disk.filesystems.iter().any(|fs| Some(&fs.mount) == id.subject.as_ref());
+            let vanished = id.pane() == Pane::Disk && id.subject.is_some() && !disk.is_some_and(is_there);
             if vanished && (is_news || !was_told) {
                 let reason = "no longer there: was it unmounted?";
-                results.push(CheckResult::missing(id, reason, Unit::Percent));
+                results.push(CheckResult::missing(id.clone(), reason, Unit::Percent));
             } else {
-                self.known.states.remove(&id);
-                changes.push(Change::CheckForgotten { host: step.spec.name.clone(), check: id });
+                changes.push(Change::CheckForgotten { host: self.spec.name.clone(), check: id.clone() });
             }
         }
         changes

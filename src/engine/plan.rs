@@ -261,7 +261,7 @@ fn read(
     let gone = || ParseError::Other("no longer watched".into());
     Ok(match probe {
         ProbeId::Host => Reading::Host(host::parse(answer.body)?),
-        ProbeId::Disk => Reading::Disk(disk::parse(answer.body)?),
+        ProbeId::Disk => Reading::Disk(disk::parse(answer.body)?.into()),
         ProbeId::Units => Reading::Units(units::parse(answer.body)?),
         ProbeId::Logs => {
             let cursors = &mut memory.cursors.logs;

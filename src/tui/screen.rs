@@ -276,7 +276,7 @@ mod tests {
             Change::CheckChanged {
                 host,
                 probe: ProbeId::Host,
-                result,
+                result: result.into(),
                 state: CheckState::first(Status::Ok, 3, at(0)),
                 fresh_for_ms: 28_000,
             },

@@ -55,7 +55,7 @@ pub struct HostSummary {
 pub struct CheckCell {
     /// The probe whose readings it rests on.
     pub probe: ProbeId,
-    pub result: Observed<CheckResult>,
+    pub result: Observed<Arc<CheckResult>>,
     pub state: CheckState,
     pub episode: Option<Episode>,
 }
@@ -125,7 +125,7 @@ impl HostBoard {
         }
     }
 
-    fn refresh(&mut self, result: &CheckResult, at: Moment, fresh_for: Duration) {
+    fn refresh(&mut self, result: &Arc<CheckResult>, at: Moment, fresh_for: Duration) {
         if let Some(cell) = self.checks.get_mut(&result.id) {
             cell.result = Observed::new(result.clone(), at, fresh_for);
         }

@@ -1,5 +1,7 @@
 //! From a reading to the results of every check that rests on it.
 
+use std::sync::Arc;
+
 use super::cron_job::RunHistory;
 use super::host_clock::ClockSkew;
 use super::logs::LogHistory;
@@ -27,7 +29,7 @@ pub struct Lately {
     pub logs: LogHistory,
     pub journal: LogHistory,
     pub runs: RunHistory,
-    pub disk: Option<DiskReading>,
+    pub disk: Option<Arc<DiskReading>>,
     pub boot_id: Option<SafeText>,
 }
 
@@ -52,11 +54,11 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             results
         }
         Reading::Disk(disk) => {
-            let results = disk_checks(disk, lately.disk.as_ref(), context);
+            let results = disk_checks(disk, lately.disk.as_deref(), context);
             lately.disk = Some(disk.clone());
             results
         }
-        Reading::Logs(reading) => logs::check(reading, &mut lately.logs, lately.disk.as_ref(), context),
+        Reading::Logs(reading) => logs::check(reading, &mut lately.logs, lately.disk.as_deref(), context),
         Reading::Journal(reading) => logs::check(reading, &mut lately.journal, None, context),
         Reading::Cron(reading) => cron_job::check(reading, &mut lately.runs, context),
         Reading::Units(reading) => host_units::check(reading, context).into_iter().collect(),

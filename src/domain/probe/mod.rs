@@ -13,6 +13,7 @@ pub mod smart;
 pub mod units;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -88,7 +89,7 @@ impl fmt::Display for ProbeId {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reading {
     Host(host::HostReading),
-    Disk(disk::DiskReading),
+    Disk(Arc<disk::DiskReading>),
     Logs(logs::LogsReading),
     Journal(logs::LogsReading),
     Cron(cron::CronReading),

@@ -305,7 +305,8 @@ impl Step<'_> {
             let is_news = cell.state.since.age_at(self.at).is_within(VANISHED_NEWS_FOR);
             let was_told = cell.state.status == Status::Unknown;
             // A mount that is still there was taken out of the watch by somebody: no news.
-            let is_there = |disk: &DiskReading| disk.filesystems.iter().any(|fs| Some(&fs.mount) == id.subject.as_ref());
+            let is_there =
+                |disk: &DiskReading| disk.filesystems.iter().any(|fs| Some(&fs.mount) == id.subject.as_ref());
             let vanished = id.pane() == Pane::Disk && id.subject.is_some() && !disk.is_some_and(is_there);
             if vanished && (is_news || !was_told) {
                 let reason = "no longer there: was it unmounted?";

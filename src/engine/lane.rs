@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::memory::{Cursors, LaneMemory};
@@ -20,9 +19,6 @@ use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, compose, spl
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::time::Moment;
 use crate::domain::transition::{Link, LinkState};
-
-/// A lane that failed by a fault of ours is begun again after this long.
-const AFTER_FAULT: Duration = Duration::from_secs(30);
 
 /// What a lane tells the core.
 pub enum Report {
@@ -54,7 +50,7 @@ pub struct Polled {
     pub outcomes: Outcomes,
     pub cost: Option<PollCost>,
     /// Where reading goes on, if that changed.
-    pub cursors: Option<Cursors>,
+    pub cursors: Option<Rc<Cursors>>,
 }
 
 /// What the two lanes of a host share.
@@ -73,7 +69,7 @@ pub struct LaneContext {
     pub reports: mpsc::Sender<Report>,
     pub shared: Rc<Shared>,
     pub secrets: Secrets,
-    pub cursors: Cursors,
+    pub cursors: Rc<Cursors>,
     pub mode: Run,
     pub now: fn() -> Moment,
 }
@@ -335,43 +331,6 @@ impl LaneTask {
     }
 }
 
-/// Runs a lane to its end. A lane that panics is told as lost and begun again: no host stops being watched unseen.
-pub async fn supervised(spec: Rc<HostSpec>, lane: Lane, context: LaneContext) {
-    let host = spec.name.clone();
-    let run = || LaneTask::new(spec.clone(), lane, context.clone()).run();
-    let told = async |fault: String| {
-        let why = format!("a fault of dogwatch itself, please report it: {fault}");
-        let link = Link::down(LinkState::Lost, why.as_str());
-        // A core that is gone needs no word of it.
-        let _ = context.reports.send(Report::Link { host: host.clone(), lane, link }).await;
-        if context.mode == Run::Once {
-            let _ = context.reports.send(Report::Ended).await;
-        }
-    };
-    let again = if context.mode == Run::Once { None } else { Some(AFTER_FAULT) };
-    restarted(run, told, again).await;
-}
-
-/// Runs what `make` makes until one of them ends without a panic, with a pause of `again` between them.
-async fn restarted<F>(make: impl Fn() -> F, told: impl AsyncFn(String), again: Option<Duration>)
-where
-    F: Future<Output = ()> + 'static,
-{
-    loop {
-        let mut task = JoinSet::new();
-        task.spawn_local(make());
-        let Some(Err(error)) = task.join_next().await else { return };
-        let Ok(panic) = error.try_into_panic() else { return };
-        let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-        told(said.unwrap_or_else(|| "a panic without a word".to_owned())).await;
-        match again {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return,
-        }
-    }
-}
-
 /// The tick at or before a time: due times that fall on ticks wake the program once for many hosts.
 fn on_the_grid(time: Instant) -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -379,28 +338,4 @@ fn on_the_grid(time: Instant) -> Instant {
     let since = time.saturating_duration_since(epoch);
     let past_tick = Duration::from_nanos((since.as_nanos() % TICK.as_nanos()) as u64);
     time - past_tick
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    #[test]
-    fn a_lane_that_panics_is_told_and_begun_again() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-        let (runs, faults) = (Rc::new(Cell::new(0)), RefCell::new(Vec::new()));
-        let make = || {
-            let runs = runs.clone();
-            async move {
-                runs.set(runs.get() + 1);
-                assert_ne!(runs.get(), 1, "the first run fails");
-            }
-        };
-        let told = async |fault: String| faults.borrow_mut().push(fault);
-        tokio::task::LocalSet::new().block_on(&runtime, restarted(make, told, Some(Duration::ZERO)));
-        assert_eq!(runs.get(), 2);
-        assert!(faults.borrow()[0].contains("the first run fails"), "{faults:?}");
-    }
 }

@@ -1,6 +1,7 @@
 //! What a lane remembers between polls.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ pub struct Cursors {
 
 #[derive(Default)]
 pub struct LaneMemory {
-    pub cursors: Cursors,
+    /// Shared with the engine, and copied only when a reading moves them.
+    pub cursors: Rc<Cursors>,
     pub runs_read_at_s: Option<i64>,
     pub mounts: Vec<SlowMount>,
     /// The shells of probes that passed their deadline, and may still run on the host.

@@ -7,6 +7,7 @@ mod lane;
 mod memory;
 pub mod persist;
 mod plan;
+mod supervise;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -136,8 +137,8 @@ impl StoreOpener {
 }
 
 /// Cursors that another version wrote are forgotten: reading begins at the end again.
-fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Cursors> {
-    cursors.into_iter().filter_map(|(host, body)| Some((host, postcard::from_bytes(&body).ok()?))).collect()
+fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Rc<Cursors>> {
+    cursors.into_iter().filter_map(|(host, body)| Some((host, Rc::new(postcard::from_bytes(&body).ok()?)))).collect()
 }
 
 struct Engine {
@@ -150,7 +151,7 @@ struct Engine {
     inbox: mpsc::Receiver<Report>,
     lanes_ended: usize,
     secrets: Secrets,
-    cursors: HashMap<HostName, Cursors>,
+    cursors: HashMap<HostName, Rc<Cursors>>,
     /// How long the newest polls of the fast lane took, over SSH.
     poll_ms: VecDeque<u32>,
 }
@@ -273,8 +274,8 @@ impl Engine {
         self.core.absorb(report);
     }
 
-    fn remember(&mut self, host: &HostName, cursors: Cursors) {
-        match postcard::to_stdvec(&cursors) {
+    fn remember(&mut self, host: &HostName, cursors: Rc<Cursors>) {
+        match postcard::to_stdvec(&*cursors) {
             Ok(body) => self.persister.remember(host.clone(), body),
             Err(error) => tracing::error!("cursors of {host}: {error}"),
         }
@@ -310,7 +311,7 @@ impl Engine {
             mode: self.mode,
             now: clock::now,
         };
-        let lanes = [Lane::Fast, Lane::Slow].map(|lane| lane::supervised(spec.clone(), lane, context.clone()));
+        let lanes = [Lane::Fast, Lane::Slow].map(|lane| supervise::supervised(spec.clone(), lane, context.clone()));
         let lanes = lanes.into_iter().map(tokio::task::spawn_local).collect();
         WatchedHost { spec, shared, lanes }
     }

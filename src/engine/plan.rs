@@ -1,6 +1,7 @@
 //! Which probes are due on a lane, the script that asks them, and how their answers are read.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -264,7 +265,7 @@ fn read(
         ProbeId::Disk => Reading::Disk(disk::parse(answer.body)?.into()),
         ProbeId::Units => Reading::Units(units::parse(answer.body)?),
         ProbeId::Logs => {
-            let cursors = &mut memory.cursors.logs;
+            let cursors = &mut Rc::make_mut(&mut memory.cursors).logs;
             let before_ms = cursors.moved_ms;
             let mut reading = logs::parse(answer, &settings.logs, &settings.rules, cursors)?;
             note_moved(&mut cursors.moved_ms, now);
@@ -273,7 +274,7 @@ fn read(
             Reading::Logs(reading)
         }
         ProbeId::Journal => {
-            let cursors = &mut memory.cursors.journal;
+            let cursors = &mut Rc::make_mut(&mut memory.cursors).journal;
             let before_ms = cursors.moved_ms;
             let mut reading = journal::parse(answer, &settings.logs, &settings.rules, settings.log, cursors)?;
             note_moved(&mut cursors.moved_ms, now);

@@ -19,26 +19,29 @@ pub struct Insert {
 }
 
 impl Insert {
-    /// Inserts every row; `bind` gives a statement the columns of one of them, in their order.
+    /// Inserts every row; `bind` gives a statement the columns of one of them, in their order. Rows are made a group at a
+    /// time: the first second of a fleet has tens of thousands.
     pub async fn rows<R>(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
-        rows: &[R],
-        bind: impl for<'q> Fn(Statement<'q>, &R) -> Statement<'q>,
+        mut rows: impl Iterator<Item = Result<R, sqlx::Error>>,
+        bind: impl Fn(Statement<'static>, R) -> Statement<'static>,
     ) -> Result<(), sqlx::Error> {
-        let mut rest = rows;
-        for size in GROUPS {
-            if rest.len() < size {
-                continue;
+        loop {
+            let group: Vec<R> = rows.by_ref().take(GROUPS[0]).collect::<Result<_, _>>()?;
+            if group.is_empty() {
+                return Ok(());
             }
-            let sql = self.sql(size);
-            while let Some((group, after)) = rest.split_at_checked(size) {
-                let empty: Statement = sqlx::query(AssertSqlSafe(sql.clone()));
-                group.iter().fold(empty, &bind).execute(&mut **transaction).await?;
-                rest = after;
+            let mut left = group.len();
+            let mut rest = group.into_iter();
+            for size in GROUPS {
+                while size <= left {
+                    let empty: Statement = sqlx::query(AssertSqlSafe(self.sql(size)));
+                    rest.by_ref().take(size).fold(empty, &bind).execute(&mut **transaction).await?;
+                    left -= size;
+                }
             }
         }
-        Ok(())
     }
 
     fn sql(&self, rows: usize) -> String {

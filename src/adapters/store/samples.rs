@@ -19,7 +19,8 @@ const CLOSED_MAX: usize = 200_000;
 /// The open chunks of every series, and what the store does not have yet.
 #[derive(Default)]
 pub struct OpenChunks {
-    open: HashMap<SeriesId, OpenSeries>,
+    /// Boxed: a map doubles, and its free places are as large as those in use.
+    open: HashMap<SeriesId, Box<OpenSeries>>,
     /// Chunks that were closed by a newer one and are not yet written.
     closed: Vec<ChunkRow>,
     tail: Vec<Sample>,
@@ -111,20 +112,15 @@ impl OpenChunks {
     }
 
     /// Every chunk that changed since chunks were last written; together they hold the whole tail.
-    pub fn changed(&self) -> Vec<ChunkRow> {
-        let mut rows = self.closed.clone();
-        for (series, open) in self.open.iter().filter(|(_, open)| open.changed) {
+    pub fn changed(&self) -> impl Iterator<Item = ChunkRow> {
+        let open = self.open.iter().filter(|(_, open)| open.changed).flat_map(|(series, open)| {
             let chunks = Tier::ALL.into_iter().zip(&open.chunks);
-            rows.extend(
-                chunks.filter_map(|(tier, chunk)| Some((tier, chunk.as_ref()?))).map(|(tier, chunk)| ChunkRow {
-                    tier,
-                    start: chunk.start,
-                    series: *series,
-                    body: chunk.body(),
-                }),
-            );
-        }
-        rows
+            chunks.filter_map(|(tier, chunk)| {
+                let chunk = chunk.as_ref()?;
+                Some(ChunkRow { tier, start: chunk.start, series: *series, body: chunk.body() })
+            })
+        });
+        self.closed.iter().cloned().chain(open)
     }
 
     pub fn changed_are_written(&mut self) {
@@ -192,7 +188,7 @@ mod tests {
         for (at, value) in [(0, 1.0), (30_000, 3.0), (60_000, 10.0)] {
             chunks.push(sample(at, value));
         }
-        let rows = chunks.changed();
+        let rows: Vec<ChunkRow> = chunks.changed().collect();
         assert_eq!(points(&rows, Tier::Raw), [(0, 1.0), (30_000, 3.0), (60_000, 10.0)]);
         assert_eq!(points(&rows, Tier::Minutes), [(0, 2.0), (60_000, 10.0)]);
         assert_eq!(points(&rows, Tier::Hours).len(), 1);
@@ -203,7 +199,7 @@ mod tests {
         let mut chunks = OpenChunks::default();
         chunks.push(sample(599_000, 1.0));
         chunks.push(sample(600_000, 2.0));
-        let raw: Vec<i64> = chunks.changed().iter().filter(|row| row.tier == Tier::Raw).map(|row| row.start).collect();
+        let raw: Vec<i64> = chunks.changed().filter(|row| row.tier == Tier::Raw).map(|row| row.start).collect();
         assert_eq!(raw, [0, 600_000]);
     }
 
@@ -212,9 +208,9 @@ mod tests {
         let mut chunks = OpenChunks::default();
         chunks.push(sample(599_000, 1.0));
         chunks.push(sample(600_000, 2.0));
-        assert_eq!(chunks.changed().len(), chunks.changed().len());
+        assert_eq!(chunks.changed().count(), 4);
         assert_eq!(chunks.tail().len(), 2);
         chunks.changed_are_written();
-        assert!(chunks.changed().is_empty() && chunks.tail().is_empty());
+        assert!(chunks.changed().count() == 0 && chunks.tail().is_empty());
     }
 }

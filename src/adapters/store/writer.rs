@@ -1,7 +1,7 @@
 //! The store's one writer. Transitions are durable when a flush returns; of samples a crash may lose thirty seconds.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -157,7 +157,7 @@ impl Writer {
             match flush.samples {
                 Samples::Wait => {}
                 Samples::Tail => write_tail(&mut transaction, self.chunks.tail()).await?,
-                Samples::Chunks => write_chunks(&mut transaction, &self.chunks.changed()).await?,
+                Samples::Chunks => write_chunks(&mut transaction, self.chunks.changed()).await?,
             }
             sqlx::query("INSERT INTO engine (id, pid, how, alive) VALUES (1, ?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET pid = ?1, how = ?2, alive = ?3")
                 .bind(i64::from(pid))
@@ -274,29 +274,27 @@ async fn write_transitions(
     transitions: &[Transition],
     first: i64,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = Vec::with_capacity(transitions.len());
-    for (number, transition) in (first..).zip(transitions) {
+    let rows = (first..).zip(transitions).map(|(number, transition)| {
         let body = serde_json::to_string(transition).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        rows.push((number, transition.at.utc_ms, body));
-    }
+        Ok((number, transition.at.utc_ms, body))
+    });
     TRANSITIONS
-        .rows(transaction, &rows, |statement, (number, at_ms, body)| statement.bind(number).bind(at_ms).bind(body))
+        .rows(transaction, rows, |statement, (number, at_ms, body)| statement.bind(number).bind(at_ms).bind(body))
         .await
 }
 
 async fn write_latest(transaction: &mut Transaction<'_, Sqlite>, flush: &Flush, turn: i64) -> Result<(), sqlx::Error> {
-    let mut rows = Vec::with_capacity(flush.latest.len());
-    for ((host, probe), latest) in &flush.latest {
+    let rows = flush.latest.iter().map(|((host, probe), latest)| {
         let body = postcard::to_stdvec(latest).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        rows.push((host, probe.to_string(), body));
-    }
+        Ok((host.to_string(), probe.to_string(), body))
+    });
     LATEST
-        .rows(transaction, &rows, |statement, (host, probe, body)| {
-            statement.bind(host.as_str()).bind(probe).bind(turn).bind(body)
+        .rows(transaction, rows, |statement, (host, probe, body)| {
+            statement.bind(host).bind(probe).bind(turn).bind(body)
         })
         .await?;
-    let cursors: Vec<_> = flush.cursors.iter().collect();
-    CURSORS.rows(transaction, &cursors, |statement, (host, body)| statement.bind(host.as_str()).bind(*body)).await
+    let cursors = flush.cursors.iter().map(|(host, body)| Ok((host.to_string(), body.clone())));
+    CURSORS.rows(transaction, cursors, |statement, (host, body)| statement.bind(host).bind(body)).await
 }
 
 async fn write_tail(transaction: &mut Transaction<'_, Sqlite>, samples: &[Sample]) -> Result<(), sqlx::Error> {
@@ -307,10 +305,13 @@ async fn write_tail(transaction: &mut Transaction<'_, Sqlite>, samples: &[Sample
     sqlx::query("INSERT INTO tail (body) VALUES (?1)").bind(body).execute(&mut **transaction).await.map(drop)
 }
 
-async fn write_chunks(transaction: &mut Transaction<'_, Sqlite>, rows: &[ChunkRow]) -> Result<(), sqlx::Error> {
+async fn write_chunks(
+    transaction: &mut Transaction<'_, Sqlite>,
+    rows: impl Iterator<Item = ChunkRow>,
+) -> Result<(), sqlx::Error> {
     CHUNKS
-        .rows(transaction, rows, |statement, row| {
-            statement.bind(row.tier.number()).bind(row.start).bind(row.series).bind(row.body.as_slice())
+        .rows(transaction, rows.map(Ok), |statement, row| {
+            statement.bind(row.tier.number()).bind(row.start).bind(row.series).bind(row.body)
         })
         .await?;
     sqlx::query("DELETE FROM tail").execute(&mut **transaction).await.map(drop)
@@ -323,9 +324,10 @@ pub async fn read_tail(pool: &SqlitePool) -> Result<Vec<Sample>, sqlx::Error> {
 }
 
 fn pack(board: &Board) -> Result<Vec<u8>, String> {
-    let json = serde_json::to_vec(board).map_err(|error| error.to_string())?;
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&json).and_then(|()| encoder.finish()).map_err(|error| error.to_string())
+    let mut packed = BufWriter::new(DeflateEncoder::new(Vec::new(), Compression::fast()));
+    serde_json::to_writer(&mut packed, board).map_err(|error| error.to_string())?;
+    let encoder = packed.into_inner().map_err(|error| error.to_string())?;
+    encoder.finish().map_err(|error| error.to_string())
 }
 
 /// The board of a checkpoint.

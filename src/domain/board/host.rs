@@ -57,7 +57,8 @@ pub struct CheckCell {
     pub probe: ProbeId,
     pub result: Observed<Arc<CheckResult>>,
     pub state: CheckState,
-    pub episode: Option<Episode>,
+    /// Boxed, as most checks never had one.
+    pub episode: Option<Box<Episode>>,
 }
 
 /// What is known of one probe.
@@ -65,7 +66,7 @@ pub struct CheckCell {
 pub struct ProbeCell {
     pub reading: Option<Observed<Arc<Reading>>>,
     /// The attempts since the last reading failed.
-    pub failing: Option<Failing>,
+    pub failing: Option<Box<Failing>>,
     pub stuck_since: Option<Moment>,
 }
 
@@ -112,7 +113,7 @@ impl HostBoard {
         match &observation.seen {
             Seen::Failed { why } => {
                 let since = cell.failing.as_ref().map_or(at, |failing| failing.since);
-                cell.failing = Some(Failing { since, last: at, why: why.clone() });
+                cell.failing = Some(Box::new(Failing { since, last: at, why: why.clone() }));
             }
             Seen::Reading { reading, results } => {
                 cell.failing = None;
@@ -173,8 +174,12 @@ impl HostBoard {
             result,
             at: cell.result.at(),
             age,
-            episode: cell.episode.as_ref(),
-            open_for: cell.episode.filter(Episode::is_open).map(|episode| episode.opened.age_at(now)),
+            episode: cell.episode.as_deref(),
+            open_for: cell
+                .episode
+                .as_deref()
+                .filter(|episode| episode.is_open())
+                .map(|episode| episode.opened.age_at(now)),
             retrying: failing.map(|failing| &failing.why).or_else(|| self.link_trouble(cell.probe.lane())),
             stuck_since: probe.and_then(|probe| probe.stuck_since),
         }

@@ -50,7 +50,9 @@ impl Board {
             Change::CheckChanged { host, probe, result, state, fresh_for_ms } => {
                 if let Some(board) = self.hosts.get_mut(host) {
                     let before = board.checks.remove(&result.id);
-                    let episode = episode::next(before.and_then(|cell| cell.episode), state, at);
+                    let episode =
+                        episode::next(before.and_then(|cell| cell.episode).map(|episode| *episode), state, at)
+                            .map(Box::new);
                     let observed = Observed::new(result.clone(), at, Duration::from_millis(*fresh_for_ms));
                     let cell = CheckCell { probe: probe.clone(), result: observed, state: *state, episode };
                     board.checks.insert(result.id.clone(), Box::new(cell));

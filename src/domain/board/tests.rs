@@ -33,7 +33,13 @@ fn changed(status: Status, second: i64) -> Transition {
     let state = CheckState { status, confirmed: true, attempt: 3, since: at(second) };
     Transition::new(
         at(second),
-        Change::CheckChanged { host: host(), probe: ProbeId::Host, result: load(status).into(), state, fresh_for_ms: 28_000 },
+        Change::CheckChanged {
+            host: host(),
+            probe: ProbeId::Host,
+            result: load(status).into(),
+            state,
+            fresh_for_ms: 28_000,
+        },
     )
 }
 
@@ -76,10 +82,8 @@ fn a_silent_host_keeps_its_episode_open() {
 fn a_batch_refreshes_the_age_and_feeds_the_trend() {
     let mut board = watched();
     board.apply_transition(&changed(Status::Ok, 0));
-    let seen = Seen::Reading {
-        reading: Arc::new(Reading::Disk(Arc::default())),
-        results: vec![load(Status::Ok).into()],
-    };
+    let seen =
+        Seen::Reading { reading: Arc::new(Reading::Disk(Arc::default())), results: vec![load(Status::Ok).into()] };
     let observation = Observation { probe: ProbeId::Host, fresh_for_ms: 28_000, seen };
     board.apply(&Input::Batch(Batch {
         host: host(),

@@ -41,6 +41,12 @@ fn main() -> io::Result<()> {
         [] => table(1),
         ["--quick"] => table(10),
         ["--frames"] => frames::measure(),
+        ["--fleet", minutes] => {
+            let rig = prepared()?;
+            let simulated = rig.simulated()?;
+            let fleet = Duration::from_secs(60) * minutes.parse::<u32>().map_err(io::Error::other)?;
+            whole_fleet(&rig, &simulated, &Windows { fleet, ..Windows::of(1) })
+        }
         ["--load", minutes] => {
             let rig = prepared()?;
             let simulated = rig.simulated()?;
@@ -51,9 +57,9 @@ fn main() -> io::Result<()> {
             let _simulated = rig.simulated()?;
             long::soak(&rig, minutes.parse().map_err(io::Error::other)?)
         }
-        _ => {
-            Err(io::Error::other("usage: benches/run [--quick | --frames | --parts | --load MINUTES | --soak MINUTES]"))
-        }
+        _ => Err(io::Error::other(
+            "usage: benches/run [--quick | --frames | --parts | (--fleet | --load | --soak) MINUTES]",
+        )),
     }
 }
 
@@ -67,13 +73,19 @@ fn prepared() -> io::Result<Rig> {
     Rig::new()
 }
 
+impl Windows {
+    fn of(shorter: u32) -> Self {
+        Self {
+            rival: Duration::from_secs(60) / shorter.min(2),
+            fleet: Duration::from_secs(600) / shorter,
+            warm_up: Duration::from_secs(60),
+            idle: Duration::from_secs(300) / shorter,
+        }
+    }
+}
+
 fn table(shorter: u32) -> io::Result<()> {
-    let windows = Windows {
-        rival: Duration::from_secs(60) / shorter.min(2),
-        fleet: Duration::from_secs(600) / shorter,
-        warm_up: Duration::from_secs(60),
-        idle: Duration::from_secs(300) / shorter,
-    };
+    let windows = Windows::of(shorter);
     let rig = prepared()?;
     let simulated = rig.simulated()?;
     dump_script(&rig)?;

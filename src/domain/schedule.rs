@@ -1,21 +1,68 @@
 //! When a cron expression is due, in a host's own time zone.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 
+/// Expressions remembered; past that all are reckoned anew.
+const REMEMBERED_MAX: usize = 4_096;
+
+/// The times of an expression around one moment; they stand until the next of them comes.
+#[derive(Clone, Copy)]
+struct Around {
+    reckoned: DateTime<Utc>,
+    previous: Option<DateTime<Utc>>,
+    next: Option<DateTime<Utc>>,
+}
+
+thread_local! {
+    /// A fleet has the same few expressions on every host, and they are looked at each minute.
+    static REMEMBERED: RefCell<HashMap<Tz, HashMap<String, Around>>> = RefCell::default();
+}
+
 /// The newest time at or before `now` that the expression names; `None` where it names none.
 pub fn previous(expression: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let cron: Cron = expression.parse().ok()?;
-    let found = cron.find_previous_occurrence(&now.with_timezone(&zone), true).ok()?;
-    Some(found.with_timezone(&Utc))
+    around(expression, zone, now)?.previous
 }
 
 /// The first time after `now` that the expression names.
 pub fn next(expression: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let cron: Cron = expression.parse().ok()?;
-    let found = cron.find_next_occurrence(&now.with_timezone(&zone), false).ok()?;
-    Some(found.with_timezone(&Utc))
+    around(expression, zone, now)?.next
+}
+
+fn around(expression: &str, zone: Tz, now: DateTime<Utc>) -> Option<Around> {
+    REMEMBERED.with_borrow_mut(|zones| {
+        let remembered = zones.get(&zone).and_then(|expressions| expressions.get(expression)).copied();
+        if let Some(around) = remembered.filter(|around| around.stands_at(now)) {
+            return Some(around);
+        }
+        let around = Around::reckon(expression, zone, now)?;
+        if REMEMBERED_MAX <= zones.values().map(HashMap::len).sum() {
+            zones.clear();
+        }
+        zones.entry(zone).or_default().insert(expression.to_owned(), around);
+        Some(around)
+    })
+}
+
+impl Around {
+    fn reckon(expression: &str, zone: Tz, now: DateTime<Utc>) -> Option<Self> {
+        let cron: Cron = expression.parse().ok()?;
+        let local = now.with_timezone(&zone);
+        let utc = |found: Result<DateTime<Tz>, _>| found.ok().map(|found| found.with_timezone(&Utc));
+        Some(Self {
+            reckoned: now,
+            previous: utc(cron.find_previous_occurrence(&local, true)),
+            next: utc(cron.find_next_occurrence(&local, false)),
+        })
+    }
+
+    fn stands_at(&self, now: DateTime<Utc>) -> bool {
+        self.reckoned <= now && self.next.is_none_or(|next| now < next)
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +83,17 @@ mod tests {
     #[test]
     fn a_leap_day_is_found_years_back() {
         assert_eq!(previous("0 0 29 2 *", Tz::UTC, utc("2026-11-21T12:00:00Z")), Some(utc("2024-02-29T00:00:00Z")));
+    }
+
+    #[test]
+    fn what_is_remembered_holds_until_the_next_time_comes() {
+        let at = |now: &str| (previous("*/5 * * * *", Tz::UTC, utc(now)), next("*/5 * * * *", Tz::UTC, utc(now)));
+        let both = |previous: &str, next: &str| (Some(utc(previous)), Some(utc(next)));
+        let (noon, five, ten) = ("2026-11-21T12:00:00Z", "2026-11-21T12:05:00Z", "2026-11-21T12:10:00Z");
+        assert_eq!(at("2026-11-21T12:01:00Z"), both(noon, five));
+        assert_eq!(at("2026-11-21T12:04:59Z"), both(noon, five));
+        assert_eq!(at(five), both(five, ten));
+        assert_eq!(at("2026-11-21T12:04:00Z"), both(noon, five), "a clock that was set back");
     }
 
     /// FAULTS.md 61, against an evaluator that looks at every minute of two years on the wall clock of five zones.

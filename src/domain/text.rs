@@ -27,9 +27,13 @@ impl SafeText {
 
     /// Escapes remote bytes, keeping at most `chars_max` characters of the result.
     pub fn from_bytes_capped(bytes: &[u8], chars_max: usize) -> Self {
+        let is_plain = |bytes: &[u8]| bytes.len() <= chars_max && bytes.iter().all(|b| matches!(b, b' '..=b'~'));
+        if let Some(text) = Some(bytes).filter(|bytes| is_plain(bytes)).and_then(|bytes| str::from_utf8(bytes).ok()) {
+            return Self(text.into());
+        }
         // Four bytes are the longest UTF-8 sequence: nothing past this prefix can reach the result.
         let prefix = &bytes[..bytes.len().min(chars_max.saturating_mul(4).saturating_add(4))];
-        let mut escaped = Escaper::new(chars_max);
+        let mut escaped = Escaper::new(chars_max, prefix.len());
         for chunk in prefix.utf8_chunks() {
             chunk.valid().chars().for_each(|c| escaped.push(c));
             chunk.invalid().iter().for_each(|b| escaped.push_str(&format!("⟨x{b:02X}⟩")));
@@ -58,8 +62,8 @@ struct Escaper {
 }
 
 impl Escaper {
-    fn new(chars_max: usize) -> Self {
-        Self { out: String::new(), chars: 0, chars_max, marks: 0, full: false }
+    fn new(chars_max: usize, bytes: usize) -> Self {
+        Self { out: String::with_capacity(bytes), chars: 0, chars_max, marks: 0, full: false }
     }
 
     fn push(&mut self, c: char) {

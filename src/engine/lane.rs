@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::memory::{Cursors, LaneMemory};
 use super::plan::{self, Outcomes, Plan, Poll};
-use super::{Run, TICK};
+use super::{PHASES, Run, TICK};
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::{Secrets, SshLane, target_of};
-use crate::adapters::transport::{End, RunLimits, Transport};
+use crate::adapters::transport::{End, Output, RunLimits, Transport};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::disk::SlowMount;
 use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, compose, split};
@@ -84,6 +84,8 @@ pub struct LaneTask {
     link: Link,
     /// Taken off the first interval, so that a fleet that starts together does not poll together for ever.
     spread: Duration,
+    /// Where in a tick this lane polls: all of a tick's hosts at once would wait for each other.
+    phase: Duration,
 }
 
 /// The core no longer takes reports: the engine is stopping.
@@ -96,11 +98,12 @@ impl LaneTask {
             (Reach::Replay { directory }, None) => Transport::Replay(directory.clone()),
             (Reach::Local | Reach::Ssh { .. }, None) => Transport::Local,
         };
-        let ticks = (spec.settings.cadence.as_millis() / 2 / TICK.as_millis()).max(1);
+        let ticks = (spec.settings.cadence.as_millis() / TICK.as_millis()).max(1);
         let spread = TICK.mul_f64((clock::random_u128() % ticks) as f64);
+        let phase = (TICK / PHASES) * (clock::random_u128() % u128::from(PHASES)) as u32;
         let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
         let plan = Plan::new(&spec, lane, Instant::now());
-        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread }
+        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread, phase }
     }
 
     /// Polls until the core is gone; in [`Run::Once`] until each probe was asked once.
@@ -189,22 +192,37 @@ impl LaneTask {
     }
 
     async fn poll_due(&mut self) -> Result<(), CoreGone> {
-        let settings = self.spec.settings.clone();
         let started = Instant::now();
-        let probes = self.plan.due_now(started, settings.cadence.min(settings.cron_cadence) / 2);
-        let spread = std::mem::take(&mut self.spread);
-        for probe in &probes {
-            let cadence = plan::cadence(probe, &settings);
-            self.plan.reschedule(probe, on_the_grid(started) + cadence - spread.min(cadence / 2));
-        }
+        let mut probes = self.take_due(started);
         if let Err(error) = self.transport.connect().await {
             self.retry_soon(&probes, started);
             if self.lane == Lane::Slow {
                 // The host may answer its fast lane all the while: what is not read must not look as if it were.
-                self.report_unread(&probes, &error.to_string()).await?;
+                Box::pin(self.report_unread(&probes, &error.to_string())).await?;
             }
-            return self.set_link(error.link()).await;
+            return Box::pin(self.set_link(error.link())).await;
         }
+        if !self.memory.running.is_empty() {
+            probes = Box::pin(self.without_running(probes, started)).await?;
+        }
+        if probes.is_empty() { Ok(()) } else { self.poll(probes, started).await }
+    }
+
+    /// What is due now, which is then due again a cadence later.
+    fn take_due(&mut self, started: Instant) -> Vec<ProbeId> {
+        let settings = &self.spec.settings;
+        let probes = self.plan.due_now(started, settings.cadence.min(settings.cron_cadence) / 2);
+        let spread = std::mem::take(&mut self.spread);
+        for probe in &probes {
+            let cadence = plan::cadence(probe, settings);
+            let first = spread.min(cadence.saturating_sub(TICK));
+            self.plan.reschedule(probe, on_the_grid(started, self.phase) + cadence - first);
+        }
+        probes
+    }
+
+    /// Leaves out what still runs on the host from an earlier poll.
+    async fn without_running(&mut self, probes: Vec<ProbeId>, started: Instant) -> Result<Vec<ProbeId>, CoreGone> {
         let mut free = Vec::with_capacity(probes.len());
         for probe in probes {
             match self.is_still_running(&probe).await? {
@@ -212,7 +230,7 @@ impl LaneTask {
                 false => free.push(probe),
             }
         }
-        if free.is_empty() { Ok(()) } else { self.poll(free, started).await }
+        Ok(free)
     }
 
     async fn report_unread(&mut self, probes: &[ProbeId], why: &str) -> Result<(), CoreGone> {
@@ -231,20 +249,30 @@ impl LaneTask {
     }
 
     async fn poll(&mut self, probes: Vec<ProbeId>, started: Instant) -> Result<(), CoreGone> {
-        let settings = self.spec.settings.clone();
+        let settings = &self.spec.settings;
         let limits =
-            RunLimits { deadline: plan::deadline(self.lane, &settings), output_bytes_max: settings.output_bytes_max };
-        let poll = Poll::new(probes, &settings, &self.memory, clock::nonce());
+            RunLimits { deadline: plan::deadline(self.lane, settings), output_bytes_max: settings.output_bytes_max };
+        let poll = Poll::new(probes, settings, &self.memory, clock::nonce());
         let sent = (self.context.now)();
-        let output = match self.transport.run(&poll.script, limits).await {
-            Ok(output) => output,
-            Err(error) => return self.set_link(error.link()).await,
+        let reports = match self.transport.run(&poll.script, limits).await {
+            Ok(output) => self.digest(&poll, &output, sent, started),
+            Err(error) => self.link_report(error.link()).into_iter().collect(),
         };
+        for report in reports {
+            self.report(report).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what came back, moves what is remembered and due on by it, and says what the core must hear.
+    fn digest(&mut self, poll: &Poll, output: &Output, sent: Moment, started: Instant) -> Vec<Report> {
+        let settings = self.spec.settings.clone();
         let received = (self.context.now)();
-        let answers = poll.answers(&output);
-        self.set_link(self.link_after(&output.end, answers.sections.iter().all(Option::is_none))).await?;
+        let answers = poll.answers(output);
+        let link = self.link_after(&output.end, answers.sections.iter().all(Option::is_none));
+        let mut reports: Vec<Report> = self.link_report(link).into_iter().collect();
         let before = self.memory.cursors.clone();
-        let outcomes = poll.outcomes(&answers, &output, &settings, &mut self.memory, received);
+        let outcomes = poll.outcomes(&answers, output, &settings, &mut self.memory, received);
         for (probe, outcome) in &outcomes {
             if let Ok(Reading::Disk(disk)) = outcome {
                 self.share_mounts(Some(&disk.slow_mounts));
@@ -260,20 +288,19 @@ impl LaneTask {
                 // The own machine's shell was killed, and would be asked again at once.
                 self.plan.reschedule(probe, started + settings.slow_cadence);
             }
-            self.report(Report::Stuck { host: self.spec.name.clone(), probe: probe.clone(), since: sent }).await?;
+            reports.push(Report::Stuck { host: self.spec.name.clone(), probe: probe.clone(), since: sent });
         }
         let cursors = (before != self.memory.cursors).then(|| self.memory.cursors.clone());
-        let cost = answers.cost;
-        self.report(Report::Polled(Polled {
+        reports.push(Report::Polled(Polled {
             host: self.spec.name.clone(),
             lane: self.lane,
             sent,
             received,
             outcomes,
-            cost,
+            cost: answers.cost,
             cursors,
-        }))
-        .await
+        }));
+        reports
     }
 
     /// What a finished run says of the link; a slow probe that hangs says nothing of it.
@@ -319,23 +346,32 @@ impl LaneTask {
     }
 
     async fn set_link(&mut self, link: Link) -> Result<(), CoreGone> {
+        match self.link_report(link) {
+            Some(report) => self.report(report).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the core must hear of a link, where that is news.
+    fn link_report(&mut self, link: Link) -> Option<Report> {
         if self.link == link {
-            return Ok(());
+            return None;
         }
         self.link = link.clone();
-        self.report(Report::Link { host: self.spec.name.clone(), lane: self.lane, link }).await
+        Some(Report::Link { host: self.spec.name.clone(), lane: self.lane, link })
     }
 
     async fn report(&self, report: Report) -> Result<(), CoreGone> {
-        self.context.reports.send(report).await.map_err(|_| CoreGone)
+        self.context.reports.reserve().await.map_err(|_| CoreGone)?.send(report);
+        Ok(())
     }
 }
 
-/// The tick at or before a time: due times that fall on ticks wake the program once for many hosts.
-fn on_the_grid(time: Instant) -> Instant {
+/// The newest moment of a phase of a tick: due times that fall together wake the program once for many hosts.
+fn on_the_grid(time: Instant, phase: Duration) -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     let epoch = *EPOCH.get_or_init(|| time);
-    let since = time.saturating_duration_since(epoch);
+    let since = (time + TICK).saturating_duration_since(epoch + phase);
     let past_tick = Duration::from_nanos((since.as_nanos() % TICK.as_nanos()) as u64);
     time - past_tick
 }

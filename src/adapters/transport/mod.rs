@@ -128,7 +128,8 @@ impl Transport {
     /// Runs a script by the host's `/bin/sh`.
     pub async fn run(&mut self, script: &str, limits: RunLimits) -> Result<Output, TransportError> {
         match self {
-            Transport::Local => local::run(script, limits).await,
+            // On the heap, so that a poll over SSH, of which there are many, is no larger for it.
+            Transport::Local => Box::pin(local::run(script, limits)).await,
             Transport::Ssh(lane) => lane.run(script, limits).await,
             Transport::Replay(directory) => replay::run(directory, script).await,
         }

@@ -76,7 +76,8 @@ impl SshLane {
             let waiting = || TransportError::Lost(SafeText::new("logging in again soon"));
             return Err(self.last_error.clone().unwrap_or_else(waiting));
         }
-        let opened = connect::open(&self.target).await;
+        // On the heap: a login is rare, and takes more room than all else that a poll does.
+        let opened = Box::pin(connect::open(&self.target)).await;
         // Counted from the end: on a busy machine the login itself may come seconds after the start.
         let ended = Instant::now();
         self.last_login = Some(ended);

@@ -63,7 +63,7 @@ async fn tell_figures(port: u16, shared: Arc<Mutex<Shared>>) -> io::Result<()> {
 
 struct Shared {
     place: PathBuf,
-    /// By the script without its nonce.
+    /// By the script without its nonce and its times.
     recordings: HashMap<String, Arc<str>>,
     polls_us: Vec<u64>,
     bytes_sent: u64,
@@ -78,7 +78,7 @@ impl Shared {
 
     async fn answer(&mut self, script: &str) -> io::Result<String> {
         let nonce = script.split_once(NONCE_VARIABLE).map_or("", |(_, after)| &after[..NONCE_CHARS.min(after.len())]);
-        let general = script.replace(nonce, "");
+        let general = without_times(&script.replace(nonce, ""));
         let recording = match self.recordings.get(&general) {
             Some(recording) => recording.clone(),
             None => self.record(general, script, nonce).await?,
@@ -116,6 +116,13 @@ impl Shared {
         self.recordings.insert(general, recording.clone());
         Ok(recording)
     }
+}
+
+/// Leaves out seconds since the epoch: runs of jobs are asked for from a time on that moves with each poll.
+fn without_times(script: &str) -> String {
+    let is_time = |word: &str| word.len() == 10 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = script.split_inclusive(|c: char| !c.is_ascii_digit());
+    words.filter(|word| !is_time(word.trim_end_matches(|c: char| !c.is_ascii_digit()))).collect()
 }
 
 /// The recording as a host would give it now.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::memory::{Cursors, LaneMemory};
 use super::plan::{self, Outcomes, Plan, Poll};
-use super::{PHASES, Run, TICK};
+use super::{Run, TICK};
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::{Secrets, SshLane, target_of};
 use crate::adapters::transport::{End, Output, RunLimits, Transport};
@@ -84,8 +84,6 @@ pub struct LaneTask {
     link: Link,
     /// Taken off the first interval, so that a fleet that starts together does not poll together for ever.
     spread: Duration,
-    /// Where in a tick this lane polls: all of a tick's hosts at once would wait for each other.
-    phase: Duration,
 }
 
 /// The core no longer takes reports: the engine is stopping.
@@ -100,10 +98,9 @@ impl LaneTask {
         };
         let ticks = (spec.settings.cadence.as_millis() / TICK.as_millis()).max(1);
         let spread = TICK.mul_f64((clock::random_u128() % ticks) as f64);
-        let phase = (TICK / PHASES) * (clock::random_u128() % u128::from(PHASES)) as u32;
         let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
         let plan = Plan::new(&spec, lane, Instant::now());
-        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread, phase }
+        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread }
     }
 
     /// Polls until the core is gone; in [`Run::Once`] until each probe was asked once.
@@ -216,7 +213,7 @@ impl LaneTask {
         for probe in &probes {
             let cadence = plan::cadence(probe, settings);
             let first = spread.min(cadence.saturating_sub(TICK));
-            self.plan.reschedule(probe, on_the_grid(started, self.phase) + cadence - first);
+            self.plan.reschedule(probe, on_the_grid(started) + cadence - first);
         }
         probes
     }
@@ -367,11 +364,11 @@ impl LaneTask {
     }
 }
 
-/// The newest moment of a phase of a tick: due times that fall together wake the program once for many hosts.
-fn on_the_grid(time: Instant, phase: Duration) -> Instant {
+/// The tick at or before a time: due times that fall on ticks wake the program once for many hosts.
+fn on_the_grid(time: Instant) -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     let epoch = *EPOCH.get_or_init(|| time);
-    let since = (time + TICK).saturating_duration_since(epoch + phase);
+    let since = time.saturating_duration_since(epoch);
     let past_tick = Duration::from_nanos((since.as_nanos() % TICK.as_nanos()) as u64);
     time - past_tick
 }

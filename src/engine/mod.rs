@@ -40,8 +40,6 @@ use persist::{Persister, Store};
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
 pub const TICK: Duration = Duration::from_millis(250);
-/// Parts of a tick over which its hosts are spread.
-pub const PHASES: u32 = 10;
 /// Inputs go to the store this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Flushes between two words of the engine on itself.

@@ -13,7 +13,7 @@ pub fn check(reading: &DiskReading, context: &Context) -> Vec<CheckResult> {
         let status = context.limit(&id, context.settings.inodes, percent);
         let left = usage.inodes.saturating_sub(usage.inodes_used);
         let told = format!("{:.0} % of inodes used of {}, {left} left", shown_percent(percent), fs.mount);
-        Some(with_forecast(CheckResult::new(id, status, told.as_str(), Unit::Percent).value(percent), percent, context))
+        Some(with_forecast(CheckResult::new(id, status, "", Unit::Percent).value(percent), told, context))
     });
     results.collect()
 }

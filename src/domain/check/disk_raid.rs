@@ -1,7 +1,8 @@
 //! `disk.raid:ARRAY`: md arrays that run without a device, also when they already did at first sight.
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
-use crate::domain::probe::disk::{DiskReading, RaidArray};
+use crate::domain::probe::disk::DiskReading;
+use crate::domain::probe::md::RaidArray;
 use crate::domain::status::Status;
 
 /// One result for each array.

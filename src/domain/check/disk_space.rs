@@ -1,5 +1,6 @@
 //! `disk.space:MOUNT`: how full, and when full.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
@@ -33,16 +34,20 @@ fn check_one(fs: &Filesystem, context: &Context) -> CheckResult {
     let by_space = context.limit(&id, context.settings.disk.space, percent);
     let left = bytes_words(usage.available_bytes as f64);
     let told = format!("{:.0} % used of {}, {left} left", shown_percent(percent), fs.mount);
-    with_forecast(CheckResult::new(id, by_space, told.as_str(), Unit::Percent).value(percent), percent, context)
+    with_forecast(CheckResult::new(id, by_space, "", Unit::Percent).value(percent), told, context)
 }
 
-/// Adds the time to full to a result in percent, and raises its status where that is near.
-pub fn with_forecast(mut result: CheckResult, percent: f64, context: &Context) -> CheckResult {
+/// Gives a result in percent the reason `told` and the time to full, and raises its status where that is near.
+pub fn with_forecast(mut result: CheckResult, mut told: String, context: &Context) -> CheckResult {
+    let percent = result.value.unwrap_or(0.0);
     let limits = context.settings.forecast;
     result.by_limit = Some(result.status);
-    let told = match context.memory.forecast(&result.id) {
-        Forecast::NotEnough { have, need } => format!("time to full: not enough data: {have} of {need} points"),
-        Forecast::NotFilling => "not filling".to_owned(),
+    // A string takes whatever is written to it.
+    let _ = match context.memory.forecast(&result.id) {
+        Forecast::NotEnough { have, need } => {
+            write!(told, "; time to full: not enough data: {have} of {need} points")
+        }
+        Forecast::NotFilling => write!(told, "; not filling"),
         Forecast::FullAt { utc_ms } => {
             let left = Duration::from_millis(u64::try_from(utc_ms - context.now.utc_ms).unwrap_or(0));
             result.full_at = chrono::DateTime::from_timestamp_millis(utc_ms);
@@ -54,10 +59,10 @@ pub fn with_forecast(mut result: CheckResult, percent: f64, context: &Context) -
                 };
                 result.status = result.status.max(by_time);
             }
-            format!("full in {}", words(left))
+            write!(told, "; full in {}", words(left))
         }
     };
-    result.reason = format!("{}; {told}", result.reason).as_str().into();
+    result.reason = told.as_str().into();
     result
 }
 

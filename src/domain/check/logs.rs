@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
 use crate::domain::probe::disk::{DiskReading, Filesystem};
-use crate::domain::probe::logs::{Earlier, LogReading, LogsReading};
+use crate::domain::probe::logs::{LogReading, LogsReading};
+use crate::domain::probe::recent_matches::Earlier;
 use crate::domain::settings::{HOUR, RateRule};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;

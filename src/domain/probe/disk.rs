@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::df::DfTables;
+use super::md::{self, RaidArray};
 use super::{ParseError, fields, lines, number};
 use crate::domain::text::SafeText;
 
@@ -108,18 +110,6 @@ pub struct SlowMount {
     pub device: (u32, u32),
 }
 
-/// One md array.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RaidArray {
-    pub name: SafeText,
-    pub level: SafeText,
-    pub active: bool,
-    pub devices_wanted: u32,
-    pub devices_up: u32,
-    /// `resync = 12.6%` and the like, while it runs.
-    pub activity: Option<SafeText>,
-}
-
 impl Usage {
     /// Percent used by df's formula: used of what an ordinary user could use.
     pub fn used_percent(&self) -> f64 {
@@ -150,13 +140,30 @@ fn is_plumbing(mount: &[u8]) -> bool {
     PREFIXES.iter().any(|prefix| mount.starts_with(prefix))
 }
 
-struct MountLine {
+/// Bytes of the answer: most lines are plumbing, and become no text.
+struct MountLine<'a> {
     device: (u32, u32),
-    root: SafeText,
-    kind: SafeText,
-    source: SafeText,
+    root: &'a [u8],
+    kind: &'a [u8],
+    source: &'a [u8],
     read_only: bool,
     mount: Vec<u8>,
+}
+
+impl MountLine<'_> {
+    /// Whether both show the same blocks: by the source, where it is a device.
+    fn is_same_as(&self, other: &MountLine) -> bool {
+        match (self.source.starts_with(b"/"), other.source.starts_with(b"/")) {
+            (true, true) => self.source == other.source,
+            (false, false) => self.device == other.device,
+            (true, false) | (false, true) => false,
+        }
+    }
+
+    /// The whole file system before a part of it, the shorter path before the longer.
+    fn rank(&self) -> (bool, usize) {
+        (self.root != b"/", self.mount.len())
+    }
 }
 
 /// Reads [`SCRIPT`]'s output.
@@ -184,11 +191,12 @@ pub fn parse(output: &[u8]) -> Result<DiskReading, ParseError> {
     }
     for mount in visible_mounts(mounts) {
         let name = SafeText::from_bytes(&mount.mount);
-        if is_slow_type(mount.kind.as_str()) {
+        let (kind, source) = (SafeText::from_bytes(mount.kind), SafeText::from_bytes(mount.source));
+        if is_slow_type(kind.as_str()) {
             reading.slow_mounts.push(SlowMount {
                 mount: name,
-                kind: mount.kind,
-                source: mount.source,
+                kind,
+                source,
                 read_only: mount.read_only,
                 read_only_in_fstab: read_only_in_fstab.contains(&mount.mount),
                 device: mount.device,
@@ -203,12 +211,12 @@ pub fn parse(output: &[u8]) -> Result<DiskReading, ParseError> {
             read_only: mount.read_only,
             read_only_in_fstab: read_only_in_fstab.contains(&mount.mount),
             mount: name,
-            source: mount.source,
-            kind: mount.kind,
+            source,
+            kind,
             usage,
         });
     }
-    reading.arrays = parse_mdstat(&md_lines);
+    reading.arrays = md::parse(&md_lines);
     Ok(reading)
 }
 
@@ -220,16 +228,16 @@ pub fn is_slow_type(kind: &str) -> bool {
     })
 }
 
-fn mount_line(index: usize, line: &[u8]) -> Result<MountLine, ParseError> {
+fn mount_line(index: usize, line: &[u8]) -> Result<MountLine<'_>, ParseError> {
     let columns: [&[u8]; 7] =
         fields(line).ok_or_else(|| ParseError::line(index, "a mount needs 7 fields: the host's mountinfo is cut"))?;
     let [device, root, mount, _options, kind, source, super_options] = columns;
     let read_only = super_options.split(|&b| b == b',').any(|option| option == b"ro");
     Ok(MountLine {
         device: parse_device(device).ok_or_else(|| ParseError::line(index, "a device needs two numbers"))?,
-        root: SafeText::from_bytes(root),
-        kind: SafeText::from_bytes(kind),
-        source: SafeText::from_bytes(source),
+        root,
+        kind,
+        source,
         read_only,
         mount: unescape_octal(mount),
     })
@@ -241,24 +249,19 @@ fn parse_device(field: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// Keeps one line for each file system: bind mounts and over-mounted mounts would show the same blocks again.
-fn visible_mounts(mounts: Vec<MountLine>) -> Vec<MountLine> {
+fn visible_mounts(mounts: Vec<MountLine<'_>>) -> Vec<MountLine<'_>> {
     let mut visible: Vec<MountLine> = Vec::new();
     for mount in mounts {
         visible.retain(|earlier| earlier.mount != mount.mount);
-        let container = mount.kind.as_str() == "overlay" && mount.mount != b"/";
+        let container = mount.kind == b"overlay" && mount.mount != b"/";
         if !container && !is_plumbing(&mount.mount) {
             visible.push(mount);
         }
     }
-    let identity = |mount: &MountLine| match mount.source.as_str().starts_with('/') {
-        true => mount.source.clone(),
-        false => SafeText::new(&format!("{}:{}", mount.device.0, mount.device.1)),
-    };
-    let rank = |mount: &MountLine| (mount.root.as_str() != "/", mount.mount.len());
     let mut kept: Vec<MountLine> = Vec::new();
     for mount in visible {
-        match kept.iter_mut().find(|other| identity(other) == identity(&mount)) {
-            Some(other) if rank(&mount) < rank(other) => *other = mount,
+        match kept.iter_mut().find(|other| other.is_same_as(&mount)) {
+            Some(other) if mount.rank() < other.rank() => *other = mount,
             Some(_) => {}
             None => kept.push(mount),
         }
@@ -312,110 +315,6 @@ fn unescape_octal(field: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-/// `df -P -k` followed by `df -P -i`, for hosts without `stat -f`.
-#[derive(Default)]
-struct DfTables {
-    inodes: bool,
-    headers: u32,
-    rows: Vec<(Vec<u8>, Usage)>,
-}
-
-impl DfTables {
-    fn line(&mut self, index: usize, line: &[u8]) -> Result<(), ParseError> {
-        // The header is told by its place, not its words: they are translated on some hosts in spite of LC_ALL=C.
-        let header = !line.windows(2).any(|pair| pair == b"% ") && !line.windows(3).any(|pair| pair == b" - ");
-        if header || line.starts_with(b"Filesystem") {
-            self.headers += 1;
-            self.inodes = 1 < self.headers;
-            return Ok(());
-        }
-        let bad = |what: &str| ParseError::line(index, what);
-        let text = std::str::from_utf8(line).map_err(|_| bad("df's row is no UTF-8"))?;
-        let (columns, mount) = split_df_row(text).ok_or_else(|| bad("df's row needs 6 columns"))?;
-        let [total, used, available] = columns;
-        match self.inodes {
-            false => {
-                let usage = Usage {
-                    size_bytes: total.saturating_mul(1024),
-                    used_bytes: used.saturating_mul(1024),
-                    available_bytes: available.saturating_mul(1024),
-                    inodes: 0,
-                    inodes_used: 0,
-                };
-                self.rows.push((mount.as_bytes().to_vec(), usage));
-            }
-            true => {
-                if let Some((_, usage)) = self.rows.iter_mut().find(|(path, _)| path == mount.as_bytes()) {
-                    (usage.inodes, usage.inodes_used) = (total, used);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn into_usages(self) -> Vec<(Vec<u8>, Usage)> {
-        self.rows
-    }
-}
-
-/// Finds ` TOTAL USED AVAIL N% /mount`, counting from the percent sign, since source and mount may hold spaces.
-fn split_df_row(row: &str) -> Option<([u64; 3], &str)> {
-    let (before, mount) = row.split_once("% ").or_else(|| row.split_once(" - "))?;
-    let mut columns = before.split_ascii_whitespace().rev();
-    if row.contains("% ") {
-        columns.next()?.parse::<u64>().ok()?;
-    }
-    // df shows `-` where a file system has no inodes, and a negative available where only the reserve is left.
-    let count = |text: &str| match text {
-        "-" => Some(0),
-        negative if negative.starts_with('-') => negative[1..].parse::<u64>().ok().map(|_| 0),
-        _ => text.parse::<u64>().ok(),
-    };
-    let available = count(columns.next()?)?;
-    let used = count(columns.next()?)?;
-    let total = count(columns.next()?)?;
-    columns.next()?;
-    Some(([total, used, available], mount.trim_start()))
-}
-
-/// /proc/mdstat: `md0 : active raid1 sdb1[1] sda1[0](F)`, then `… [2/1] [U_]`, then perhaps a progress line.
-fn parse_mdstat(md_lines: &[&[u8]]) -> Vec<RaidArray> {
-    let mut arrays: Vec<RaidArray> = Vec::new();
-    for line in md_lines {
-        let text = SafeText::from_bytes(line);
-        let text = text.as_str();
-        if let Some((name, state)) = text.split_once(" : ").filter(|(name, _)| name.starts_with("md")) {
-            let mut words = state.split_ascii_whitespace();
-            let active = words.next() == Some("active");
-            let level = words.find(|word| !word.starts_with('(')).unwrap_or("unknown");
-            arrays.push(RaidArray {
-                name: name.into(),
-                level: level.into(),
-                active,
-                devices_wanted: 0,
-                devices_up: 0,
-                activity: None,
-            });
-        } else if let Some(array) = arrays.last_mut() {
-            if let Some((wanted, up)) = md_device_counts(text) {
-                (array.devices_wanted, array.devices_up) = (wanted, up);
-            }
-            if ["resync", "recovery", "reshape", "check"].iter().any(|word| text.contains(word)) {
-                let progress = text.trim().trim_start_matches(['[', '=', '>', '.', ']', ' ']);
-                array.activity = Some(SafeText::from_bytes_capped(progress.as_bytes(), 60));
-            }
-        }
-    }
-    arrays
-}
-
-fn md_device_counts(text: &str) -> Option<(u32, u32)> {
-    text.split('[').filter_map(|part| part.split_once(']')).find_map(|(inside, _)| {
-        let (wanted, up) = inside.split_once('/')?;
-        Some((wanted.parse().ok()?, up.parse().ok()?))
-    })
 }
 
 #[cfg(test)]

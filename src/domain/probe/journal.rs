@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::logs::{LogReading, LogsReading, RecentMatches};
+use super::logs::{LogReading, LogsReading};
+use super::recent_matches::RecentMatches;
 use super::script::Answer;
 use super::{ParseError, lines};
 use crate::domain::settings::{LogSettings, LogWatch, RateRule};

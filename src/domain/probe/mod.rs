@@ -2,11 +2,14 @@
 
 pub mod backup;
 pub mod cron;
+mod df;
 pub mod disk;
 pub mod engine;
 pub mod host;
 pub mod journal;
 pub mod logs;
+pub mod md;
+pub mod recent_matches;
 pub mod script;
 pub mod slow_mount;
 pub mod smart;

@@ -47,9 +47,13 @@ pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// What most scripts of the fast lane fit in.
+const SCRIPT_BYTES: usize = 8 << 10;
+
 /// The whole script of one poll, to be sent through the standard input of `/bin/sh`.
 pub fn compose(nonce: &Nonce, sections: &[Section]) -> String {
-    let mut script = format!("export LC_ALL=C PATH=\"$PATH:/usr/sbin:/usr/bin:/sbin:/bin\"; dw_n={}\n", nonce.0);
+    let mut script = String::with_capacity(SCRIPT_BYTES);
+    let _ = writeln!(script, "export LC_ALL=C PATH=\"$PATH:/usr/sbin:/usr/bin:/sbin:/bin\"; dw_n={}", nonce.0);
     script.push_str(TOOLS);
     script.push_str(COST);
     // The host probe gathers all that it says and can't hang, so the prologue may leave with it. Before any other section

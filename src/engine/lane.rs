@@ -82,8 +82,9 @@ pub struct LaneTask {
     transport: Transport,
     context: LaneContext,
     link: Link,
-    /// Taken off the first interval, so that a fleet that starts together does not poll together for ever.
-    spread: Duration,
+    /// The part of the first interval that is left out, so that a fleet that starts together does not poll together for
+    /// ever.
+    spread: f64,
 }
 
 /// The core no longer takes reports: the engine is stopping.
@@ -96,8 +97,7 @@ impl LaneTask {
             (Reach::Replay { directory }, None) => Transport::Replay(directory.clone()),
             (Reach::Local | Reach::Ssh { .. }, None) => Transport::Local,
         };
-        let ticks = (spec.settings.cadence.as_millis() / TICK.as_millis()).max(1);
-        let spread = TICK.mul_f64((clock::random_u128() % ticks) as f64);
+        let spread = (clock::random_u128() % 1_000) as f64 / 1_000.0;
         let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
         let plan = Plan::new(&spec, lane, Instant::now());
         Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread }
@@ -212,8 +212,7 @@ impl LaneTask {
         let spread = std::mem::take(&mut self.spread);
         for probe in &probes {
             let cadence = plan::cadence(probe, settings);
-            let first = spread.min(cadence.saturating_sub(TICK));
-            self.plan.reschedule(probe, on_the_grid(started) + cadence - first);
+            self.plan.reschedule(probe, on_the_grid(started + cadence.mul_f64(1.0 - spread).max(TICK)));
         }
         probes
     }

@@ -20,6 +20,11 @@ fn load(board: &Board) -> String {
     check_line(board, "bad", "host.load").unwrap_or_default()
 }
 
+/// After its first poll a host is left in peace.
+fn idle() -> String {
+    FAST.replace("cadence = '1s'\ncron_cadence = '1m'", "cadence = '1h'\ncron_cadence = '1h'")
+}
+
 fn forced(command: &str, more: &str) -> (Sshd, Watch) {
     let sshd = Sshd::start_with(&format!("ForceCommand {command}"));
     let config = sshd.place.write("config", &sshd.ssh_config("bad", "root"));
@@ -81,7 +86,7 @@ fn a_host_that_vanishes_without_a_word_is_found_by_keepalives_long_before_the_ne
     let hosts = format!(
         "ssh_config = '{}'\n{}keepalive = '3s'\n[defaults.disk]\nsmart = false\n[host.gone]\n",
         config.display(),
-        FAST.replacen("cadence = '1s'", "cadence = '1h'", 1)
+        idle()
     );
     let mut watch = Watch::start(&sshd.place, &hosts);
     watch.until("it is read", |board| board.hosts["gone"].has_answered());
@@ -93,11 +98,7 @@ fn a_host_that_vanishes_without_a_word_is_found_by_keepalives_long_before_the_ne
 fn a_host_that_closes_an_idle_session_is_shown_as_lost_at_once() {
     let sshd = Sshd::start();
     let config = sshd.place.write("config", &sshd.ssh_config("gone", "root"));
-    let hosts = format!(
-        "ssh_config = '{}'\n{}[defaults.disk]\nsmart = false\n[host.gone]\n",
-        config.display(),
-        FAST.replacen("cadence = '1s'", "cadence = '1h'", 1)
-    );
+    let hosts = format!("ssh_config = '{}'\n{}[defaults.disk]\nsmart = false\n[host.gone]\n", config.display(), idle());
     let mut watch = Watch::start(&sshd.place, &hosts);
     watch.until("it is read", |board| board.hosts["gone"].has_answered());
     sshd.signal("-KILL");

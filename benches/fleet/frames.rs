@@ -18,7 +18,7 @@ use dogwatch::engine::feed::FeedMessage;
 use dogwatch::tui::model::{FeedSource, Model};
 use dogwatch::tui::panes::draw::draw;
 use dogwatch::tui::screen;
-use dogwatch::tui::theme::Theme;
+use dogwatch::tui::theme::file::Themes;
 use dogwatch::tui::update;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
@@ -54,6 +54,7 @@ pub fn measure() -> io::Result<()> {
         (0..HOSTS).filter_map(|index| HostName::parse(&format!("host-{index:04}")).ok()).collect();
     let mut model = Model::new(FeedSource::OwnEngine, now);
     model.replace(watched(&names, now));
+    let theme = Themes::default().load("default").map_err(io::Error::other)?;
     let bytes = Counter::default();
     let options = TerminalOptions { viewport: Viewport::Fixed(SIZE) };
     let mut terminal = Terminal::with_options(CrosstermBackend::new(bytes.clone()), options)?;
@@ -68,7 +69,7 @@ pub fn measure() -> io::Result<()> {
         model.sort();
         terminal.draw(|frame| {
             let shown = screen::build(&mut model, SIZE.width, SIZE.height);
-            draw(frame, &shown, Theme::SixteenColours);
+            draw(frame, &shown, &theme);
         })?;
         took.push(began.elapsed());
         sizes.push(bytes.0.get() - sent);

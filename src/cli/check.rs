@@ -10,6 +10,7 @@ use super::host_engine::{Hosting, start};
 use super::{CommandError, Common};
 use crate::adapters::clock;
 use crate::adapters::store::state_dir::{Claim, StateDir};
+use crate::config::Config;
 use crate::domain::board::{Board, HostBoard};
 use crate::domain::fleet::{GroupName, HostName, HostSpec, expand_node_set};
 use crate::domain::observed::Quality;
@@ -46,16 +47,28 @@ fn check(common: &Common, arguments: &CheckArguments) -> Result<Status, CommandE
     let config = common.config()?;
     let groups = config.fleet.groups.clone();
     let targets = Targets::parse(&arguments.targets, &groups, |name| config.fleet.host(name).is_some())?;
-    let directory = common.state_dir()?;
-    let board = match claim_after_other_checks(&directory)? {
-        Claim::Won(lock) => {
-            let only = targets.among(&config.fleet.hosts);
-            let hosting = Hosting { directory, lock, how: "check", mode: Run::Once, only };
-            start(common, config, Publisher::default(), hosting)?.join()?
-        }
-        Claim::Taken { .. } => read_once(directory.database())?,
-    };
+    let only = targets.among(&config.fleet.hosts);
+    let board = poll_or_read(common, config, only)?;
     Ok(print(&board, &targets, arguments.json)?)
+}
+
+/// The whole fleet's board, polled once, or as the engine that runs already has it.
+pub fn poll_once(common: &Common) -> Result<Board, CommandError> {
+    poll_or_read(common, common.config()?, Vec::new())
+}
+
+fn poll_or_read(common: &Common, config: Config, only: Vec<HostName>) -> Result<Board, CommandError> {
+    if common.read_only {
+        return Ok(read_once(common.existing_state_dir()?.database())?);
+    }
+    let directory = common.state_dir()?;
+    match claim_after_other_checks(&directory)? {
+        Claim::Won(lock) => {
+            let hosting = Hosting { directory, lock, how: "check", mode: Run::Once, only };
+            start(common, config, Publisher::default(), hosting)?.join()
+        }
+        Claim::Taken { .. } => Ok(read_once(directory.database())?),
+    }
 }
 
 /// A running `check` is waited for, since it will soon be done; any other engine is read instead.

@@ -43,12 +43,13 @@ pub fn start(
     publisher: Publisher,
     hosting: Hosting,
 ) -> Result<HostedEngine, CommandError> {
+    hosting.directory.share_with(config.store.group.as_deref())?;
     let secrets = common.secrets()?;
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let opener = StoreOpener {
         directory: hosting.directory,
         lock: hosting.lock,
-        size_bytes_max: config.store_bytes_max,
+        size_bytes_max: config.store.bytes_max,
         how: hosting.how,
     };
     let setup = Setup {

@@ -4,10 +4,12 @@ mod check;
 mod collect;
 mod config;
 mod doctor;
+mod frame;
 mod host_engine;
 mod hosts;
 mod init;
 mod screen;
+mod themes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ use crate::adapters::{config_file, own_machine};
 use crate::config::{Config, ConfigError};
 use crate::domain::status::Status;
 use crate::engine::EngineError;
+use crate::tui::theme::file::ThemeError;
 
 /// Exit codes of sysexits.h for what is no status.
 pub const EXIT_USAGE: u8 = 64;
@@ -50,6 +53,12 @@ pub struct Common {
     /// Where the program writes its own log
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Look at what another process polls, and do nothing: no host is asked, no key loaded, nothing written
+    #[arg(long, global = true)]
+    read_only: bool,
+    /// How the screen looks; 'dogwatch themes' lists what there is
+    #[arg(long, global = true, value_name = "NAME")]
+    theme: Option<String>,
     /// Ask for the passphrase of SSH keys that are not in an agent
     #[arg(long, global = true)]
     ask_passphrase: bool,
@@ -62,8 +71,23 @@ enum Command {
     Collect,
     Config(config::ConfigArguments),
     Doctor(doctor::DoctorArguments),
+    Frame(frame::FrameArguments),
     Hosts(hosts::HostsArguments),
     Init(init::InitArguments),
+    Themes(themes::ThemesArguments),
+}
+
+impl Command {
+    /// The command's name, where it reaches a host or writes a file.
+    fn refused_read_only(&self) -> Option<&'static str> {
+        match self {
+            Command::Collect => Some("collect"),
+            Command::Doctor(_) => Some("doctor"),
+            Command::Hosts(_) => Some("hosts"),
+            Command::Init(_) => Some("init"),
+            Command::Check(_) | Command::Config(_) | Command::Frame(_) | Command::Themes(_) => None,
+        }
+    }
 }
 
 /// Why a command did not do what it was asked.
@@ -75,6 +99,8 @@ pub enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     ConfigFile(#[from] config_file::ConfigFileError),
+    #[error(transparent)]
+    Theme(#[from] ThemeError),
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error(transparent)]
@@ -91,7 +117,7 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             CommandError::Usage(_) => EXIT_USAGE,
-            CommandError::Config(_) | CommandError::ConfigFile(_) => EXIT_CONFIG,
+            CommandError::Config(_) | CommandError::ConfigFile(_) | CommandError::Theme(_) => EXIT_CONFIG,
             CommandError::Transport(_) => EXIT_FAILED,
             CommandError::Failed(_) => 1,
             CommandError::Store(_) | CommandError::Engine(_) | CommandError::Io(_) => EXIT_FAILED,
@@ -111,6 +137,11 @@ impl Common {
 
     fn state_dir(&self) -> Result<StateDir, CommandError> {
         Ok(StateDir::open(self.state.as_deref())?)
+    }
+
+    /// The state directory as it is: nothing is made, and nothing in it is written.
+    fn existing_state_dir(&self) -> Result<StateDir, CommandError> {
+        Ok(StateDir::existing(self.state.as_deref())?)
     }
 
     /// The configuration that the arguments mean; its warnings go to standard error.
@@ -138,14 +169,20 @@ pub fn run() -> ExitCode {
         return usage_code(matches!(arguments.command, Some(Command::Check(_))));
     }
     let common = &arguments.common;
+    if let Some(name) = arguments.command.as_ref().filter(|_| common.read_only).and_then(Command::refused_read_only) {
+        eprintln!("dogwatch: --read-only: '{name}' is refused, as it asks or changes something");
+        return ExitCode::from(EXIT_USAGE);
+    }
     let done = match &arguments.command {
         Some(Command::Check(check)) => return check::run(common, check),
         None => screen::run(common),
         Some(Command::Collect) => collect::run(common),
         Some(Command::Config(config)) => config::run(common, config),
         Some(Command::Doctor(doctor)) => doctor::run(common, doctor),
+        Some(Command::Frame(frame)) => frame::run(common, frame),
         Some(Command::Hosts(hosts)) => hosts::run(common, hosts),
         Some(Command::Init(init)) => init::run(common, init),
+        Some(Command::Themes(themes)) => themes::run(themes),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::host_engine::{Hosting, start, watch_config};
-use super::{CommandError, Common};
+use super::{CommandError, Common, themes};
 use crate::adapters::store::reader::request_poll;
 use crate::adapters::store::state_dir::{Claim, StateDir};
 use crate::adapters::{clock, crash};
@@ -20,18 +20,22 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
             "the screen needs a terminal; for scripts there is 'dogwatch check'".to_owned(),
         ));
     }
+    let options = options(common)?;
     crash::watch(leave_terminal);
+    if common.read_only {
+        return attached(&common.existing_state_dir()?, None, options);
+    }
     let directory = common.state_dir()?;
     match directory.claim()? {
         Claim::Won(lock) => {
             let hosting = Hosting { directory, lock, how: "screen", mode: Run::UntilStopped, only: Vec::new() };
-            with_own_engine(common, hosting)
+            with_own_engine(common, hosting, options)
         }
-        Claim::Taken { pid } => attached(&directory, pid),
+        Claim::Taken { pid } => attached(&directory, pid, options),
     }
 }
 
-fn with_own_engine(common: &Common, hosting: Hosting) -> Result<(), CommandError> {
+fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) -> Result<(), CommandError> {
     let config = common.config()?;
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
@@ -45,20 +49,23 @@ fn with_own_engine(common: &Common, hosting: Hosting) -> Result<(), CommandError
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
         unlock: Some(Box::new(move |typed| drop(unlock.try_send(Command::Unlock(Passphrase(typed)))))),
     };
-    let shown = show(attachment, options());
+    let shown = show(attachment, options);
     engine.stop()?;
     Ok(shown?)
 }
 
-fn attached(directory: &StateDir, pid: Option<u32>) -> Result<(), CommandError> {
+fn attached(directory: &StateDir, pid: Option<u32>, options: ScreenOptions) -> Result<(), CommandError> {
     let database = directory.database();
     let attachment = Attachment {
         feed: follow(database.clone()),
         source: FeedSource::Attached { pid: pid.unwrap_or(0), alive_at: None },
-        poll_now: Box::new(move |host| ask_engine(database.clone(), host)),
+        poll_now: match options.read_only {
+            true => Box::new(|_| {}),
+            false => Box::new(move |host| ask_engine(database.clone(), host)),
+        },
         unlock: None,
     };
-    Ok(show(attachment, options())?)
+    Ok(show(attachment, options)?)
 }
 
 /// On a thread of its own: the screen never waits for the store.
@@ -71,7 +78,15 @@ fn ask_engine(database: std::path::PathBuf, host: Option<HostName>) {
     });
 }
 
-fn options() -> ScreenOptions {
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    ScreenOptions { no_colour, now: clock::now, last_fault: crash::last }
+fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
+    let themes = themes::all();
+    let theme = themes.load(&themes::wanted(common))?;
+    Ok(ScreenOptions {
+        themes,
+        theme,
+        tier: themes::tier(),
+        read_only: common.read_only,
+        now: clock::now,
+        last_fault: crash::last,
+    })
 }

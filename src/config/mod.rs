@@ -14,11 +14,25 @@ use crate::domain::fleet::{Fleet, HostName};
 const STORE_BYTES_MAX: u64 = 2_000_000_000;
 
 /// A resolved configuration.
+/// What `[store]` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The store's largest size, its write-ahead log included.
+    pub bytes_max: u64,
+    /// The group whose members may read it, by name or number; `None` for nobody but its owner.
+    pub group: Option<String>,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { bytes_max: STORE_BYTES_MAX, group: None }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub fleet: Fleet,
-    /// The store's largest size, its write-ahead log included.
-    pub store_bytes_max: u64,
+    pub store: StoreSettings,
     pub warnings: Vec<Problem>,
     /// SHA-256 of the file, in hex.
     pub digest: String,
@@ -51,13 +65,13 @@ pub fn parse(file: &str, text: &str, own_name: &HostName) -> Result<Config, Conf
     for error in syntax {
         notes.error(error.span().map_or(0, |span| span.start), error.message().to_owned());
     }
-    let (fleet, store_bytes_max) = match notes.has_errors() {
-        true => (Fleet::default(), STORE_BYTES_MAX),
+    let (fleet, store) = match notes.has_errors() {
+        true => (Fleet::default(), StoreSettings::default()),
         false => resolve::fleet(table.get_ref(), &notes, own_name),
     };
     let (errors, warnings) = notes.finish();
     match errors.is_empty() {
-        true => Ok(Config { fleet, store_bytes_max, warnings, digest: hex(&Sha256::digest(text)) }),
+        true => Ok(Config { fleet, store, warnings, digest: hex(&Sha256::digest(text)) }),
         false => Err(ConfigError(errors)),
     }
 }
@@ -65,7 +79,7 @@ pub fn parse(file: &str, text: &str, own_name: &HostName) -> Result<Config, Conf
 /// What is watched where no hosts.toml exists: this machine.
 pub fn own_machine_only(own_name: &HostName) -> Config {
     let fleet = Fleet { hosts: vec![resolve::own_host(own_name)], groups: Vec::new() };
-    Config { fleet, store_bytes_max: STORE_BYTES_MAX, warnings: Vec::new(), digest: "own machine only".to_owned() }
+    Config { fleet, store: StoreSettings::default(), warnings: Vec::new(), digest: "own machine only".to_owned() }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::StoreSettings;
 use super::reader::{Notes, Reader, overlay, suggestion};
 use super::settings::{read_settings, set};
 use crate::domain::fleet::{Fleet, GroupName, HostName, HostSpec, Reach, expand_node_set};
@@ -36,13 +37,14 @@ pub fn own_host(own_name: &HostName) -> HostSpec {
 }
 
 /// Resolves the whole file.
-pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostName) -> (Fleet, u64) {
+pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostName) -> (Fleet, StoreSettings) {
     let root = Reader::new(root, notes);
     let ssh_config = root.string("ssh_config").map(PathBuf::from);
-    let mut store_bytes_max = super::STORE_BYTES_MAX;
-    if let Some(store) = root.table("store") {
-        set(&mut store_bytes_max, store.bytes("size_max").map(|bytes| bytes.max(1 << 20)));
-        store.finish();
+    let mut store = StoreSettings::default();
+    if let Some(table) = root.table("store") {
+        set(&mut store.bytes_max, table.bytes("size_max").map(|bytes| bytes.max(1 << 20)));
+        store.group = table.string("group");
+        table.finish();
     }
     let defaults = root.table("defaults");
     let groups = root.named_tables("group");
@@ -100,7 +102,7 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
         add_own_host(&mut specs, own_name, base, notes);
     }
     let groups = group_tables.into_iter().map(|(name, _)| name).collect();
-    (Fleet { hosts: specs, groups }, store_bytes_max)
+    (Fleet { hosts: specs, groups }, store)
 }
 
 fn expanded(pattern: &str, offset: usize, notes: &Notes) -> Vec<HostName> {

@@ -97,7 +97,8 @@ impl LaneTask {
             (Reach::Replay { directory }, None) => Transport::Replay(directory.clone()),
             (Reach::Local | Reach::Ssh { .. }, None) => Transport::Local,
         };
-        let spread = (clock::random_u128() % 1_000) as f64 / 1_000.0;
+        // Half of an interval at most: a tick serves the more hosts for each wake-up.
+        let spread = (clock::random_u128() % 500) as f64 / 1_000.0;
         let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
         let plan = Plan::new(&spec, lane, Instant::now());
         Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread }

@@ -19,8 +19,11 @@ pub enum Action {
     Back,
     Fleet,
     Pane(Pane),
+    Filter,
+    Command,
     PollNow,
     Passphrase,
+    NextTheme,
     Suspend,
 }
 
@@ -67,8 +70,11 @@ pub const BINDINGS: &[Binding] = &[
     binding(&[(KeyCode::Char('3'), NONE)], "3", Action::Pane(Pane::Logs), "logs", true),
     binding(&[(KeyCode::Char('4'), NONE)], "4", Action::Pane(Pane::Backup), "backup", true),
     binding(&[(KeyCode::Char('5'), NONE)], "5", Action::Pane(Pane::Cron), "cron", true),
+    binding(&[(KeyCode::Char('/'), NONE)], "/", Action::Filter, "filter", true),
+    binding(&[(KeyCode::Char(':'), NONE)], ":", Action::Command, "go to", true),
     binding(&[(KeyCode::Char('r'), NONE)], "r", Action::PollNow, "poll", true),
     binding(&[(KeyCode::Char('p'), NONE)], "p", Action::Passphrase, "type a passphrase", false),
+    binding(&[(KeyCode::Char('t'), NONE)], "t", Action::NextTheme, "the next theme", false),
     binding(&[(KeyCode::Char('z'), CONTROL)], "^z", Action::Suspend, "suspend", false),
     binding(&[(KeyCode::Char('?'), NONE)], "?", Action::Help, "help", true),
     binding(&[(KeyCode::Char('q'), NONE), (KeyCode::Char('c'), CONTROL)], "q", Action::Quit, "quit", true),

@@ -1,8 +1,14 @@
 //! The screen: keys and a feed in, frames out. It reads a feed and sends commands; it never calls an adapter.
 
-mod keymap;
+pub mod filter;
+#[cfg(test)]
+mod golden;
+pub mod keymap;
 pub mod model;
+mod palette;
 pub mod panes;
+pub mod picture;
+pub mod prompt;
 pub mod run;
 pub mod screen;
 pub mod theme;
@@ -11,3 +17,20 @@ pub mod update;
 
 pub use run::{Attachment, ScreenOptions, show};
 pub use tty::leave as leave_terminal;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+use model::Model;
+use theme::Theme;
+
+/// One frame without a terminal.
+pub fn frame_of(model: &mut Model, theme: &Theme, columns: u16, rows: u16) -> Buffer {
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(columns, rows));
+    let Ok(drawn) = terminal.draw(|frame| {
+        let screen = screen::build(model, columns, rows);
+        panes::draw::draw(frame, &screen, theme);
+    });
+    drawn.buffer.clone()
+}

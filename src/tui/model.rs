@@ -9,6 +9,8 @@ use crate::domain::fleet::HostName;
 use crate::domain::status::{Status, StatusCounts};
 use crate::domain::time::Moment;
 use crate::domain::transition::Input;
+use crate::tui::filter::Filter;
+use crate::tui::prompt::Prompt;
 
 /// A feed without a sign of life for this long makes the board stale.
 pub const FEED_STALE_AFTER: Duration = Duration::from_secs(5);
@@ -50,10 +52,20 @@ pub struct Model {
     /// Rows that a page holds, told by the last frame.
     pub page_rows: usize,
     pub message: Option<String>,
-    /// What was typed so far of a passphrase that is being asked for.
-    pub passphrase: Option<String>,
+    /// What is being typed.
+    pub prompt: Option<Prompt>,
+    /// The rows that are kept.
+    pub filter: Filter,
+    filter_changed: bool,
+    /// The views that Esc goes back through.
+    pub came_from: Vec<View>,
     /// Whether the engine takes a passphrase from this screen.
     pub can_unlock: bool,
+    /// Whether this screen may only look: it asks the engine for nothing, and starts nothing.
+    pub read_only: bool,
+    /// The theme in force, and all there are.
+    pub theme: String,
+    pub themes: Vec<String>,
 }
 
 impl Model {
@@ -73,8 +85,14 @@ impl Model {
             now,
             page_rows: 10,
             message: None,
-            passphrase: None,
+            prompt: None,
+            filter: Filter::default(),
+            filter_changed: false,
+            came_from: Vec::new(),
             can_unlock: false,
+            read_only: false,
+            theme: String::new(),
+            themes: Vec::new(),
         }
     }
 
@@ -96,19 +114,35 @@ impl Model {
 
     /// Sorts the fleet by need: worst first, then least time left, then by name.
     pub fn sort(&mut self) {
-        if !self.summarise() && self.order.len() == self.summaries.len() {
+        let moved = self.summarise();
+        // What a filter keeps may change with every reading.
+        if !moved && !self.filter_changed && self.filter.is_empty() && self.order.len() == self.summaries.len() {
             return;
         }
+        self.filter_changed = false;
         let mut order: Vec<(Status, i64, &HostName)> = self
             .summaries
             .iter()
+            .filter(|(name, _)| self.keeps(name))
             .map(|(name, summary)| (summary.status, summary.full_at_ms.unwrap_or(i64::MAX), name))
             .collect();
         order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| a.2.cmp(b.2)));
         self.order = order.into_iter().map(|(_, _, name)| name.clone()).collect();
-        if self.selected_host.as_ref().is_none_or(|name| !self.board.hosts.contains_key(name)) {
+        if self.selected_host.as_ref().is_none_or(|name| !self.order.contains(name)) {
             self.selected_host = self.order.first().cloned();
         }
+    }
+
+    fn keeps(&self, name: &HostName) -> bool {
+        self.filter.is_empty() || self.board.hosts.get(name).is_some_and(|host| self.filter.keeps_host(name, host))
+    }
+
+    /// Keeps the rows that match `text`, in every view.
+    pub fn set_filter(&mut self, text: &str) {
+        self.filter = Filter::new(text);
+        self.filter_changed = true;
+        (self.row, self.scroll) = (0, 0);
+        self.sort();
     }
 
     /// Makes the summaries true again; most hosts were not heard of since the last tick, and theirs hold. Says whether

@@ -12,11 +12,12 @@ use ratatui::{Terminal, TerminalOptions, Viewport};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::keymap;
 use super::model::{FeedSource, Model};
 use super::panes::draw::draw;
 use super::screen;
 use super::theme::Theme;
+use super::theme::colour::Tier;
+use super::theme::file::Themes;
 use super::tty::{self, FrameSink};
 use super::update::{self, Effect};
 use crate::domain::fleet::HostName;
@@ -37,7 +38,10 @@ pub struct Attachment {
 }
 
 pub struct ScreenOptions {
-    pub no_colour: bool,
+    pub themes: Themes,
+    pub theme: Theme,
+    pub tier: Tier,
+    pub read_only: bool,
     pub now: fn() -> Moment,
     /// What a panic said, if there was one.
     pub last_fault: fn() -> Option<String>,
@@ -69,9 +73,12 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
     let busy = sink.busy_flag();
     let mut terminal =
         Terminal::with_options(CrosstermBackend::new(sink), TerminalOptions { viewport: Viewport::Fullscreen })?;
-    let theme = if options.no_colour { Theme::Mono } else { Theme::SixteenColours };
+    let mut theme = options.theme.clone().in_tier(options.tier);
     let mut model = Model::new(attachment.source.clone(), (options.now)());
     model.can_unlock = attachment.unlock.is_some();
+    model.read_only = options.read_only;
+    model.theme.clone_from(&theme.name);
+    model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
     let mut next_tick = Instant::now();
     loop {
         let until_tick = next_tick.saturating_duration_since(Instant::now());
@@ -92,14 +99,17 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
         match wake {
             Some(Wake::Key(key)) => {
                 let rows = screen::row_count(&model);
-                let effect = match model.passphrase {
-                    Some(_) => update::type_passphrase(&mut model, key.code),
-                    None => keymap::look_up(key).and_then(|action| update::act(&mut model, action, rows)),
-                };
-                match effect {
+                match update::press(&mut model, key, rows) {
                     Some(Effect::Quit) => return Ok(()),
                     Some(Effect::Suspend) => suspend()?,
                     Some(Effect::PollNow(host)) => (attachment.poll_now)(host),
+                    Some(Effect::Theme(name)) => match options.themes.load(&name) {
+                        Ok(loaded) => {
+                            theme = loaded.in_tier(options.tier);
+                            model.theme = name;
+                        }
+                        Err(error) => model.message = Some(error.to_string()),
+                    },
                     Some(Effect::Unlock(typed)) => {
                         attachment.unlock.iter_mut().for_each(|unlock| unlock(typed.clone()))
                     }
@@ -116,7 +126,7 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
             }
             Some(Wake::Resized) | None => {}
         }
-        paint(&mut terminal, &mut model, theme, &busy)?;
+        paint(&mut terminal, &mut model, &theme, &busy)?;
     }
 }
 
@@ -135,7 +145,7 @@ fn drain(attachment: &Attachment, model: &mut Model) -> bool {
 fn paint(
     terminal: &mut Terminal<CrosstermBackend<FrameSink>>,
     model: &mut Model,
-    theme: Theme,
+    theme: &Theme,
     busy: &Arc<AtomicBool>,
 ) -> io::Result<()> {
     if busy.load(Ordering::Acquire) {

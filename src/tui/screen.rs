@@ -4,8 +4,11 @@ use unicode_width::UnicodeWidthStr;
 
 use super::keymap::{Action, BINDINGS};
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
+use super::palette;
 use super::panes::{checks, fleet, host};
+use super::prompt::{Asked, Prompt};
 use super::theme::{Meaning, glyph};
+use super::update::why_not;
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
 use crate::domain::observed::Quality;
@@ -63,6 +66,8 @@ pub struct Screen {
     pub detail: Vec<Vec<Piece>>,
     pub footer: Vec<Piece>,
     pub help: Option<Vec<(&'static str, &'static str)>>,
+    /// What the palette offers, above the footer.
+    pub offered: Option<Vec<Piece>>,
 }
 
 /// Rows of the current view, for keys that move.
@@ -79,12 +84,17 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
     let banner = banner(model);
     let chrome = 4 + u16::from(banner.is_some());
     let rows = usize::from(height.saturating_sub(chrome));
-    let (title, table, detail) = match model.view.clone() {
+    let (mut title, mut table, detail) = match model.view.clone() {
         View::Fleet => fleet::build(model, width, rows),
         View::Pane(pane) => checks::build(model, pane, width, rows),
         View::Host(name) => host::build(model, &name, width, rows),
     };
+    title.extend(filter_words(model));
+    if !model.filter.is_empty() {
+        table.empty = "nothing matches: Esc shows all again";
+    }
     Screen {
+        offered: offered(model),
         header: header(model, width),
         banner,
         title,
@@ -98,6 +108,9 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
 fn header(model: &Model, width: u16) -> Vec<Piece> {
     let counts = model.counts();
     let mut pieces = vec![piece(" dogwatch ", Meaning::Title)];
+    if model.read_only {
+        pieces.push(piece(" READ-ONLY ", Meaning::Banner));
+    }
     let counted = [
         (counts.critical, Status::Critical),
         (counts.unknown, Status::Unknown),
@@ -142,13 +155,8 @@ fn banner(model: &Model) -> Option<String> {
 }
 
 fn footer(model: &Model) -> Vec<Piece> {
-    if let Some(typed) = &model.passphrase {
-        let dots = "•".repeat(typed.chars().count().min(PASSPHRASE_DOTS_MAX));
-        return vec![
-            piece(" passphrase of your SSH key: ", Meaning::Heading),
-            piece(dots, Meaning::Plain),
-            piece("  Enter logs in, Esc leaves it", Meaning::Dim),
-        ];
+    if let Some(prompt) = &model.prompt {
+        return prompt_line(prompt);
     }
     let mut pieces = Vec::new();
     match (&model.message, &model.source) {
@@ -163,10 +171,49 @@ fn footer(model: &Model) -> Vec<Piece> {
     let always = |action| matches!(action, Action::Help | Action::Quit);
     let has_room = pieces.is_empty();
     for binding in BINDINGS.iter().filter(|binding| binding.in_footer && (has_room || always(binding.action))) {
-        pieces.push(piece(format!(" {}", binding.shown), Meaning::Heading));
-        pieces.push(piece(format!(" {}", binding.what), Meaning::Dim));
+        match why_not(model, binding.action) {
+            None => {
+                pieces.push(piece(format!(" {}", binding.shown), Meaning::Key));
+                pieces.push(piece(format!(" {}", binding.what), Meaning::Plain));
+            }
+            Some(_) => pieces.push(piece(format!(" {} {}", binding.shown, binding.what), Meaning::Dim)),
+        }
     }
     pieces
+}
+
+/// The line that is being typed, and what its keys do.
+fn prompt_line(prompt: &Prompt) -> Vec<Piece> {
+    let (asked, shown, keys) = match prompt.asked {
+        Asked::Filter => (" / ", prompt.text.clone(), "  @group name words; Enter keeps it, Esc shows all"),
+        Asked::Command => (" : ", prompt.text.clone(), "  ↑ ↓ choose, Enter goes, Esc leaves"),
+        Asked::Passphrase => {
+            let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
+            (" passphrase of your SSH key: ", dots, "  Enter logs in, Esc leaves it")
+        }
+    };
+    vec![piece(asked, Meaning::Key), piece(shown + "▏", Meaning::Plain), piece(keys, Meaning::Dim)]
+}
+
+/// What the palette offers for what is typed; the meant one is selected.
+fn offered(model: &Model) -> Option<Vec<Piece>> {
+    let prompt = model.prompt.as_ref().filter(|prompt| prompt.asked == Asked::Command)?;
+    let choices = palette::choices(model, &prompt.text);
+    let meant = prompt.choice.min(choices.len().saturating_sub(1));
+    let meaning = |index| if index == meant { Meaning::Selected } else { Meaning::Plain };
+    Some(choices.into_iter().enumerate().map(|(index, (name, _))| piece(format!(" {name} "), meaning(index))).collect())
+}
+
+/// Said beside a view's title while a filter hides rows.
+fn filter_words(model: &Model) -> Option<Piece> {
+    if model.filter.is_empty() {
+        return None;
+    }
+    let kept = match &model.view {
+        View::Fleet => format!(", {} of {} hosts", model.order.len(), model.counts().total()),
+        View::Pane(_) | View::Host(_) => String::new(),
+    };
+    Some(piece(format!("  /{}{kept}", crate::domain::text::SafeText::new(model.filter.text())), Meaning::Match))
 }
 
 /// The status cell of a check: glyph, word, and a mark while it is not confirmed.

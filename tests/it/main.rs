@@ -7,6 +7,7 @@ mod cli;
 mod faults;
 mod hosts;
 mod identity;
+mod read_only;
 mod screen;
 mod store;
 mod support;

@@ -30,10 +30,17 @@ impl Terminal {
 
     pub fn start_with(place: &Place, hosts: &str, rows: u16, cols: u16, more: &[&str]) -> Self {
         let hosts = place.write("hosts.toml", hosts);
+        let words = [env!("CARGO_BIN_EXE_dogwatch"), "--hosts", hosts.to_str().unwrap()];
+        let words: Vec<String> = words.iter().chain(more).map(|word| (*word).to_owned()).collect();
+        Self::run(place, &words, rows, cols)
+    }
+
+    /// A command line on a pseudo-terminal, with the place's state directory.
+    pub fn run(place: &Place, words: &[String], rows: u16, cols: u16) -> Self {
         let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
-        command.args(["--hosts", hosts.to_str().unwrap(), "--state", place.path("state").to_str().unwrap()]);
-        command.args(more);
+        let mut command = CommandBuilder::new(&words[0]);
+        command.args(&words[1..]);
+        command.args(["--state", place.path("state").to_str().unwrap()]);
         command.cwd(&place.0);
         command.env("TERM", "xterm-256color");
         let child = pair.slave.spawn_command(command).unwrap();

@@ -8,6 +8,11 @@ use std::time::Duration;
 /// The resolution of stored times.
 const GRAIN_MS: i64 = 250;
 
+/// A delta of nine bytes at most, and a value.
+const POINT_BYTES_MAX: usize = 13;
+/// Room made at once: a dozen points.
+const RESERVED_BYTES: usize = 64;
+
 /// How finely samples are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
@@ -82,6 +87,10 @@ impl Encoder {
             return;
         }
         self.last = now;
+        if self.bytes.capacity() < self.bytes.len() + POINT_BYTES_MAX {
+            // By doubling, the chunks of a large fleet would hold room for nearly twice their points.
+            self.bytes.reserve_exact(RESERVED_BYTES);
+        }
         while 0x80 <= delta {
             self.bytes.push(delta as u8 | 0x80);
             delta >>= 7;

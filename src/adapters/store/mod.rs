@@ -45,6 +45,8 @@ pub enum StoreError {
     Io(PathBuf, io::Error),
     #[error("{path} belongs to uid {owner}: it is not written to; name another with --state")]
     NotOurs { path: PathBuf, owner: u32 },
+    #[error("[store] group = '{0}': no such group in /etc/group: name another, or write its number")]
+    NoGroup(String),
     #[error("{path} has mode {mode:04o}: others may read or write it; mend it with: chmod 700 '{path}'")]
     TooOpen { path: PathBuf, mode: u32 },
     #[error(

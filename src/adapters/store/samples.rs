@@ -102,13 +102,20 @@ impl OpenChunks {
         }
     }
 
+    /// Chunks that a newer one closed; the tail may tell of their samples once more, which changes nothing.
+    pub fn closed(&self) -> impl Iterator<Item = ChunkRow> {
+        self.closed.iter().cloned()
+    }
+
     /// The samples since the tail was last written.
     pub fn tail(&self) -> &[Sample] {
         &self.tail
     }
 
+    /// With what was closed by then.
     pub fn tail_is_written(&mut self) {
         self.tail.clear();
+        self.closed = Vec::new();
     }
 
     /// Every chunk that changed since chunks were last written; together they hold the whole tail.
@@ -120,12 +127,11 @@ impl OpenChunks {
                 Some(ChunkRow { tier, start: chunk.start, series: *series, body: chunk.body() })
             })
         });
-        self.closed.iter().cloned().chain(open)
+        self.closed().chain(open)
     }
 
     pub fn changed_are_written(&mut self) {
-        self.closed.clear();
-        self.tail.clear();
+        self.tail_is_written();
         self.open.values_mut().for_each(|open| open.changed = false);
     }
 }
@@ -212,5 +218,20 @@ mod tests {
         assert_eq!(chunks.tail().len(), 2);
         chunks.changed_are_written();
         assert!(chunks.changed().count() == 0 && chunks.tail().is_empty());
+    }
+
+    #[test]
+    fn a_closed_chunk_stays_as_it_was_when_the_tail_tells_of_it_again() {
+        let samples = [(0, 1.0), (599_000, 2.0), (600_000, 3.0)].map(|(at, value)| sample(at, value));
+        let mut before = OpenChunks::default();
+        samples.iter().for_each(|sample| before.push(*sample));
+        let closed: Vec<ChunkRow> = before.closed().collect();
+        before.tail_is_written();
+        assert_eq!(before.closed().count(), 0);
+        let mut after = OpenChunks::default();
+        after.resume(Tier::Raw, 0, 7, &decode(0, &closed[0].body));
+        samples.iter().for_each(|sample| after.fold(*sample));
+        let rows: Vec<ChunkRow> = after.changed().collect();
+        assert_eq!(points(&rows, Tier::Raw), [(0, 1.0), (599_000, 2.0), (600_000, 3.0)]);
     }
 }

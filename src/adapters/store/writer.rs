@@ -62,7 +62,8 @@ pub struct Flush {
 pub enum Samples {
     #[default]
     Wait,
-    /// They are made durable, to be pushed through again by whoever opens the store next.
+    /// They are made durable, to be pushed through again by whoever opens the store next; chunks that are closed are
+    /// written.
     Tail,
     /// Their chunks are written, and the tail with that is done.
     Chunks,
@@ -156,8 +157,14 @@ impl Writer {
             write_latest(&mut transaction, flush, turn).await?;
             match flush.samples {
                 Samples::Wait => {}
-                Samples::Tail => write_tail(&mut transaction, self.chunks.tail()).await?,
-                Samples::Chunks => write_chunks(&mut transaction, self.chunks.changed()).await?,
+                Samples::Tail => {
+                    write_tail(&mut transaction, self.chunks.tail()).await?;
+                    write_chunks(&mut transaction, self.chunks.closed()).await?;
+                }
+                Samples::Chunks => {
+                    write_chunks(&mut transaction, self.chunks.changed()).await?;
+                    sqlx::query("DELETE FROM tail").execute(&mut *transaction).await?;
+                }
             }
             sqlx::query("INSERT INTO engine (id, pid, how, alive) VALUES (1, ?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET pid = ?1, how = ?2, alive = ?3")
                 .bind(i64::from(pid))
@@ -313,8 +320,7 @@ async fn write_chunks(
         .rows(transaction, rows.map(Ok), |statement, row| {
             statement.bind(row.tier.number()).bind(row.start).bind(row.series).bind(row.body)
         })
-        .await?;
-    sqlx::query("DELETE FROM tail").execute(&mut **transaction).await.map(drop)
+        .await
 }
 
 /// The samples that no chunk holds yet, in the order they came; a row that another version wrote is left out.

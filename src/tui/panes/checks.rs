@@ -14,6 +14,15 @@ pub fn row_count(model: &Model, pane: Pane) -> usize {
     sorted(model, pane).len() + listed(model, pane).len()
 }
 
+/// Whose a row is.
+pub fn host_at(model: &Model, pane: Pane, row: usize) -> Option<HostName> {
+    let views = sorted(model, pane);
+    match views.get(row) {
+        Some((host, _)) => Some((*host).clone()),
+        None => listed(model, pane).get(row - views.len()).map(|job| job.host.clone()),
+    }
+}
+
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let total = row_count(model, pane);
     let with_reason = room_for_reason(rows);
@@ -86,11 +95,11 @@ fn columns(width: u16) -> Vec<Column> {
 }
 
 fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
-    let of_pane = |(name, host)| {
-        let host: &crate::domain::board::HostBoard = host;
-        host.views(model.now).filter(|view| view.id.pane() == pane).map(move |view| (name, view)).collect::<Vec<_>>()
-    };
-    let mut views: Vec<(&HostName, CheckView)> = model.board.hosts.iter().flat_map(of_pane).collect();
+    let mut views: Vec<(&HostName, CheckView)> = Vec::new();
+    for (name, host) in &model.board.hosts {
+        let is_kept = |view: &CheckView| view.id.pane() == pane && model.filter.keeps_check(name, host, view);
+        views.extend(host.views(model.now).filter(is_kept).map(|view| (name, view)));
+    }
     let full_at = |view: &CheckView| view.result.full_at.map_or(i64::MAX, |at| at.timestamp_millis());
     views.sort_by(|(host_a, a), (host_b, b)| {
         b.rank()

@@ -9,9 +9,12 @@ use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
 
-pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
+const OFFERED_WIDTH: u16 = 44;
+
+pub fn draw(frame: &mut Frame, screen: &Screen, theme: &Theme) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
+    buffer.set_style(area, theme.style(Meaning::Plain));
     line(buffer, row(area, 0), &screen.header, theme);
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let needed = format!("needs {WIDTH_MIN}×{HEIGHT_MIN}");
@@ -39,6 +42,9 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: Theme) {
         line(buffer, row(area, area.height - 1 - detail_height + index), pieces, theme);
     }
     line(buffer, row(area, area.height - 1), &screen.footer, theme);
+    if let Some(offered) = &screen.offered {
+        draw_offered(buffer, area, offered, theme);
+    }
     if let Some(help) = &screen.help {
         draw_help(buffer, area, help, theme);
     }
@@ -48,12 +54,12 @@ fn row(area: Rect, y: u16) -> Rect {
     Rect { y: area.y + y, height: 1, ..area }.intersection(area)
 }
 
-fn line(buffer: &mut Buffer, area: Rect, pieces: &[Piece], theme: Theme) {
+fn line(buffer: &mut Buffer, area: Rect, pieces: &[Piece], theme: &Theme) {
     let spans = pieces.iter().map(|piece| Span::styled(piece.text.as_str(), theme.style(piece.meaning)));
     Line::from_iter(spans).render(area, buffer);
 }
 
-fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: Theme) {
+fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) {
     if area.is_empty() {
         return;
     }
@@ -101,14 +107,32 @@ fn places<'a>(area: Rect, table: &'a TableView) -> impl Iterator<Item = (u16, us
     })
 }
 
-fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static str)], theme: Theme) {
+/// The palette's choices, over the rows just above the footer.
+fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Theme) {
+    let height = (offered.len() as u16 + 2).min(area.height - 1);
+    let over = Rect { y: area.bottom() - 1 - height, height, width: OFFERED_WIDTH.min(area.width), ..area };
+    Clear.render(over, buffer);
+    buffer.set_style(over, theme.style(Meaning::Plain));
+    let lines: Vec<Line> = match offered {
+        [] => vec![Line::from(" nothing is named so")],
+        offered => {
+            offered.iter().map(|choice| Line::styled(choice.text.as_str(), theme.style(choice.meaning))).collect()
+        }
+    };
+    Paragraph::new(lines)
+        .block(Block::bordered().title(" Go to ").border_style(theme.style(Meaning::Border)))
+        .render(over, buffer);
+}
+
+fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static str)], theme: &Theme) {
     let width = 50.min(area.width);
     let height = (help.len() as u16 + 6).min(area.height);
     let over = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     Clear.render(over, buffer);
+    buffer.set_style(over, theme.style(Meaning::Plain));
     let keys = help.iter().map(|(keys, what)| {
         Line::from_iter([
-            Span::styled(format!(" {keys:<9}"), theme.style(Meaning::Heading)),
+            Span::styled(format!(" {keys:<9}"), theme.style(Meaning::Key)),
             Span::styled(*what, theme.style(Meaning::Plain)),
         ])
     });
@@ -119,5 +143,7 @@ fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static st
         " AGE  of the newest value; counts are of hosts",
     ];
     let lines: Vec<Line> = keys.chain(legend.map(Line::from)).collect();
-    Paragraph::new(lines).block(Block::bordered().title(" Help ")).render(over, buffer);
+    Paragraph::new(lines)
+        .block(Block::bordered().title(" Help ").border_style(theme.style(Meaning::Border)))
+        .render(over, buffer);
 }

@@ -19,7 +19,7 @@ use crate::tui::theme::Meaning;
 const LOGIN_SHELL_MS_MAX: u32 = 50;
 
 pub fn row_count(model: &Model, name: &HostName) -> usize {
-    model.board.hosts.get(name).map_or(0, |host| host.checks.len())
+    model.board.hosts.get(name).map_or(0, |host| kept(model, name, host).count())
 }
 
 pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Built {
@@ -35,7 +35,7 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
     let columns = columns(width);
     let trend_width = usize::from(columns[2].width);
     let host = model.board.hosts.get(name);
-    let views = host.map(|host| sorted(model, host)).unwrap_or_default();
+    let views = host.map(|host| sorted(model, name, host)).unwrap_or_default();
     let table = TableView {
         rows: views[shown.clone()].iter().map(|view| row(host, view, trend_width)).collect(),
         selected: (0 < total).then(|| model.row - shown.start),
@@ -131,8 +131,12 @@ fn columns(width: u16) -> Vec<Column> {
     ]
 }
 
-fn sorted<'a>(model: &Model, host: &'a HostBoard) -> Vec<CheckView<'a>> {
-    let mut views: Vec<CheckView> = host.views(model.now).collect();
+fn kept<'a>(model: &'a Model, name: &'a HostName, host: &'a HostBoard) -> impl Iterator<Item = CheckView<'a>> {
+    host.views(model.now).filter(move |view| model.filter.keeps_check(name, host, view))
+}
+
+fn sorted<'a>(model: &'a Model, name: &'a HostName, host: &'a HostBoard) -> Vec<CheckView<'a>> {
+    let mut views: Vec<CheckView> = kept(model, name, host).collect();
     views.sort_by(|a, b| b.rank().cmp(&a.rank()).then_with(|| a.id.cmp(b.id)));
     views
 }

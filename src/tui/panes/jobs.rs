@@ -13,7 +13,7 @@ use crate::tui::theme::Meaning;
 
 /// One entry of a host's inventory, and how old the inventory is.
 pub struct Job<'a> {
-    host: &'a HostName,
+    pub host: &'a HostName,
     entry: &'a CronEntry,
     zone: Tz,
     age: Age,
@@ -38,6 +38,10 @@ pub fn inventory(model: &Model) -> Vec<Job<'_>> {
             cron.into_iter().flat_map(move |cron| entries(host, cron, age))
         })
         .collect();
+    jobs.retain(|job| {
+        let words = [job.entry.command.as_str(), job.entry.source.as_str()];
+        model.filter.keeps_words(job.host, model.board.hosts.get(job.host), &words)
+    });
     jobs.sort_by_key(|job| (job.entry.next.is_none(), job.entry.next, job.host));
     jobs
 }

@@ -1,0 +1,103 @@
+//! `dogwatch frame`: one frame of the screen, after the first poll, on standard output.
+
+use std::io::Write;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use super::check::poll_once;
+use super::{CommandError, Common, themes};
+use crate::adapters::clock;
+use crate::domain::check::Pane;
+use crate::domain::fleet::HostName;
+use crate::tui::frame_of;
+use crate::tui::model::{FeedSource, Model, View};
+use crate::tui::picture::{Format, picture};
+use crate::tui::theme::colour::Tier;
+
+/// A frame of more cells is a mistake.
+const SIDE_MAX: u16 = 1_000;
+
+/// Print one frame of the screen, after the first poll.
+#[derive(Args)]
+pub struct FrameArguments {
+    /// Columns and rows
+    #[arg(long, value_name = "COLSxROWS", default_value = "120x35")]
+    size: Size,
+    /// fleet, disk, logs, backup, cron, or host:NAME
+    #[arg(long, default_value = "fleet")]
+    view: Shown,
+    #[arg(long, value_enum, default_value = "txt")]
+    format: FormatName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatName {
+    /// Text alone
+    Txt,
+    /// Text with the codes that a terminal colours it by
+    Ansi,
+    /// A picture
+    Svg,
+}
+
+#[derive(Clone, Copy)]
+struct Size {
+    columns: u16,
+    rows: u16,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=SIDE_MAX).contains(side));
+        let sides = text.split_once(['x', '×']).and_then(|(columns, rows)| Some((side(columns)?, side(rows)?)));
+        let (columns, rows) = sides.ok_or_else(|| format!("write columns and rows as 120x35, 1 to {SIDE_MAX} each"))?;
+        Ok(Self { columns, rows })
+    }
+}
+
+#[derive(Clone)]
+struct Shown(View);
+
+impl FromStr for Shown {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let view = match (text, text.strip_prefix("host:")) {
+            ("fleet", _) => View::Fleet,
+            ("disk", _) => View::Pane(Pane::Disk),
+            ("logs", _) => View::Pane(Pane::Logs),
+            ("backup", _) => View::Pane(Pane::Backup),
+            ("cron", _) => View::Pane(Pane::Cron),
+            (_, Some(name)) => View::Host(HostName::parse(name).map_err(|error| error.to_string())?),
+            (_, None) => return Err("there are fleet, disk, logs, backup, cron and host:NAME".to_owned()),
+        };
+        Ok(Self(view))
+    }
+}
+
+pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandError> {
+    let theme = themes::all().load(&themes::wanted(common))?.in_tier(Tier::True);
+    let board = poll_once(common)?;
+    let Shown(view) = arguments.view.clone();
+    if let View::Host(name) = &view
+        && !board.hosts.contains_key(name)
+    {
+        return Err(CommandError::Usage(format!("no host is named {name}")));
+    }
+    let mut model = Model::new(FeedSource::OwnEngine, clock::now());
+    model.replace(board);
+    model.view = view;
+    model.sort();
+    let format = match arguments.format {
+        FormatName::Txt => Format::Text,
+        FormatName::Ansi => Format::Ansi,
+        FormatName::Svg => Format::Svg,
+    };
+    let buffer = frame_of(&mut model, &theme, arguments.size.columns, arguments.size.rows);
+    let mut out = std::io::stdout().lock();
+    out.write_all(picture(&buffer, format).as_bytes())?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,262 @@
+//! Golden frames: every view at every size, glyphs and colours, on pinned data and time.
+
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier, Style};
+
+use super::frame_of;
+use super::model::{FeedSource, Model, View};
+use super::picture::{Format, picture};
+use super::theme::colour::Tier;
+use super::theme::file::Themes;
+use crate::domain::board::Board;
+use crate::domain::check::state::CheckState;
+use crate::domain::check::{CheckId, CheckKind, CheckResult, Pane, Unit};
+use crate::domain::fleet::{GroupName, HostName};
+use crate::domain::probe::disk::DiskReading;
+use crate::domain::probe::{Lane, ProbeId, Reading};
+use crate::domain::status::Status;
+use crate::domain::time::at;
+use crate::domain::transition::{Batch, Change, HostEntry, Input, Link, LinkState, Observation, Seen, Transition};
+
+const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 35), (200, 50)];
+const FRESH_FOR_MS: u64 = 28_000;
+/// The moment of every frame, seconds after [`at`]'s zero.
+const NOW: i64 = 3_600;
+
+fn host(name: &str) -> HostName {
+    HostName::parse(name).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn result(kind: CheckKind, subject: &str, status: Status, reason: &str, value: f64, unit: Unit) -> CheckResult {
+    let id = if subject.is_empty() { CheckId::of(kind) } else { CheckId::on(kind, subject.into()) };
+    CheckResult::new(id, status, reason, unit).value(value)
+}
+
+/// What one poll of a host gave, `second` seconds after zero; a check that was read often is confirmed.
+fn poll(board: &mut Board, name: &str, second: i64, results: Vec<CheckResult>) {
+    for result in &results {
+        let state = CheckState::first(result.status, 1, at(second));
+        let change = Change::CheckChanged {
+            host: host(name),
+            probe: ProbeId::Disk,
+            result: result.clone().into(),
+            state,
+            fresh_for_ms: FRESH_FOR_MS,
+        };
+        board.apply(&Input::Transition(Transition::new(at(second), change)));
+    }
+    let reading = Reading::Disk(DiskReading::default().into()).into();
+    let seen = Seen::Reading { reading, results: results.into_iter().map(Into::into).collect() };
+    let observation = Observation { probe: ProbeId::Disk, fresh_for_ms: FRESH_FOR_MS, seen };
+    let batch = Batch { host: host(name), at: at(second), observations: vec![observation.into()], cost: None };
+    board.apply(&Input::Batch(batch));
+}
+
+/// A fleet in which every status, a silent host and one that never answered stand side by side.
+fn fleet() -> Board {
+    let mut board = Board::default();
+    let prod = GroupName::parse("prod").unwrap_or_else(|error| panic!("{error}"));
+    let names = ["backup1", "db1", "mail1", "new1", "web1", "web2"];
+    let entry = |name: &&str| HostEntry {
+        name: host(name),
+        groups: vec![prod.clone()],
+        own: *name == "backup1",
+        trend_window_ms: 6 * 3_600_000,
+    };
+    let change = Change::FleetChanged {
+        hosts: names.iter().map(entry).collect(),
+        groups: vec![prod.clone()],
+        digest: String::new(),
+    };
+    board.apply(&Input::Transition(Transition::new(at(0), change)));
+    let link = |name: &str, second: i64, link: Link| {
+        Input::Transition(Transition::new(at(second), Change::LinkChanged { host: host(name), lane: Lane::Fast, link }))
+    };
+    for name in &names[..3] {
+        board.apply(&link(name, 1, Link::up()));
+    }
+    for name in &names[4..] {
+        board.apply(&link(name, 1, Link::up()));
+    }
+    board.apply(&link("mail1", 3_000, Link::down(LinkState::TimedOut, "no answer within the deadline")));
+    board.apply(&link("new1", 1, Link::down(LinkState::Untrusted, "its key is in no known_hosts file")));
+    for second in (0..=NOW - 3).step_by(300).chain([NOW - 3]) {
+        let used = 60.0 + second as f64 / 100.0;
+        let mut var = result(
+            CheckKind::DiskSpace,
+            "/var",
+            Status::Critical,
+            &format!("{used:.0} % used of /var, 1.2 GB left; full in 40 min"),
+            used,
+            Unit::Percent,
+        );
+        var.full_at = chrono::DateTime::from_timestamp_millis(at(NOW + 2_400).utc_ms);
+        poll(
+            &mut board,
+            "db1",
+            second,
+            vec![
+                var,
+                result(
+                    CheckKind::DiskInodes,
+                    "/var",
+                    Status::Ok,
+                    "12 % of inodes used of /var; not filling",
+                    12.0,
+                    Unit::Percent,
+                ),
+                result(
+                    CheckKind::CronJob,
+                    "nightly-transfer",
+                    Status::Critical,
+                    "missed: due 02:10, not started since",
+                    3.0,
+                    Unit::Seconds,
+                ),
+                result(CheckKind::HostLoad, "", Status::Ok, "load 0.40 a core over 15 min", 0.4, Unit::PerCpu),
+            ],
+        );
+        poll(
+            &mut board,
+            "web1",
+            second,
+            vec![
+                result(
+                    CheckKind::LogRate,
+                    "5xx:/var/log/nginx/access.log",
+                    Status::Warning,
+                    "≥ 120 of 5xx in 5 min in /var/log/nginx/access.log",
+                    120.0,
+                    Unit::PerWindow,
+                ),
+                result(
+                    CheckKind::DiskSpace,
+                    "/",
+                    Status::Ok,
+                    "41 % used of /, 23 GB left; not filling",
+                    41.0,
+                    Unit::Percent,
+                ),
+            ],
+        );
+    }
+    poll(
+        &mut board,
+        "backup1",
+        NOW - 5,
+        vec![
+            result(
+                CheckKind::BackupAge,
+                "nightly-db",
+                Status::Ok,
+                "newest archive 5 h old, 30 archives",
+                18_000.0,
+                Unit::Seconds,
+            ),
+            result(CheckKind::DiskReadonly, "/backup", Status::Ok, "/backup is writable", 0.0, Unit::Percent),
+        ],
+    );
+    poll(
+        &mut board,
+        "mail1",
+        2_990,
+        vec![result(
+            CheckKind::DiskSpace,
+            "/",
+            Status::Warning,
+            "88 % used of /, 4.8 GB left; full in 3 d",
+            88.0,
+            Unit::Percent,
+        )],
+    );
+    poll(
+        &mut board,
+        "web2",
+        NOW - 1,
+        vec![result(
+            CheckKind::DiskSpace,
+            "/",
+            Status::Ok,
+            "39 % used of /, 24 GB left; not filling",
+            39.0,
+            Unit::Percent,
+        )],
+    );
+    board
+}
+
+fn model(view: View) -> Model {
+    let mut model = Model::new(FeedSource::OwnEngine, at(NOW));
+    model.replace(fleet());
+    model.view = view;
+    model.sort();
+    model
+}
+
+/// The text, then a letter a cell for how it looks, then what each letter means.
+fn golden(buffer: &Buffer) -> String {
+    let mut looks: Vec<Style> = Vec::new();
+    let mut grid = String::new();
+    for (index, cell) in buffer.content.iter().enumerate() {
+        let style = Style { sub_modifier: Modifier::empty(), underline_color: None, ..cell.style() };
+        let known = looks.iter().position(|look| *look == style);
+        let letter = known.unwrap_or_else(|| {
+            looks.push(style);
+            looks.len() - 1
+        });
+        let plain =
+            (style.fg, style.bg, style.add_modifier) == (Some(Color::Reset), Some(Color::Reset), Modifier::empty());
+        grid.push(if plain { '.' } else { char::from(b'a' + letter as u8) });
+        if (index + 1) % usize::from(buffer.area.width) == 0 {
+            grid.push('\n');
+        }
+    }
+    let colour = |colour: Option<Color>| colour.map_or(String::new(), |colour| colour.to_string());
+    let legend: String = (b'a'..)
+        .zip(&looks)
+        .map(|(letter, look)| {
+            format!("{}: {} on {} {:?}\n", char::from(letter), colour(look.fg), colour(look.bg), look.add_modifier)
+        })
+        .collect();
+    format!("{}---\n{grid}---\n{legend}", picture(buffer, Format::Text))
+}
+
+fn views() -> [(&'static str, View); 6] {
+    [
+        ("fleet", View::Fleet),
+        ("host", View::Host(host("db1"))),
+        ("disk", View::Pane(Pane::Disk)),
+        ("logs", View::Pane(Pane::Logs)),
+        ("backup", View::Pane(Pane::Backup)),
+        ("cron", View::Pane(Pane::Cron)),
+    ]
+}
+
+#[test]
+fn every_view_looks_as_it_did_at_every_size_in_two_themes() {
+    for theme in ["default", "dark"] {
+        let loaded = Themes::default().load(theme).unwrap_or_else(|error| panic!("{error}")).in_tier(Tier::True);
+        for (name, view) in views() {
+            for (columns, rows) in SIZES {
+                let buffer = frame_of(&mut model(view.clone()), &loaded, columns, rows);
+                insta::assert_snapshot!(format!("{name}-{columns}x{rows}-{theme}"), golden(&buffer));
+            }
+        }
+    }
+}
+
+/// FAULTS.md 102, as far as drawing goes.
+#[test]
+fn no_size_makes_any_view_panic() {
+    let theme = Themes::default().load("default").unwrap_or_else(|error| panic!("{error}"));
+    for (_, view) in views() {
+        let mut model = model(view);
+        for rows in 1..=20 {
+            for columns in 1..=60 {
+                model.help = (rows + columns) % 2 == 0;
+                let buffer = frame_of(&mut model, &theme, columns, rows);
+                assert_eq!((buffer.area.width, buffer.area.height), (columns, rows));
+            }
+        }
+    }
+}

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use thiserror::Error;
 
 use crate::adapters::store::StoreError;
@@ -130,7 +131,7 @@ impl Common {
     fn secrets(&self) -> Result<Secrets, CommandError> {
         let secrets = Secrets::default();
         if self.ask_passphrase {
-            secrets.set_passphrase(&rpassword::prompt_password("passphrase of your SSH key: ")?);
+            secrets.set_passphrase(&ask_passphrase()?);
         }
         Ok(secrets)
     }
@@ -150,6 +151,18 @@ impl Common {
         config.warnings.iter().for_each(|warning| eprintln!("dogwatch: warning: {warning}"));
         Ok(config)
     }
+}
+
+/// Echo goes before the question comes: what is typed early is not shown either.
+fn ask_passphrase() -> std::io::Result<String> {
+    let terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&terminal, OptionalActions::Drain, &silent)?;
+    let typed = rpassword::prompt_password("passphrase of your SSH key: ");
+    tcsetattr(&terminal, OptionalActions::Drain, &before)?;
+    typed
 }
 
 /// Runs what talks to hosts on this thread.

@@ -86,7 +86,7 @@ fn fleet() -> Board {
             CheckKind::DiskSpace,
             "/var",
             Status::Critical,
-            &format!("{used:.0} % used of /var, 1.2 GB left; full in 40 min"),
+            &format!("{used:.0} % of /var; full in 40 min; 1.2 GB left"),
             used,
             Unit::Percent,
         );
@@ -101,7 +101,7 @@ fn fleet() -> Board {
                     CheckKind::DiskInodes,
                     "/var",
                     Status::Ok,
-                    "12 % of inodes used of /var; not filling",
+                    "12 % of the inodes of /var; 5123 left; not filling",
                     12.0,
                     Unit::Percent,
                 ),
@@ -133,7 +133,7 @@ fn fleet() -> Board {
                     CheckKind::DiskSpace,
                     "/",
                     Status::Ok,
-                    "41 % used of /, 23 GB left; not filling",
+                    "41 % of /; 23 GB left; not filling",
                     41.0,
                     Unit::Percent,
                 ),
@@ -164,7 +164,7 @@ fn fleet() -> Board {
             CheckKind::DiskSpace,
             "/",
             Status::Warning,
-            "88 % used of /, 4.8 GB left; full in 3 d",
+            "88 % of /; full in 3 d; 4.8 GB left",
             88.0,
             Unit::Percent,
         )],
@@ -173,14 +173,7 @@ fn fleet() -> Board {
         &mut board,
         "web2",
         NOW - 1,
-        vec![result(
-            CheckKind::DiskSpace,
-            "/",
-            Status::Ok,
-            "39 % used of /, 24 GB left; not filling",
-            39.0,
-            Unit::Percent,
-        )],
+        vec![result(CheckKind::DiskSpace, "/", Status::Ok, "39 % of /; 24 GB left; not filling", 39.0, Unit::Percent)],
     );
     board
 }

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::keymap::{Action, BINDINGS};
+use super::keymap::{Action, BINDINGS, Binding};
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
 use super::palette;
 use super::panes::{checks, fleet, host};
@@ -100,7 +100,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         title,
         table,
         detail,
-        footer: footer(model),
+        footer: footer(model, usize::from(width)),
         help: model.help.then(|| BINDINGS.iter().map(|binding| (binding.shown, binding.what)).collect()),
     }
 }
@@ -154,7 +154,7 @@ fn banner(model: &Model) -> Option<String> {
     Some(format!("hosts.toml is broken, the old one stays in force: {first}"))
 }
 
-fn footer(model: &Model) -> Vec<Piece> {
+fn footer(model: &Model, width: usize) -> Vec<Piece> {
     if let Some(prompt) = &model.prompt {
         return prompt_line(prompt);
     }
@@ -170,7 +170,16 @@ fn footer(model: &Model) -> Vec<Piece> {
     // Whatever is said, how to get help and out stays in sight.
     let always = |action| matches!(action, Action::Help | Action::Quit);
     let has_room = pieces.is_empty();
+    let room_of = |binding: &Binding| binding.shown.width() + binding.what.width() + 2;
+    let kept: usize = BINDINGS.iter().filter(|binding| binding.in_footer && always(binding.action)).map(room_of).sum();
+    let mut left = width.saturating_sub(kept);
     for binding in BINDINGS.iter().filter(|binding| binding.in_footer && (has_room || always(binding.action))) {
+        if !always(binding.action) {
+            match left.checked_sub(room_of(binding)) {
+                Some(rest) => left = rest,
+                None => continue,
+            }
+        }
         match why_not(model, binding.action) {
             None => {
                 pieces.push(piece(format!(" {}", binding.shown), Meaning::Key));
@@ -237,10 +246,10 @@ pub fn reason_piece(view: &CheckView) -> Piece {
         (None, None, Quality::Fresh | Quality::Partial | Quality::Missing) => String::new(),
     };
     let meaning = if view.quality == Quality::Stale { Meaning::Dim } else { Meaning::Plain };
-    piece(format!("{}{trouble}{}", open_words(view), view.result.reason), meaning)
+    piece(format!("{trouble}{}{}", view.result.reason, open_words(view)), meaning)
 }
 
-/// Since when a check has been in trouble, and how often it came back: `for 2h, 3 flaps: `.
+/// Since when a check has been in trouble, and how often it came back: `; for 2h, 3 flaps`.
 fn open_words(view: &CheckView) -> String {
     let Some(Age::Known(open_for)) = view.open_for else { return String::new() };
     let flaps = match view.episode.map_or(0, |episode| episode.flaps) {
@@ -248,7 +257,7 @@ fn open_words(view: &CheckView) -> String {
         1 => ", 1 flap".to_owned(),
         flaps => format!(", {flaps} flaps"),
     };
-    format!("for {}{flaps}: ", short_duration(open_for))
+    format!("; for {}{flaps}", short_duration(open_for))
 }
 
 /// Text over several lines, broken at spaces; what does not fit into the last one is cut with `…`.

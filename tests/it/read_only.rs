@@ -90,6 +90,8 @@ fn every_command_that_asks_or_changes_something_is_refused() {
         assert_ne!(output.status.code(), Some(0), "{name}");
         assert!(said.contains(&format!("'{name}' is refused")), "{name}: {said}");
     }
+    // What a screen that looks shows, the store has.
+    Terminal::run(&place, &as_manager(&program), 24, 120).until("disk.space:/");
     let checked = look(&place, &program, &["check"]);
     assert!(text(&checked.stdout).contains(" me (connected)"), "{}{}", text(&checked.stdout), text(&checked.stderr));
     let frame = look(&place, &program, &["frame", "--size", "100x20"]);

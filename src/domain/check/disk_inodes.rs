@@ -12,8 +12,13 @@ pub fn check(reading: &DiskReading, context: &Context) -> Vec<CheckResult> {
         let id = CheckId::on(CheckKind::DiskInodes, fs.mount.clone());
         let status = context.limit(&id, context.settings.inodes, percent);
         let left = usage.inodes.saturating_sub(usage.inodes_used);
-        let told = format!("{:.0} % of inodes used of {}, {left} left", shown_percent(percent), fs.mount);
-        Some(with_forecast(CheckResult::new(id, status, "", Unit::Percent).value(percent), told, context))
+        let told = format!("{:.0} % of the inodes of {}", shown_percent(percent), fs.mount);
+        Some(with_forecast(
+            CheckResult::new(id, status, "", Unit::Percent).value(percent),
+            told,
+            &left.to_string(),
+            context,
+        ))
     });
     results.collect()
 }

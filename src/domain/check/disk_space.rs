@@ -33,21 +33,23 @@ fn check_one(fs: &Filesystem, context: &Context) -> CheckResult {
     let percent = usage.used_percent();
     let by_space = context.limit(&id, context.settings.disk.space, percent);
     let left = bytes_words(usage.available_bytes as f64);
-    let told = format!("{:.0} % used of {}, {left} left", shown_percent(percent), fs.mount);
-    with_forecast(CheckResult::new(id, by_space, "", Unit::Percent).value(percent), told, context)
+    let told = format!("{:.0} % of {}", shown_percent(percent), fs.mount);
+    with_forecast(CheckResult::new(id, by_space, "", Unit::Percent).value(percent), told, &left, context)
 }
 
-/// Gives a result in percent the reason `told` and the time to full, and raises its status where that is near.
-pub fn with_forecast(mut result: CheckResult, mut told: String, context: &Context) -> CheckResult {
+/// Gives a result in percent its reason, the time to full and the `room` that is left, and raises its status where that is
+/// near.
+pub fn with_forecast(mut result: CheckResult, mut told: String, room: &str, context: &Context) -> CheckResult {
+    // A narrow screen cuts reasons: how long there is left comes before how much.
     let percent = result.value.unwrap_or(0.0);
     let limits = context.settings.forecast;
     result.by_limit = Some(result.status);
     // A string takes whatever is written to it.
     let _ = match context.memory.forecast(&result.id) {
         Forecast::NotEnough { have, need } => {
-            write!(told, "; time to full: not enough data: {have} of {need} points")
+            write!(told, "; {room} left; time to full: not enough data: {have} of {need} points")
         }
-        Forecast::NotFilling => write!(told, "; not filling"),
+        Forecast::NotFilling => write!(told, "; {room} left; not filling"),
         Forecast::FullAt { utc_ms } => {
             let left = Duration::from_millis(u64::try_from(utc_ms - context.now.utc_ms).unwrap_or(0));
             result.full_at = chrono::DateTime::from_timestamp_millis(utc_ms);
@@ -59,7 +61,7 @@ pub fn with_forecast(mut result: CheckResult, mut told: String, context: &Contex
                 };
                 result.status = result.status.max(by_time);
             }
-            write!(told, "; full in {}", words(left))
+            write!(told, "; full in {}; {room} left", words(left))
         }
     };
     result.reason = told.as_str().into();
@@ -108,26 +110,24 @@ mod tests {
 
     #[test]
     fn below_the_limits_it_is_ok_and_says_what_the_forecast_lacks() {
-        let expected =
-            "disk.space:/var OK 40 % used of /var, 60 MB left; time to full: not enough data: 0 of 12 points";
+        let expected = "disk.space:/var OK 40 % of /var; 60 MB left; time to full: not enough data: 0 of 12 points";
         check(40_000_000, 60_000_000, &NOTHING_KNOWN, expected);
     }
 
     #[test]
     fn a_full_disk_within_four_hours_is_critical_from_sixty_percent_on() {
-        check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL 60 % used of /var, 40 B left; full in 3 h 00 min");
-        check(59, 41, &full_in_hours(3), "disk.space:/var OK 59 % used of /var, 41 B left; full in 3 h 00 min");
+        check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL 60 % of /var; full in 3 h 00 min; 40 B left");
+        check(59, 41, &full_in_hours(3), "disk.space:/var OK 59 % of /var; full in 3 h 00 min; 41 B left");
     }
 
     #[test]
     fn a_full_disk_within_a_day_is_a_warning() {
-        check(70, 30, &full_in_hours(20), "disk.space:/var WARNING 70 % used of /var, 30 B left; full in 20 h 00 min");
+        check(70, 30, &full_in_hours(20), "disk.space:/var WARNING 70 % of /var; full in 20 h 00 min; 30 B left");
     }
 
     #[test]
     fn ninety_five_percent_is_critical_without_any_forecast() {
-        let expected =
-            "disk.space:/var CRITICAL 95 % used of /var, 5 B left; time to full: not enough data: 0 of 12 points";
+        let expected = "disk.space:/var CRITICAL 95 % of /var; 5 B left; time to full: not enough data: 0 of 12 points";
         check(95, 5, &NOTHING_KNOWN, expected);
     }
 }

@@ -9,6 +9,13 @@ use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
 
+const HELP_WIDTH: u16 = 76;
+const LEGEND: [&str; 4] = [
+    " ✖ CRITICAL ? UNKNOWN ▲ WARNING ● OK ~ too old",
+    " … not yet confirmed · nobody watches this; a gap",
+    " D L B C H  disk, logs, backup, cron, host",
+    " AGE  of the newest value; counts are of hosts",
+];
 const OFFERED_WIDTH: u16 = 44;
 
 pub fn draw(frame: &mut Frame, screen: &Screen, theme: &Theme) {
@@ -64,7 +71,7 @@ fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) {
         return;
     }
     let heading = theme.style(Meaning::Dim);
-    for (x, width, column) in places(area, table) {
+    for (x, width, column) in places(area, table).filter(|(_, width, _)| 0 < *width) {
         buffer.set_stringn(x, area.y, column, width, heading);
     }
     if table.rows.is_empty() {
@@ -76,6 +83,7 @@ fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) {
         let y = area.y + 1 + index as u16;
         for ((x, width, _), cell) in places(area, table).zip(cells) {
             match cell {
+                Cell::Text(_) if width == 0 => {}
                 Cell::Text(piece) => {
                     buffer.set_stringn(x, y, &piece.text, width, theme.style(piece.meaning));
                 }
@@ -97,12 +105,14 @@ fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) {
     }
 }
 
+/// Where each column stands and how wide it is; one without room is 0 wide.
 fn places<'a>(area: Rect, table: &'a TableView) -> impl Iterator<Item = (u16, usize, &'static str)> + 'a {
     let mut x = area.x;
-    table.columns.iter().filter(|column| column.width != 0 || column.title == "REASON").chain([]).map(move |column| {
+    table.columns.iter().map(move |column| {
         let at = x;
         let width = column.width.min(area.right().saturating_sub(at));
-        x = x.saturating_add(column.width).saturating_add(1).min(area.right());
+        let gap = u16::from(0 < column.width);
+        x = x.saturating_add(column.width).saturating_add(gap).min(area.right());
         (at, usize::from(width), column.title)
     })
 }
@@ -125,24 +135,23 @@ fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Them
 }
 
 fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static str)], theme: &Theme) {
-    let width = 50.min(area.width);
-    let height = (help.len() as u16 + 6).min(area.height);
+    let columns = if HELP_WIDTH <= area.width { 2 } else { 1 };
+    let height = (help.len().div_ceil(columns) + LEGEND.len() + 3).min(usize::from(area.height)) as u16;
+    let width = HELP_WIDTH.min(area.width);
     let over = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     Clear.render(over, buffer);
     buffer.set_style(over, theme.style(Meaning::Plain));
-    let keys = help.iter().map(|(keys, what)| {
-        Line::from_iter([
-            Span::styled(format!(" {keys:<9}"), theme.style(Meaning::Key)),
-            Span::styled(*what, theme.style(Meaning::Plain)),
-        ])
-    });
-    let legend = [
-        " ✖ CRITICAL ? UNKNOWN ▲ WARNING ● OK ~ too old",
-        " … not yet confirmed · nobody watches this; a gap",
-        " D L B C H  disk, logs, backup, cron, host",
-        " AGE  of the newest value; counts are of hosts",
-    ];
-    let lines: Vec<Line> = keys.chain(legend.map(Line::from)).collect();
+    let half = usize::from(width - 2) / columns;
+    let key = |(keys, what): &(&'static str, &'static str)| {
+        let room = half.saturating_sub(11);
+        [
+            Span::styled(format!(" {keys:<9} "), theme.style(Meaning::Key)),
+            Span::styled(format!("{what:<room$}"), theme.style(Meaning::Plain)),
+        ]
+    };
+    let rows = help.len().div_ceil(columns);
+    let row = |index: usize| Line::from_iter(help.iter().skip(index).step_by(rows.max(1)).flat_map(key));
+    let lines: Vec<Line> = (0..rows).map(row).chain([Line::default()]).chain(LEGEND.map(Line::from)).collect();
     Paragraph::new(lines)
         .block(Block::bordered().title(" Help ").border_style(theme.style(Meaning::Border)))
         .render(over, buffer);

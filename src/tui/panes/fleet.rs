@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  STATUS     HOST      D L B C H  TREND   AGE REASON
-//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s 96 % used of /var, 1.2 GB left; full in 40 min
+//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s 96 % of /var; full in 40 min; 1.2 GB left
 //! ```
+
+use unicode_width::UnicodeWidthStr;
 
 use super::Built;
 use crate::domain::board::{CheckView, HostBoard};
@@ -18,6 +20,8 @@ use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_pi
 use crate::tui::theme::{Meaning, glyph};
 
 const DETAIL_ROWS: usize = 5;
+/// As wide as the table's first column.
+const STATUS_WIDTH: usize = 11;
 /// Below this many rows the selected host's checks are left to its own view.
 const ROWS_FOR_DETAIL: usize = 14;
 
@@ -143,13 +147,18 @@ fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<crate::tui::s
     let mut views: Vec<CheckView> = host.views(model.now).collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.rank()));
     let hidden = views.iter().skip(left).filter(|view| view.rank() != Status::Ok).count();
-    for view in views.iter().take(left) {
-        lines.push(vec![
-            status_piece(view),
-            piece(format!("  {:<28} ", view.id.to_string()), Meaning::Dim),
-            reason_piece(view),
-        ]);
+    for (index, view) in views.iter().enumerate() {
+        let rows = left.saturating_sub(index);
+        let said = format!("{}  {}", view.id, reason_piece(view).text);
+        // The first is what the row stands there for: it is told whole.
+        let rows = if index == 0 { rows.min(2) } else { rows.min(1) };
+        for (row, line) in wrapped(&said, width.saturating_sub(STATUS_WIDTH), rows).into_iter().enumerate() {
+            let status = if row == 0 { status_piece(view) } else { piece("", Meaning::Plain) };
+            let padding = " ".repeat(STATUS_WIDTH.saturating_sub(status.text.width()));
+            lines.push([status, piece(padding, Meaning::Plain)].into_iter().chain(line).collect());
+        }
     }
+    lines.truncate(DETAIL_ROWS + 1);
     if let (1.., Some(first)) = (hidden, lines.first_mut()) {
         first.push(piece(format!("; {hidden} more in trouble: Enter shows all"), Meaning::Plain));
     }

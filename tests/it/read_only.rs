@@ -16,7 +16,7 @@ const MANAGER: &str = "65000";
 
 /// The program where every user may run it.
 fn program(place: &Place) -> String {
-    let copy = place.path("dogwatch");
+    let copy = place.path("program");
     fs::copy(env!("CARGO_BIN_EXE_dogwatch"), &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     copy.to_str().unwrap().to_owned()

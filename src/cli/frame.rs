@@ -24,7 +24,7 @@ pub struct FrameArguments {
     /// Columns and rows
     #[arg(long, value_name = "COLSxROWS", default_value = "120x35")]
     size: Size,
-    /// fleet, disk, logs, backup, cron, or host:NAME
+    /// fleet, disk, logs, backup, cron, wall, or host:NAME
     #[arg(long, default_value = "fleet")]
     view: Shown,
     #[arg(long, value_enum, default_value = "txt")]
@@ -59,29 +59,32 @@ impl FromStr for Size {
 }
 
 #[derive(Clone)]
-struct Shown(View);
+struct Shown {
+    view: View,
+    wall: bool,
+}
 
 impl FromStr for Shown {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let view = match (text, text.strip_prefix("host:")) {
-            ("fleet", _) => View::Fleet,
+            ("fleet" | "wall", _) => View::Fleet,
             ("disk", _) => View::Pane(Pane::Disk),
             ("logs", _) => View::Pane(Pane::Logs),
             ("backup", _) => View::Pane(Pane::Backup),
             ("cron", _) => View::Pane(Pane::Cron),
             (_, Some(name)) => View::Host(HostName::parse(name).map_err(|error| error.to_string())?),
-            (_, None) => return Err("there are fleet, disk, logs, backup, cron and host:NAME".to_owned()),
+            (_, None) => return Err("there are fleet, disk, logs, backup, cron, wall and host:NAME".to_owned()),
         };
-        Ok(Self(view))
+        Ok(Self { view, wall: text == "wall" })
     }
 }
 
 pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandError> {
     let theme = themes::all().load(&themes::wanted(common))?.in_tier(Tier::True);
     let board = poll_once(common)?;
-    let Shown(view) = arguments.view.clone();
+    let Shown { view, wall } = arguments.view.clone();
     if let View::Host(name) = &view
         && !board.hosts.contains_key(name)
     {
@@ -90,6 +93,7 @@ pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandErr
     let mut model = Model::new(FeedSource::OwnEngine, clock::now());
     model.replace(board);
     model.view = view;
+    model.wall = wall;
     model.sort();
     let format = match arguments.format {
         FormatName::Txt => Format::Text,

@@ -8,6 +8,7 @@ mod frame;
 mod host_engine;
 mod hosts;
 mod init;
+mod manual;
 mod screen;
 mod themes;
 
@@ -57,6 +58,12 @@ pub struct Common {
     /// Look at what another process polls, and do nothing: no host is asked, no key loaded, nothing written
     #[arg(long, global = true)]
     read_only: bool,
+    /// Changes as lines instead of a screen, for screen readers and logs
+    #[arg(long, global = true)]
+    plain: bool,
+    /// One big screen that nobody types at: big counts, the worst first, one pane after another
+    #[arg(long, global = true)]
+    wall: bool,
     /// How the screen looks; 'dogwatch themes' lists what there is
     #[arg(long, global = true, value_name = "NAME")]
     theme: Option<String>,
@@ -68,6 +75,7 @@ pub struct Common {
 #[derive(Subcommand)]
 enum Command {
     Check(check::CheckArguments),
+    Completions(manual::CompletionsArguments),
     /// Poll without a screen, for screens that attach
     Collect,
     Config(config::ConfigArguments),
@@ -75,6 +83,7 @@ enum Command {
     Frame(frame::FrameArguments),
     Hosts(hosts::HostsArguments),
     Init(init::InitArguments),
+    Man(manual::ManArguments),
     Themes(themes::ThemesArguments),
 }
 
@@ -86,7 +95,12 @@ impl Command {
             Command::Doctor(_) => Some("doctor"),
             Command::Hosts(_) => Some("hosts"),
             Command::Init(_) => Some("init"),
-            Command::Check(_) | Command::Config(_) | Command::Frame(_) | Command::Themes(_) => None,
+            Command::Check(_)
+            | Command::Completions(_)
+            | Command::Config(_)
+            | Command::Frame(_)
+            | Command::Man(_)
+            | Command::Themes(_) => None,
         }
     }
 }
@@ -195,6 +209,8 @@ pub fn run() -> ExitCode {
         Some(Command::Frame(frame)) => frame::run(common, frame),
         Some(Command::Hosts(hosts)) => hosts::run(common, hosts),
         Some(Command::Init(init)) => init::run(common, init),
+        Some(Command::Completions(shell)) => manual::completions(shell),
+        Some(Command::Man(page)) => manual::man(page),
         Some(Command::Themes(themes)) => themes::run(themes),
     };
     match done {

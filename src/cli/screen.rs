@@ -12,18 +12,23 @@ use crate::engine::feed::Publisher;
 use crate::engine::follow::follow;
 use crate::engine::{Command, Passphrase, Run};
 use crate::tui::model::FeedSource;
+use crate::tui::plain::announce;
 use crate::tui::{Attachment, ScreenOptions, leave_terminal, show};
 
 pub fn run(common: &Common) -> Result<(), CommandError> {
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+    let has_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    if !common.plain && (!has_terminal || is_dumb) {
         return Err(CommandError::Usage(
-            "the screen needs a terminal; for scripts there is 'dogwatch check'".to_owned(),
+            "the screen needs a terminal that can place text; there is --plain for lines, and 'dogwatch check' for scripts"
+                .to_owned(),
         ));
     }
     let options = options(common)?;
-    crash::watch(leave_terminal);
+    let give_back: fn() = if common.plain { || {} } else { leave_terminal };
+    crash::watch(give_back);
     if common.read_only {
-        return attached(&common.existing_state_dir()?, None, options);
+        return attached(common, &common.existing_state_dir()?, None, options);
     }
     let directory = common.state_dir()?;
     match directory.claim()? {
@@ -31,7 +36,7 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
             let hosting = Hosting { directory, lock, how: "screen", mode: Run::UntilStopped, only: Vec::new() };
             with_own_engine(common, hosting, options)
         }
-        Claim::Taken { pid } => attached(&directory, pid, options),
+        Claim::Taken { pid } => attached(common, &directory, pid, options),
     }
 }
 
@@ -49,12 +54,17 @@ fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) ->
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
         unlock: Some(Box::new(move |typed| drop(unlock.try_send(Command::Unlock(Passphrase(typed)))))),
     };
-    let shown = show(attachment, options);
+    let shown = present(common, attachment, options);
     engine.stop()?;
-    Ok(shown?)
+    shown
 }
 
-fn attached(directory: &StateDir, pid: Option<u32>, options: ScreenOptions) -> Result<(), CommandError> {
+fn attached(
+    common: &Common,
+    directory: &StateDir,
+    pid: Option<u32>,
+    options: ScreenOptions,
+) -> Result<(), CommandError> {
     let database = directory.database();
     let attachment = Attachment {
         feed: follow(database.clone()),
@@ -65,7 +75,15 @@ fn attached(directory: &StateDir, pid: Option<u32>, options: ScreenOptions) -> R
         },
         unlock: None,
     };
-    Ok(show(attachment, options)?)
+    present(common, attachment, options)
+}
+
+/// On the screen, or as lines.
+fn present(common: &Common, attachment: Attachment, options: ScreenOptions) -> Result<(), CommandError> {
+    match common.plain {
+        true => Ok(announce(&attachment, options.now, &mut std::io::stdout().lock())?),
+        false => Ok(show(attachment, options)?),
+    }
 }
 
 /// On a thread of its own: the screen never waits for the store.
@@ -86,6 +104,7 @@ fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
         theme,
         tier: themes::tier(),
         read_only: common.read_only,
+        wall: common.wall,
         now: clock::now,
         last_fault: crash::last,
     })

@@ -16,6 +16,7 @@ use crate::tui::theme::file::Themes;
 const OWN_THEMES_MAX: usize = 100;
 const DEFAULT: &str = "default";
 const MONO: &str = "mono";
+const WALL: &str = "wall";
 
 /// List the themes, or look at them closely.
 #[derive(Args)]
@@ -86,7 +87,11 @@ fn is_theme(path: &Path) -> bool {
 /// The theme that was asked for: by name, or by `NO_COLOR` (https://no-color.org).
 pub fn wanted(common: &Common) -> String {
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let usual = if no_colour { MONO } else { DEFAULT };
+    let usual = match (no_colour, common.wall) {
+        (true, _) => MONO,
+        (false, true) => WALL,
+        (false, false) => DEFAULT,
+    };
     common.theme.clone().unwrap_or_else(|| usual.to_owned())
 }
 

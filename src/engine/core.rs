@@ -318,3 +318,7 @@ impl Step<'_> {
         changes
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

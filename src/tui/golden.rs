@@ -1,6 +1,8 @@
 //! Golden frames: every view at every size, glyphs and colours, on pinned data and time.
 
+use proptest::prelude::*;
 use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier, Style};
 
 use super::frame_of;
@@ -8,6 +10,7 @@ use super::model::{FeedSource, Model, View};
 use super::picture::{Format, picture};
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
+use super::update::press;
 use crate::domain::board::Board;
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckKind, CheckResult, Pane, Unit};
@@ -214,6 +217,21 @@ fn golden(buffer: &Buffer) -> String {
     format!("{}---\n{grid}---\n{legend}", picture(buffer, Format::Text))
 }
 
+/// The wall, and the wall when nothing comes any more.
+#[test]
+fn the_wall_looks_as_it_did_and_says_stale_hugely() {
+    let theme = Themes::default().load("wall").unwrap_or_else(|error| panic!("{error}")).in_tier(Tier::True);
+    for (columns, rows) in SIZES {
+        let mut wall = model(View::Fleet);
+        wall.wall = true;
+        insta::assert_snapshot!(format!("wall-{columns}x{rows}"), golden(&frame_of(&mut wall, &theme, columns, rows)));
+        wall.source = FeedSource::Attached { pid: 7, alive_at: Some(at(NOW - 6)) };
+        let stale = golden(&frame_of(&mut wall, &theme, columns, rows));
+        assert!(stale.contains("STALE: the engine told nothing for 6s"), "{stale}");
+        insta::assert_snapshot!(format!("wall-stale-{columns}x{rows}"), stale);
+    }
+}
+
 fn views() -> [(&'static str, View); 6] {
     [
         ("fleet", View::Fleet),
@@ -247,9 +265,39 @@ fn no_size_makes_any_view_panic() {
         for rows in 1..=20 {
             for columns in 1..=60 {
                 model.help = (rows + columns) % 2 == 0;
+                model.wall = (rows + columns) % 3 == 0;
                 let buffer = frame_of(&mut model, &theme, columns, rows);
                 assert_eq!((buffer.area.width, buffer.area.height), (columns, rows));
             }
+        }
+    }
+}
+
+proptest! {
+    /// FAULTS.md 60, past the terminal's own decoding.
+    #[test]
+    fn no_keys_make_the_screen_panic(keys in proptest::collection::vec((0_usize..14, any::<char>(), any::<bool>()), 0..60)) {
+        let theme = Themes::default().load("default").unwrap_or_else(|error| panic!("{error}"));
+        let mut model = model(View::Fleet);
+        for (special, c, control) in keys {
+            let code = match special {
+                0 => KeyCode::Enter,
+                1 => KeyCode::Esc,
+                2 => KeyCode::Backspace,
+                3 => KeyCode::Down,
+                4 => KeyCode::Up,
+                5 => KeyCode::PageDown,
+                6 => KeyCode::Tab,
+                7 => KeyCode::Char(':'),
+                8 => KeyCode::Char('/'),
+                9 => KeyCode::Char(['1', '2', '3', '4', '5', '?', 'r', 't'][c as usize % 8]),
+                10 => KeyCode::Char(['a', 'd', 'w', '@', ' '][c as usize % 5]),
+                _ => KeyCode::Char(c),
+            };
+            let modifiers = if control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+            let rows = super::screen::row_count(&model);
+            let _ = press(&mut model, KeyEvent::new(code, modifiers), rows);
+            frame_of(&mut model, &theme, 80, 24);
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod model;
 mod palette;
 pub mod panes;
 pub mod picture;
+pub mod plain;
 pub mod prompt;
 pub mod run;
 pub mod screen;

@@ -40,6 +40,8 @@ pub struct Model {
     summaries: HashMap<HostName, HostSummary>,
     /// Hosts whose summary no longer holds.
     changed: HashSet<HostName>,
+    /// Hosts that turned CRITICAL since somebody was last told.
+    alerts: Vec<HostName>,
     pub selected_host: Option<HostName>,
     /// The first visible row and the selected one, of the pane and host views.
     pub row: usize,
@@ -61,6 +63,8 @@ pub struct Model {
     pub came_from: Vec<View>,
     /// Whether the engine takes a passphrase from this screen.
     pub can_unlock: bool,
+    /// Whether this is the big screen that nobody types at.
+    pub wall: bool,
     /// Whether this screen may only look: it asks the engine for nothing, and starts nothing.
     pub read_only: bool,
     /// The theme in force, and all there are.
@@ -76,6 +80,7 @@ impl Model {
             order: Vec::new(),
             summaries: HashMap::new(),
             changed: HashSet::new(),
+            alerts: Vec::new(),
             selected_host: None,
             row: 0,
             scroll: 0,
@@ -90,6 +95,7 @@ impl Model {
             filter_changed: false,
             came_from: Vec::new(),
             can_unlock: false,
+            wall: false,
             read_only: false,
             theme: String::new(),
             themes: Vec::new(),
@@ -159,13 +165,22 @@ impl Model {
             if (changed.contains(name) || summary.until.boot_ms <= now.boot_ms)
                 && let Some(host) = board.hosts.get(name)
             {
-                let before = (summary.status, summary.full_at_ms);
+                let before = *summary;
                 *summary = host.summary(now);
-                moves |= before != (summary.status, summary.full_at_ms);
+                moves |= (before.status, before.full_at_ms) != (summary.status, summary.full_at_ms);
+                // What was critical when the screen came is on it already.
+                if before.has_answered && !before.is_critical && summary.is_critical {
+                    self.alerts.push(name.clone());
+                }
             }
         }
         self.changed.clear();
         moves
+    }
+
+    /// The hosts that turned CRITICAL since the last call, by confirmed checks.
+    pub fn take_alerts(&mut self) -> Vec<HostName> {
+        std::mem::take(&mut self.alerts)
     }
 
     /// Whether the engine gave no sign of life for so long that nobody can be asked for anything.

@@ -1,6 +1,6 @@
 //! The screen's loop: keys, signals and the feed in; frames and commands out.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -42,12 +42,13 @@ pub struct ScreenOptions {
     pub theme: Theme,
     pub tier: Tier,
     pub read_only: bool,
+    pub wall: bool,
     pub now: fn() -> Moment,
     /// What a panic said, if there was one.
     pub last_fault: fn() -> Option<String>,
 }
 
-enum Wake {
+pub(super) enum Wake {
     Key(KeyEvent),
     Resized,
     /// A signal asked the program to end.
@@ -77,8 +78,10 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
     let mut model = Model::new(attachment.source.clone(), (options.now)());
     model.can_unlock = attachment.unlock.is_some();
     model.read_only = options.read_only;
+    model.wall = options.wall;
     model.theme.clone_from(&theme.name);
     model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
+    let mut title = String::new();
     let mut next_tick = Instant::now();
     loop {
         let until_tick = next_tick.saturating_duration_since(Instant::now());
@@ -95,6 +98,7 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
                 model.feed_ended = Some(fault.unwrap_or_else(|| "it was stopped".to_owned()));
             }
             model.sort();
+            tell(&mut terminal, &mut model, &mut title)?;
         }
         match wake {
             Some(Wake::Key(key)) => {
@@ -141,6 +145,20 @@ fn drain(attachment: &Attachment, model: &mut Model) -> bool {
     }
 }
 
+/// The window's title with the counts, and a word of what turned critical; both go with the next frame.
+fn tell(terminal: &mut Terminal<CrosstermBackend<FrameSink>>, model: &mut Model, title: &mut String) -> io::Result<()> {
+    let counts = screen::title(model);
+    if counts != *title {
+        terminal.backend_mut().write_all(&tty::title(&counts))?;
+        *title = counts;
+    }
+    let alerts = model.take_alerts();
+    if alerts.is_empty() || model.wall {
+        return Ok(());
+    }
+    terminal.backend_mut().write_all(&tty::notification(&screen::alert(model, &alerts)))
+}
+
 /// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
 fn paint(
     terminal: &mut Terminal<CrosstermBackend<FrameSink>>,
@@ -185,7 +203,7 @@ fn watch_keys(wakes: Sender<Wake>) {
     });
 }
 
-fn watch_signals(wakes: Sender<Wake>) {
+pub(super) fn watch_signals(wakes: Sender<Wake>) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let watched = runtime.and_then(|runtime| runtime.block_on(wait_for_signals(&wakes)));

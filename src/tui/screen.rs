@@ -5,12 +5,14 @@ use unicode_width::UnicodeWidthStr;
 use super::keymap::{Action, BINDINGS, Binding};
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
 use super::palette;
-use super::panes::{checks, fleet, host};
+use super::panes::wall::{self, WallView};
+use super::panes::{checks, fleet, host, wall_table_rows};
 use super::prompt::{Asked, Prompt};
 use super::theme::{Meaning, glyph};
 use super::update::why_not;
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
+use crate::domain::fleet::HostName;
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
 use crate::domain::time::{Age, short_duration};
@@ -66,6 +68,8 @@ pub struct Screen {
     pub detail: Vec<Vec<Piece>>,
     pub footer: Vec<Piece>,
     pub help: Option<Vec<(&'static str, &'static str)>>,
+    /// In place of all the rest.
+    pub wall: Option<WallView>,
     /// What the palette offers, above the footer.
     pub offered: Option<Vec<Piece>>,
 }
@@ -94,6 +98,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         table.empty = "nothing matches: Esc shows all again";
     }
     Screen {
+        wall: model.wall.then(|| wall::build(model, width, wall_table_rows(width, height))),
         offered: offered(model),
         header: header(model, width),
         banner,
@@ -103,6 +108,32 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         footer: footer(model, usize::from(width)),
         help: model.help.then(|| BINDINGS.iter().map(|binding| (binding.shown, binding.what)).collect()),
     }
+}
+
+/// The window's title: what is wrong, in counts.
+pub fn title(model: &Model) -> String {
+    let counts = model.counts();
+    let counted =
+        [(counts.critical, Status::Critical), (counts.unknown, Status::Unknown), (counts.warning, Status::Warning)];
+    let words: Vec<String> = counted
+        .iter()
+        .filter(|(count, _)| 0 < *count)
+        .map(|(count, status)| format!("{count} {}", status.word()))
+        .collect();
+    match words.is_empty() {
+        true => format!("dogwatch: {} OK", counts.ok),
+        false => format!("dogwatch: {}", words.join(", ")),
+    }
+}
+
+/// What is said of hosts that turned critical: the first with its reason, the others by number.
+pub fn alert(model: &Model, hosts: &[HostName]) -> String {
+    let first = hosts.first().and_then(|name| Some((name, model.board.hosts.get(name)?)));
+    let Some((name, host)) = first else { return String::new() };
+    let worst = host.views(model.now).filter(|view| view.confirmed).max_by_key(|view| view.rank());
+    let reason = worst.map_or(String::new(), |view| format!(": {}", view.result.reason));
+    let others = if 1 < hosts.len() { format!(" and {} other hosts", hosts.len() - 1) } else { String::new() };
+    format!("CRITICAL {name}{others}{reason}")
 }
 
 fn header(model: &Model, width: u16) -> Vec<Piece> {

@@ -13,6 +13,10 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{cursor, execute, queue};
 
+/// xterm's window operations 22 and 23: the title that was there comes back.
+const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
+const POP_TITLE: &[u8] = b"\x1b[23;2t";
+
 /// Collects one frame; [`Write::flush`] hands it to the writer's thread as one piece.
 pub struct FrameSink {
     frame: Vec<u8>,
@@ -62,16 +66,52 @@ impl Write for FrameSink {
     }
 }
 
+/// Characters of a notification or a title.
+const TOLD_CHARS_MAX: usize = 200;
+
+/// Rings the bell, and notifies where the terminal passes that on: OSC 9 (iTerm2, kitty, WezTerm), OSC 777 (rxvt, foot).
+pub fn notification(text: &str) -> Vec<u8> {
+    let text = within_osc(text);
+    format!("\x07\x1b]9;{text}\x1b\\\x1b]777;notify;dogwatch;{text}\x1b\\").into_bytes()
+}
+
+/// The title of the window.
+pub fn title(text: &str) -> Vec<u8> {
+    format!("\x1b]2;{}\x1b\\", within_osc(text)).into_bytes()
+}
+
+/// Nothing that could end the sequence, or be taken for another field of it.
+fn within_osc(text: &str) -> String {
+    let safe = text.chars().map(|c| if c == ';' { ',' } else { c }).filter(|c| !c.is_control());
+    safe.take(TOLD_CHARS_MAX).collect()
+}
+
 /// Takes the terminal over; a panic of the calling thread gives it back first.
 pub fn enter() -> io::Result<()> {
     // `NO_COLOR` is served by a theme: crossterm's own way resets the selection's reverse video.
     force_color_output(true);
     enable_raw_mode()?;
+    io::stdout().write_all(PUSH_TITLE)?;
     execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)
 }
 
 /// Gives the terminal back; harmless when it was never taken.
 pub fn leave() {
     let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+    let _ = io::stdout().write_all(POP_TITLE).and_then(|()| io::stdout().flush());
     let _ = disable_raw_mode();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FAULTS.md 45.
+    #[test]
+    fn what_a_host_said_can_not_end_a_notification() {
+        let told = String::from_utf8(notification("db1 \x1b]52;c;aGk=\x07 \u{9c} full; soon")).unwrap_or_default();
+        assert_eq!(told.matches('\x1b').count(), 4);
+        assert_eq!(told.matches('\x07').count(), 1);
+        assert!(told.contains("db1 ]52,c,aGk=  full, soon"), "{told:?}");
+    }
 }

@@ -42,6 +42,7 @@ pub fn feed(model: &mut Model, message: FeedMessage) {
 /// Takes a key, on a view of `rows` rows.
 pub fn press(model: &mut Model, key: KeyEvent, rows: usize) -> Option<Effect> {
     match model.prompt {
+        _ if model.wall => keymap::look_up(key).filter(|action| *action == Action::Quit).map(|_| Effect::Quit),
         Some(_) => type_into_prompt(model, key),
         None => act(model, keymap::look_up(key)?, rows),
     }

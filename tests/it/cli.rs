@@ -80,3 +80,38 @@ fn the_example_configuration_is_whole_and_without_errors() {
         "the example's defaults are not the program's"
     );
 }
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = dogwatch(&place, &["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        let text = text(&output.stdout);
+        assert!(text.contains("doctor") && text.contains("read-only"), "{shell}");
+    }
+    let page = text(&dogwatch(&place, &["man"]).stdout);
+    assert!(page.contains("dogwatch") && page.contains("themes"), "{page}");
+    assert!(text(&dogwatch(&place, &["man", "frame"]).stdout).contains("COLSxROWS"));
+    assert_eq!(dogwatch(&place, &["man", "nothing"]).status.code(), Some(64));
+}
+
+#[test]
+fn a_frame_is_printed_in_three_forms_and_markup_of_a_path_is_inert_in_it() {
+    let place = Place::new();
+    let mount = place.mount_tmpfs("a<b>&c", "size=4m");
+    let hosts = place.write("hosts.toml", &format!("{FAST}[host.me]\nlocal = true\n"));
+    let frame = |more: &[&str]| {
+        let words =
+            [&["frame", "--hosts", hosts.to_str().unwrap(), "--view", "disk", "--size", "200x50"], more].concat();
+        text(&dogwatch(&place, &words).stdout)
+    };
+    let plain = frame(&[]);
+    assert!(plain.contains(&format!("disk.space:{}", mount.display())), "{plain}");
+    assert!(!plain.contains('\x1b'));
+    assert!(frame(&["--format", "ansi", "--theme", "dark"]).contains("\x1b[0;1;38;2;"));
+    let svg = frame(&["--format", "svg"]);
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    assert!(svg.contains("a&lt;b&gt;&amp;c") && !svg.contains("a<b>"), "{svg}");
+    assert_eq!(dogwatch(&place, &["frame", "--view", "nothing"]).status.code(), Some(64));
+}

@@ -82,6 +82,28 @@ impl Terminal {
         }
     }
 
+    pub fn until_gone(&mut self, text: &str) {
+        let deadline = Instant::now() + GUARD;
+        while self.screen.screen().contents().contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let bytes = self.bytes.recv_timeout(left).unwrap_or_else(|error| panic!("'{text}' did not go: {error}"));
+            self.raw.extend_from_slice(&bytes);
+            self.screen.process(&bytes);
+        }
+    }
+
+    /// Waits until these bytes were sent, shown or not.
+    pub fn until_sent(&mut self, wanted: &str) {
+        let deadline = Instant::now() + GUARD;
+        while !text(&self.raw).contains(wanted) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let bytes =
+                self.bytes.recv_timeout(left).unwrap_or_else(|error| panic!("{wanted:?} was not sent: {error}"));
+            self.screen.process(&bytes);
+            self.raw.extend_from_slice(&bytes);
+        }
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
@@ -165,6 +187,103 @@ fn sigterm_and_sighup_end_it_in_good_order() {
         terminal.signal(signal);
         assert_eq!(terminal.ends(), 0, "{signal}");
     }
+}
+
+#[test]
+fn a_host_that_turns_critical_rings_and_notifies_and_the_title_counts_it() {
+    let place = Place::new();
+    let full = place.mount_tmpfs("full", "size=4m");
+    let mut terminal = Terminal::start(&place, &own(), 24, 80);
+    terminal.until("disk.space:/");
+    terminal.until_sent("\x1b]2;dogwatch: ");
+    assert!(!text(&terminal.raw).contains("\x1b]9;"));
+    std::fs::write(full.join("log"), vec![0; (4 << 20) - (64 << 10)]).unwrap();
+    terminal.until_sent("\x07\x1b]9;CRITICAL me: ");
+    terminal.until_sent("\x1b]2;dogwatch: 1 CRITICAL");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_filter_keeps_what_matches_and_the_palette_goes_where_it_is_told() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &own(), 24, 100);
+    terminal.until("disk.space:/");
+    terminal.press("2");
+    terminal.until("Disks over the fleet");
+    terminal.press("/inodes");
+    terminal.until("Enter keeps it");
+    terminal.press("\r");
+    let shown = terminal.until("/inodes");
+    assert!(shown.contains("disk.inodes:/") && !shown.contains("disk.space:/"), "{shown}");
+    terminal.press(":host me");
+    terminal.until("host me");
+    terminal.press("\r");
+    terminal.until("the machine Dogwatch runs on");
+    terminal.press(":theme dark\r");
+    terminal.until_sent("\x1b[48;5;");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_screen_that_can_not_place_text_says_what_there_is_instead() {
+    let place = Place::new();
+    let hosts = place.write("hosts.toml", &own());
+    let words = ["env", "TERM=dumb", env!("CARGO_BIN_EXE_dogwatch"), "--hosts", hosts.to_str().unwrap()];
+    let mut terminal = Terminal::run(&place, &words.map(str::to_owned), 24, 100);
+    terminal.until("there is --plain for lines");
+}
+
+#[test]
+fn without_colour_the_selection_and_the_status_are_still_seen() {
+    let place = Place::new();
+    let hosts = place.write("hosts.toml", &own());
+    let words = ["env", "NO_COLOR=1", "LANG=C", env!("CARGO_BIN_EXE_dogwatch"), "--hosts", hosts.to_str().unwrap()];
+    let mut terminal = Terminal::run(&place, &words.map(str::to_owned), 24, 100);
+    let shown = terminal.until("disk.space:/");
+    assert!(shown.contains("● OK"), "{shown}");
+    let raw = text(&terminal.raw);
+    assert!(raw.contains("\x1b[7m"), "the selection is not reversed");
+    assert!(!raw.contains("\x1b[38;") && !raw.contains("\x1b[48;"), "a colour was sent");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn the_wall_takes_no_key_but_quit_and_says_stale_until_the_next_engine_comes() {
+    let place = Place::new();
+    let mut engine = Terminal::start(&place, &own(), 24, 120);
+    engine.until("disk.space:/");
+    let words = [env!("CARGO_BIN_EXE_dogwatch"), "--read-only", "--wall"];
+    let mut wall = Terminal::run(&place, &words.map(str::to_owned), 40, 160);
+    wall.until("hosts answered");
+    wall.press("?2/:");
+    engine.press("q");
+    assert_eq!(engine.ends(), 0);
+    let shown = wall.until("STALE: the engine told nothing");
+    assert!(!shown.contains("Help") && !shown.contains("Go to"), "{shown}");
+    let mut next = Terminal::start(&place, &own(), 24, 120);
+    next.until("disk.space:/");
+    wall.until_gone("STALE: the engine");
+    assert!(!text(&wall.raw).contains("\x07\x1b]9;"));
+    wall.press("q");
+    assert_eq!(wall.ends(), 0);
+    next.press("q");
+    assert_eq!(next.ends(), 0);
+}
+
+#[test]
+fn plain_says_changes_as_lines() {
+    let place = Place::new();
+    let full = place.mount_tmpfs("full", "size=4m");
+    let hosts = place.write("hosts.toml", &own());
+    let words = [env!("CARGO_BIN_EXE_dogwatch"), "--plain", "--hosts", hosts.to_str().unwrap()];
+    let mut terminal = Terminal::run(&place, &words.map(str::to_owned), 24, 160);
+    terminal.until("me connected");
+    std::fs::write(full.join("log"), vec![0; (4 << 20) - (64 << 10)]).unwrap();
+    terminal.until(&format!("me CRITICAL (was OK) disk.space:{}", full.display()));
+    terminal.signal("-TERM");
 }
 
 #[test]

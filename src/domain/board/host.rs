@@ -47,6 +47,8 @@ pub struct HostSummary {
     /// When the first thing of the host is full, milliseconds since the epoch.
     pub full_at_ms: Option<i64>,
     pub has_answered: bool,
+    /// Whether a check is confirmed CRITICAL.
+    pub is_critical: bool,
     pub until: Moment,
 }
 
@@ -222,6 +224,7 @@ impl HostBoard {
             status: self.status(now),
             full_at_ms: full_at.map(|at| at.timestamp_millis()),
             has_answered: self.has_answered(),
+            is_critical: self.checks.values().any(|cell| cell.state.confirmed && cell.state.status == Status::Critical),
             until: now.plus(goes_stale_in.unwrap_or(SUMMARY_HOLDS_FOR).min(SUMMARY_HOLDS_FOR)),
         }
     }

@@ -31,6 +31,15 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     model.row = model.row.min(total.saturating_sub(1));
     let shown = window(model.scroll, model.row, rows, total);
     model.scroll = shown.start;
+    let mut table = table(model, pane, shown.clone(), width);
+    table.selected = (0 < total).then(|| model.row - shown.start);
+    let reason = sorted(model, pane).get(model.row).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
+    let detail = wrapped(&reason, usize::from(width), reason_rows);
+    (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, detail)
+}
+
+/// Some rows of a pane, none of them selected.
+pub fn table(model: &Model, pane: Pane, shown: std::ops::Range<usize>, width: u16) -> TableView {
     let columns = columns(width);
     let trend_width = usize::from(columns[3].width);
     let (views, jobs) = (sorted(model, pane), listed(model, pane));
@@ -38,15 +47,7 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
         Some((host, view)) => row(model, host, view, trend_width),
         None => jobs.get(index - views.len()).map(jobs::row).unwrap_or_default(),
     };
-    let table = TableView {
-        rows: shown.clone().map(row_at).collect(),
-        selected: (0 < total).then(|| model.row - shown.start),
-        columns,
-        empty: empty(pane),
-    };
-    let reason = views.get(model.row).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
-    let detail = wrapped(&reason, usize::from(width), reason_rows);
-    (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, detail)
+    TableView { rows: shown.map(row_at).collect(), selected: None, columns, empty: empty(pane) }
 }
 
 /// What a pane shows below its checks: jobs that nobody declared have none.
@@ -57,7 +58,7 @@ fn listed(model: &Model, pane: Pane) -> Vec<jobs::Job<'_>> {
     }
 }
 
-fn title(pane: Pane) -> &'static str {
+pub fn title(pane: Pane) -> &'static str {
     match pane {
         Pane::Disk => "Disks",
         Pane::Logs => "Logs",

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 
+use super::draw_wall::draw_wall;
 use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
 
@@ -22,6 +23,9 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: &Theme) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     buffer.set_style(area, theme.style(Meaning::Plain));
+    if let Some(wall) = &screen.wall {
+        return draw_wall(buffer, area, wall, theme);
+    }
     line(buffer, row(area, 0), &screen.header, theme);
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let needed = format!("needs {WIDTH_MIN}×{HEIGHT_MIN}");
@@ -61,12 +65,12 @@ fn row(area: Rect, y: u16) -> Rect {
     Rect { y: area.y + y, height: 1, ..area }.intersection(area)
 }
 
-fn line(buffer: &mut Buffer, area: Rect, pieces: &[Piece], theme: &Theme) {
+pub fn line(buffer: &mut Buffer, area: Rect, pieces: &[Piece], theme: &Theme) {
     let spans = pieces.iter().map(|piece| Span::styled(piece.text.as_str(), theme.style(piece.meaning)));
     Line::from_iter(spans).render(area, buffer);
 }
 
-fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) {
+pub fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) {
     if area.is_empty() {
         return;
     }

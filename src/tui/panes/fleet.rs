@@ -32,19 +32,30 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     let selected = model.selected_index();
     let shown = window(model.scroll, selected, visible, model.order.len());
     model.scroll = shown.start;
-    let columns = columns(width);
-    let trend_width = usize::from(columns[3].width);
-    let table = TableView {
-        rows: model.order[shown.clone()].iter().map(|name| row(model, name, trend_width)).collect(),
-        selected: (!model.order.is_empty()).then(|| selected - shown.start),
-        columns,
-        empty: "no host is watched: name some in hosts.toml",
-    };
+    let mut table = table(model, shown.clone(), width);
+    table.selected = (!model.order.is_empty()).then(|| selected - shown.start);
     let detail = match model.order.get(selected) {
         Some(name) if 0 < detail_rows => detail(model, name, usize::from(width)),
         Some(_) | None => Vec::new(),
     };
     (vec![piece("Fleet, by need", Meaning::Heading)], table, detail)
+}
+
+/// Some rows of the fleet, none of them selected.
+pub fn table(model: &Model, shown: std::ops::Range<usize>, width: u16) -> TableView {
+    let columns = columns(width);
+    let trend_width = usize::from(columns[3].width);
+    TableView {
+        rows: model.order[shown].iter().map(|name| row(model, name, trend_width)).collect(),
+        selected: None,
+        columns,
+        empty: "no host is watched: name some in hosts.toml",
+    }
+}
+
+/// Whether a host is anything but well.
+pub fn needs_somebody(model: &Model, name: &HostName) -> bool {
+    model.board.hosts.get(name).is_some_and(|host| host.status(model.now) != Status::Ok)
 }
 
 fn columns(width: u16) -> Vec<Column> {

@@ -2,9 +2,13 @@
 
 pub mod checks;
 pub mod draw;
+mod draw_wall;
 pub mod fleet;
 pub mod host;
 mod jobs;
+pub mod wall;
+
+pub use draw_wall::table_rows as wall_table_rows;
 
 use super::screen::{Piece, TableView};
 

@@ -1,0 +1,159 @@
+//! `--plain`: changes as lines, for screen readers and logs.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use super::model::{FeedSource, Model};
+use super::run::{Attachment, Wake, watch_signals};
+use super::update;
+use crate::domain::board::HostBoard;
+use crate::domain::fleet::HostName;
+use crate::domain::status::Status;
+use crate::domain::time::Moment;
+use crate::engine::feed::FeedMessage;
+
+/// How often the feed is drained, and what has grown too old is looked for.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Announces changes until a signal ends it, or the feed does.
+pub fn announce(attachment: &Attachment, now: fn() -> Moment, out: &mut impl Write) -> io::Result<()> {
+    let (wakes, signals) = channel();
+    watch_signals(wakes);
+    let mut announcer = Announcer::new(attachment.source.clone(), now());
+    loop {
+        announcer.model.now = now();
+        let mut is_open = true;
+        loop {
+            match attachment.feed.try_recv() {
+                Ok(message) => announcer.take(message),
+                Err(std::sync::mpsc::TryRecvError::Empty) => break,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
+                    is_open = false;
+                    break;
+                }
+            }
+        }
+        for line in announcer.news() {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        if !is_open {
+            return Err(io::Error::other("the engine ended: nothing is polled any more"));
+        }
+        if is_ended(&signals) {
+            return Ok(());
+        }
+    }
+}
+
+fn is_ended(signals: &Receiver<Wake>) -> bool {
+    match signals.recv_timeout(TICK) {
+        Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => true,
+        Ok(Wake::Key(_) | Wake::Resized | Wake::Suspend | Wake::Continued) | Err(RecvTimeoutError::Timeout) => false,
+    }
+}
+
+/// What was said last of each check and of the feed.
+struct Announcer {
+    model: Model,
+    said: HashMap<HostName, HashMap<String, Status>>,
+    links: HashMap<HostName, String>,
+    feed_was_dead: bool,
+    errors: usize,
+}
+
+impl Announcer {
+    fn new(source: FeedSource, now: Moment) -> Self {
+        let model = Model::new(source, now);
+        Self { model, said: HashMap::new(), links: HashMap::new(), feed_was_dead: false, errors: 0 }
+    }
+
+    fn take(&mut self, message: FeedMessage) {
+        update::feed(&mut self.model, message);
+    }
+
+    /// What changed since the last call, a line each; what is as it was, and what began well, is not said.
+    fn news(&mut self) -> Vec<String> {
+        let now = self.model.now;
+        let mut lines = Vec::new();
+        let dead = self.model.feed_is_dead();
+        if dead != self.feed_was_dead {
+            self.feed_was_dead = dead;
+            lines.push(if dead {
+                "STALE: the engine tells nothing".to_owned()
+            } else {
+                "the engine is back".to_owned()
+            });
+        }
+        for error in self.model.board.config_errors.iter().skip(self.errors) {
+            lines.push(format!("hosts.toml is broken, the old one stays in force: {error}"));
+        }
+        self.errors = self.model.board.config_errors.len();
+        self.said.retain(|name, _| self.model.board.hosts.contains_key(name));
+        for (name, host) in &self.model.board.hosts {
+            lines.extend(link_news(&mut self.links, name, host));
+            let said = self.said.entry(name.clone()).or_default();
+            for view in host.views(now).filter(|view| view.confirmed) {
+                let before = said.insert(view.id.to_string(), view.status);
+                if before.unwrap_or(Status::Ok) != view.status {
+                    let was = before.map(|before| format!(" (was {})", before.word())).unwrap_or_default();
+                    let (status, id, reason) = (view.status.word(), view.id, &view.result.reason);
+                    lines.push(format!("{name} {status}{was} {id}: {reason}"));
+                }
+            }
+        }
+        let at = now.utc().format("%Y-%m-%dT%H:%M:%SZ");
+        lines.into_iter().map(|line| format!("{at} {line}")).collect()
+    }
+}
+
+fn link_news(links: &mut HashMap<HostName, String>, name: &HostName, host: &HostBoard) -> Option<String> {
+    let (link, why) = host.link();
+    let words = why.map_or(link.to_string(), |why| format!("{link}: {why}"));
+    let before = links.insert(name.clone(), words.clone());
+    (before.as_deref() != Some(words.as_str())).then(|| format!("{name} {words}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::state::CheckState;
+    use crate::domain::check::{CheckId, CheckKind, CheckResult, Unit};
+    use crate::domain::probe::{Lane, ProbeId};
+    use crate::domain::time::at;
+    use crate::domain::transition::{Change, HostEntry, Input, Link, Transition};
+
+    fn host() -> HostName {
+        HostName::parse("db1").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn tell(announcer: &mut Announcer, second: i64, change: Change) -> Vec<String> {
+        announcer.model.now = at(second);
+        announcer.model.apply(&Input::Transition(Transition::new(at(second), change)));
+        let lines = announcer.news().into_iter();
+        lines.filter_map(|line| line.split_once(' ').map(|(_, said)| said.to_owned())).collect()
+    }
+
+    fn load(second: i64, status: Status) -> Change {
+        let result = CheckResult::new(CheckId::of(CheckKind::HostLoad), status, "load 9", Unit::PerCpu);
+        let state = CheckState::first(status, 1, at(second));
+        Change::CheckChanged { host: host(), probe: ProbeId::Host, result: result.into(), state, fresh_for_ms: 28_000 }
+    }
+
+    #[test]
+    fn changes_are_said_once_and_what_goes_silent_too() {
+        let mut announcer = Announcer::new(FeedSource::OwnEngine, at(0));
+        let entry = HostEntry { name: host(), groups: vec![], own: false, trend_window_ms: 3_600_000 };
+        let fleet = Change::FleetChanged { hosts: vec![entry], groups: vec![], digest: String::new() };
+        assert_eq!(tell(&mut announcer, 0, fleet), ["db1 connecting"]);
+        let up = Change::LinkChanged { host: host(), lane: Lane::Fast, link: Link::up() };
+        assert_eq!(tell(&mut announcer, 1, up.clone()), ["db1 connected"]);
+        assert_eq!(tell(&mut announcer, 2, load(2, Status::Ok)), Vec::<String>::new());
+        assert_eq!(tell(&mut announcer, 3, load(3, Status::Critical)), ["db1 CRITICAL (was OK) host.load: load 9"]);
+        assert_eq!(tell(&mut announcer, 4, up.clone()), Vec::<String>::new());
+        assert_eq!(tell(&mut announcer, 40, up), ["db1 UNKNOWN (was CRITICAL) host.load: load 9"]);
+        assert_eq!(tell(&mut announcer, 41, load(41, Status::Ok)), ["db1 OK (was UNKNOWN) host.load: load 9"]);
+    }
+}

@@ -1,6 +1,6 @@
 //! Persistence: inputs gather here and go to the store once a second.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::adapters::clock;
@@ -89,7 +89,7 @@ impl Persister {
         };
         // Transitions wait for one flush at most; of a probe that is read each second, every other reading is enough.
         let held_back = match self.flushes.is_multiple_of(LATEST_EVERY_S) {
-            true => HashMap::new(),
+            true => BTreeMap::new(),
             false => std::mem::take(&mut self.pending.latest),
         };
         let written = self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await;

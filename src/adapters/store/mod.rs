@@ -59,6 +59,10 @@ pub enum StoreError {
     Record { path: PathBuf, why: String },
 }
 
+/// Pages after which the write-ahead log goes into the file. A host's newest rows are overwritten each few seconds: the
+/// longer the log, the fewer of them are copied.
+const WAL_PAGES: &str = "8192";
+
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_WAIT)
 }
@@ -72,7 +76,8 @@ async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
     let options = options(path)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", WAL_PAGES);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await.map_err(failed)?;
     match found {

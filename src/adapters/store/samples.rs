@@ -3,7 +3,7 @@
 //! An open chunk is not written again for every point it gains. What came since chunks were last written lies in the
 //! store as a *tail*, in the order it came; an engine that starts again pushes it through once more.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ const CLOSED_MAX: usize = 200_000;
 /// The open chunks of every series, and what the store does not have yet.
 #[derive(Default)]
 pub struct OpenChunks {
-    /// Boxed: a map doubles, and its free places are as large as those in use.
-    open: HashMap<SeriesId, Box<OpenSeries>>,
+    /// In the order of the table: rows that lie together are written together.
+    open: BTreeMap<SeriesId, Box<OpenSeries>>,
     /// Chunks that were closed by a newer one and are not yet written.
     closed: Vec<ChunkRow>,
     tail: Vec<Sample>,

@@ -1,6 +1,6 @@
 //! The store's one writer. Transitions are durable when a flush returns; of samples a crash may lose thirty seconds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufWriter, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,10 +50,10 @@ pub struct Writer {
 #[derive(Default)]
 pub struct Flush {
     pub transitions: Vec<Transition>,
-    /// Each probe's newest observation.
-    pub latest: HashMap<(HostName, ProbeId), Latest>,
+    /// Each probe's newest observation, in the order of the table: rows that lie together are written together.
+    pub latest: BTreeMap<(HostName, ProbeId), Latest>,
     /// What probes must remember between polls.
-    pub cursors: HashMap<HostName, Vec<u8>>,
+    pub cursors: BTreeMap<HostName, Vec<u8>>,
     pub samples: Samples,
 }
 

@@ -94,6 +94,7 @@ pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandErr
     model.replace(board);
     model.view = view;
     model.wall = wall;
+    model.read_only = common.read_only;
     model.sort();
     let format = match arguments.format {
         FormatName::Txt => Format::Text,

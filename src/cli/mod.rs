@@ -141,6 +141,15 @@ impl CommandError {
 }
 
 impl Common {
+    /// An option that whoever may only look can't have.
+    fn refused_read_only(&self) -> Option<&'static str> {
+        match self.read_only {
+            true if self.log.is_some() => Some("--log"),
+            true if self.ask_passphrase => Some("--ask-passphrase"),
+            true | false => None,
+        }
+    }
+
     /// The passphrase, typed without echo, where it was asked for.
     fn secrets(&self) -> Result<Secrets, CommandError> {
         let secrets = Secrets::default();
@@ -191,6 +200,12 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
+    if let Some(flag) = arguments.common.refused_read_only() {
+        eprintln!(
+            "dogwatch: --read-only and {flag} contradict each other: nothing is to be written, and no key loaded"
+        );
+        return usage_code(matches!(arguments.command, Some(Command::Check(_))));
+    }
     if let Err(error) = crate::adapters::own_log::start(arguments.common.log.as_deref()) {
         eprintln!("dogwatch: --log: {error}");
         return usage_code(matches!(arguments.command, Some(Command::Check(_))));

@@ -64,6 +64,17 @@ impl StatusCounts {
         }
     }
 
+    /// Each count with its status, the worst first.
+    pub fn worst_first(self) -> [(usize, Status); 4] {
+        let count = |status| match status {
+            Status::Ok => self.ok,
+            Status::Warning => self.warning,
+            Status::Critical => self.critical,
+            Status::Unknown => self.unknown,
+        };
+        Status::WORST_FIRST.map(|status| (count(status), status))
+    }
+
     pub fn total(self) -> usize {
         self.ok + self.warning + self.critical + self.unknown
     }

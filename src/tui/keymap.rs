@@ -70,7 +70,7 @@ pub const BINDINGS: &[Binding] = &[
     binding(&[(KeyCode::Char('3'), NONE)], "3", Action::Pane(Pane::Logs), "logs", true),
     binding(&[(KeyCode::Char('4'), NONE)], "4", Action::Pane(Pane::Backup), "backup", true),
     binding(&[(KeyCode::Char('5'), NONE)], "5", Action::Pane(Pane::Cron), "cron", true),
-    binding(&[(KeyCode::Char('/'), NONE)], "/", Action::Filter, "filter", true),
+    binding(&[(KeyCode::Char('/'), NONE)], "/", Action::Filter, "find", true),
     binding(&[(KeyCode::Char(':'), NONE)], ":", Action::Command, "go to", true),
     binding(&[(KeyCode::Char('r'), NONE)], "r", Action::PollNow, "poll", true),
     binding(&[(KeyCode::Char('p'), NONE)], "p", Action::Passphrase, "type a passphrase", false),

@@ -1,6 +1,7 @@
 //! The screen: keys and a feed in, frames out. It reads a feed and sends commands; it never calls an adapter.
 
 pub mod filter;
+mod footer;
 #[cfg(test)]
 mod golden;
 pub mod keymap;

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::model::{FeedSource, Model};
-use super::run::{Attachment, Wake, watch_signals};
-use super::update;
+use super::model::{FEED_STALE_AFTER, FeedSource, Model};
+use super::run::{Attachment, Wake, drain, watch_signals};
 use crate::domain::board::HostBoard;
 use crate::domain::fleet::HostName;
+use crate::domain::observed::Quality;
 use crate::domain::status::Status;
+use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
-use crate::engine::feed::FeedMessage;
 
 /// How often the feed is drained, and what has grown too old is looked for.
 const TICK: Duration = Duration::from_millis(500);
@@ -24,17 +24,7 @@ pub fn announce(attachment: &Attachment, now: fn() -> Moment, out: &mut impl Wri
     let mut announcer = Announcer::new(attachment.source.clone(), now());
     loop {
         announcer.model.now = now();
-        let mut is_open = true;
-        loop {
-            match attachment.feed.try_recv() {
-                Ok(message) => announcer.take(message),
-                Err(std::sync::mpsc::TryRecvError::Empty) => break,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
-                    is_open = false;
-                    break;
-                }
-            }
-        }
+        let is_open = drain(attachment, &mut announcer.model);
         for line in announcer.news() {
             writeln!(out, "{line}")?;
         }
@@ -60,25 +50,25 @@ struct Announcer {
     model: Model,
     said: HashMap<HostName, HashMap<String, Status>>,
     links: HashMap<HostName, String>,
+    started: Moment,
     feed_was_dead: bool,
-    errors: usize,
+    errors: Vec<SafeText>,
 }
 
 impl Announcer {
     fn new(source: FeedSource, now: Moment) -> Self {
         let model = Model::new(source, now);
-        Self { model, said: HashMap::new(), links: HashMap::new(), feed_was_dead: false, errors: 0 }
-    }
-
-    fn take(&mut self, message: FeedMessage) {
-        update::feed(&mut self.model, message);
+        let (said, links) = (HashMap::new(), HashMap::new());
+        Self { model, said, links, started: now, feed_was_dead: false, errors: Vec::new() }
     }
 
     /// What changed since the last call, a line each; what is as it was, and what began well, is not said.
     fn news(&mut self) -> Vec<String> {
         let now = self.model.now;
         let mut lines = Vec::new();
-        let dead = self.model.feed_is_dead();
+        // An engine that was just looked for has not been silent yet.
+        let has_begun = !self.started.age_at(now).is_within(FEED_STALE_AFTER);
+        let dead = self.model.feed_is_dead() && (has_begun || self.feed_was_dead);
         if dead != self.feed_was_dead {
             self.feed_was_dead = dead;
             lines.push(if dead {
@@ -87,10 +77,14 @@ impl Announcer {
                 "the engine is back".to_owned()
             });
         }
-        for error in self.model.board.config_errors.iter().skip(self.errors) {
-            lines.push(format!("hosts.toml is broken, the old one stays in force: {error}"));
+        if self.errors != self.model.board.config_errors {
+            self.errors.clone_from(&self.model.board.config_errors);
+            match self.errors.is_empty() {
+                true => lines.push("hosts.toml is in force again".to_owned()),
+                false => lines.push("hosts.toml is broken, the old one stays in force".to_owned()),
+            }
+            lines.extend(self.errors.iter().map(|error| format!("hosts.toml: {error}")));
         }
-        self.errors = self.model.board.config_errors.len();
         self.said.retain(|name, _| self.model.board.hosts.contains_key(name));
         for (name, host) in &self.model.board.hosts {
             lines.extend(link_news(&mut self.links, name, host));
@@ -99,8 +93,9 @@ impl Announcer {
                 let before = said.insert(view.id.to_string(), view.status);
                 if before.unwrap_or(Status::Ok) != view.status {
                     let was = before.map(|before| format!(" (was {})", before.word())).unwrap_or_default();
+                    let stale = if view.quality == Quality::Stale { ", too old" } else { "" };
                     let (status, id, reason) = (view.status.word(), view.id, &view.result.reason);
-                    lines.push(format!("{name} {status}{was} {id}: {reason}"));
+                    lines.push(format!("{name} {status}{stale}{was} {id}: {reason}"));
                 }
             }
         }
@@ -129,6 +124,16 @@ mod tests {
         HostName::parse("db1").unwrap_or_else(|error| panic!("{error}"))
     }
 
+    #[test]
+    fn an_engine_that_is_only_being_looked_for_is_not_gone() {
+        let mut announcer = Announcer::new(FeedSource::Attached { pid: 7, alive_at: None }, at(0));
+        let mut news = |second| {
+            announcer.model.now = at(second);
+            announcer.news().len()
+        };
+        assert_eq!((news(4), news(6), news(7)), (0, 1, 0));
+    }
+
     fn tell(announcer: &mut Announcer, second: i64, change: Change) -> Vec<String> {
         announcer.model.now = at(second);
         announcer.model.apply(&Input::Transition(Transition::new(at(second), change)));
@@ -153,7 +158,7 @@ mod tests {
         assert_eq!(tell(&mut announcer, 2, load(2, Status::Ok)), Vec::<String>::new());
         assert_eq!(tell(&mut announcer, 3, load(3, Status::Critical)), ["db1 CRITICAL (was OK) host.load: load 9"]);
         assert_eq!(tell(&mut announcer, 4, up.clone()), Vec::<String>::new());
-        assert_eq!(tell(&mut announcer, 40, up), ["db1 UNKNOWN (was CRITICAL) host.load: load 9"]);
+        assert_eq!(tell(&mut announcer, 40, up), ["db1 UNKNOWN, too old (was CRITICAL) host.load: load 9"]);
         assert_eq!(tell(&mut announcer, 41, load(41, Status::Ok)), ["db1 OK (was UNKNOWN) host.load: load 9"]);
     }
 }

@@ -135,7 +135,7 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
 }
 
 /// False once nobody is there to write to the feed.
-fn drain(attachment: &Attachment, model: &mut Model) -> bool {
+pub(super) fn drain(attachment: &Attachment, model: &mut Model) -> bool {
     loop {
         match attachment.feed.try_recv() {
             Ok(message) => update::feed(model, message),

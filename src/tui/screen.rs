@@ -2,14 +2,12 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::keymap::{Action, BINDINGS, Binding};
+use super::footer::{filter_words, footer, offered};
+use super::keymap::BINDINGS;
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
-use super::palette;
 use super::panes::wall::{self, WallView};
 use super::panes::{checks, fleet, host, wall_table_rows};
-use super::prompt::{Asked, Prompt};
 use super::theme::{Meaning, glyph};
-use super::update::why_not;
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
 use crate::domain::fleet::HostName;
@@ -20,8 +18,6 @@ use crate::domain::time::{Age, short_duration};
 /// The smallest screen that shows rows; below it there are only counts.
 pub const WIDTH_MIN: u16 = 40;
 pub const HEIGHT_MIN: u16 = 8;
-
-const PASSPHRASE_DOTS_MAX: usize = 24;
 
 /// Text with its meaning.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,13 +109,8 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
 /// The window's title: what is wrong, in counts.
 pub fn title(model: &Model) -> String {
     let counts = model.counts();
-    let counted =
-        [(counts.critical, Status::Critical), (counts.unknown, Status::Unknown), (counts.warning, Status::Warning)];
-    let words: Vec<String> = counted
-        .iter()
-        .filter(|(count, _)| 0 < *count)
-        .map(|(count, status)| format!("{count} {}", status.word()))
-        .collect();
+    let troubles = counts.worst_first().into_iter().filter(|(count, status)| 0 < *count && *status != Status::Ok);
+    let words: Vec<String> = troubles.map(|(count, status)| format!("{count} {status}")).collect();
     match words.is_empty() {
         true => format!("dogwatch: {} OK", counts.ok),
         false => format!("dogwatch: {}", words.join(", ")),
@@ -142,13 +133,7 @@ fn header(model: &Model, width: u16) -> Vec<Piece> {
     if model.read_only {
         pieces.push(piece(" READ-ONLY ", Meaning::Banner));
     }
-    let counted = [
-        (counts.critical, Status::Critical),
-        (counts.unknown, Status::Unknown),
-        (counts.warning, Status::Warning),
-        (counts.ok, Status::Ok),
-    ];
-    for (count, status) in counted {
+    for (count, status) in counts.worst_first() {
         let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
         let word = if width < 60 { "" } else { status.word() };
         pieces.push(piece(format!(" {} {count} {word}", glyph(status, Quality::Fresh)), meaning));
@@ -183,77 +168,6 @@ fn banner(model: &Model) -> Option<String> {
     }
     let first = model.board.config_errors.first()?;
     Some(format!("hosts.toml is broken, the old one stays in force: {first}"))
-}
-
-fn footer(model: &Model, width: usize) -> Vec<Piece> {
-    if let Some(prompt) = &model.prompt {
-        return prompt_line(prompt);
-    }
-    let mut pieces = Vec::new();
-    match (&model.message, &model.source) {
-        (Some(message), _) => pieces.push(piece(format!(" {message} "), Meaning::Heading)),
-        (None, FeedSource::OwnEngine) => {}
-        (None, FeedSource::Attached { pid, alive_at }) => {
-            let age = alive_at.map_or("?".to_owned(), |alive_at| alive_at.age_at(model.now).to_string());
-            pieces.push(piece(format!(" attached to pid {pid}, feed {age} old "), Meaning::Dim));
-        }
-    }
-    // Whatever is said, how to get help and out stays in sight.
-    let always = |action| matches!(action, Action::Help | Action::Quit);
-    let has_room = pieces.is_empty();
-    let room_of = |binding: &Binding| binding.shown.width() + binding.what.width() + 2;
-    let kept: usize = BINDINGS.iter().filter(|binding| binding.in_footer && always(binding.action)).map(room_of).sum();
-    let mut left = width.saturating_sub(kept);
-    for binding in BINDINGS.iter().filter(|binding| binding.in_footer && (has_room || always(binding.action))) {
-        if !always(binding.action) {
-            match left.checked_sub(room_of(binding)) {
-                Some(rest) => left = rest,
-                None => continue,
-            }
-        }
-        match why_not(model, binding.action) {
-            None => {
-                pieces.push(piece(format!(" {}", binding.shown), Meaning::Key));
-                pieces.push(piece(format!(" {}", binding.what), Meaning::Plain));
-            }
-            Some(_) => pieces.push(piece(format!(" {} {}", binding.shown, binding.what), Meaning::Dim)),
-        }
-    }
-    pieces
-}
-
-/// The line that is being typed, and what its keys do.
-fn prompt_line(prompt: &Prompt) -> Vec<Piece> {
-    let (asked, shown, keys) = match prompt.asked {
-        Asked::Filter => (" / ", prompt.text.clone(), "  @group name words; Enter keeps it, Esc shows all"),
-        Asked::Command => (" : ", prompt.text.clone(), "  ↑ ↓ choose, Enter goes, Esc leaves"),
-        Asked::Passphrase => {
-            let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
-            (" passphrase of your SSH key: ", dots, "  Enter logs in, Esc leaves it")
-        }
-    };
-    vec![piece(asked, Meaning::Key), piece(shown + "▏", Meaning::Plain), piece(keys, Meaning::Dim)]
-}
-
-/// What the palette offers for what is typed; the meant one is selected.
-fn offered(model: &Model) -> Option<Vec<Piece>> {
-    let prompt = model.prompt.as_ref().filter(|prompt| prompt.asked == Asked::Command)?;
-    let choices = palette::choices(model, &prompt.text);
-    let meant = prompt.choice.min(choices.len().saturating_sub(1));
-    let meaning = |index| if index == meant { Meaning::Selected } else { Meaning::Plain };
-    Some(choices.into_iter().enumerate().map(|(index, (name, _))| piece(format!(" {name} "), meaning(index))).collect())
-}
-
-/// Said beside a view's title while a filter hides rows.
-fn filter_words(model: &Model) -> Option<Piece> {
-    if model.filter.is_empty() {
-        return None;
-    }
-    let kept = match &model.view {
-        View::Fleet => format!(", {} of {} hosts", model.order.len(), model.counts().total()),
-        View::Pane(_) | View::Host(_) => String::new(),
-    };
-    Some(piece(format!("  /{}{kept}", crate::domain::text::SafeText::new(model.filter.text())), Meaning::Match))
 }
 
 /// The status cell of a check: glyph, word, and a mark while it is not confirmed.
@@ -315,9 +229,9 @@ pub fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<Vec<Piece>> {
 /// Rows kept for the whole reason of the selected row, where there is room.
 pub const REASON_ROWS: usize = 3;
 
-/// The rows left for a table, and the whole reason of its selected row below it.
-pub fn room_for_reason(rows: usize) -> usize {
-    if rows < 10 { rows } else { rows - REASON_ROWS }
+/// The rows left for a table, and those for the whole reason of its selected row below it.
+pub fn room_for_reason(rows: usize) -> (usize, usize) {
+    if rows < 10 { (rows, 0) } else { (rows - REASON_ROWS, REASON_ROWS) }
 }
 
 /// Which rows of `total` are visible so that `selected` is among them.

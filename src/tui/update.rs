@@ -189,14 +189,16 @@ fn go(model: &mut Model, view: View) {
     }
 }
 
-/// Esc undoes one thing at a time: the view, then the filter.
+/// Esc undoes one thing at a time: the filter, then the view.
 fn back(model: &mut Model) {
+    if !model.filter.is_empty() {
+        return model.set_filter("");
+    }
     match model.came_from.pop() {
         Some(view) => {
             model.view = view;
             (model.row, model.scroll) = (0, 0);
         }
-        None if model.view == View::Fleet => model.set_filter(""),
         None => go(model, View::Fleet),
     }
 }

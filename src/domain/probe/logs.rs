@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::recent_matches::{Earlier, RecentMatches};
+pub use super::log_reading::{LogFile, LogReading, LogsReading};
+use super::recent_matches::RecentMatches;
 use super::script::Answer;
 use super::{ParseError, fields, lines, number};
 use crate::domain::settings::{LogSettings, LogWatch, RateRule};
@@ -15,8 +16,6 @@ use crate::domain::text::SafeText;
 
 /// Bytes before the offset that are compared.
 const OVERLAP_BYTES: u64 = 64;
-/// Matching lines kept for people, the newest.
-const SHOWN_LINES_MAX: usize = 5;
 
 /// `$1` is the cap of all watches together, then for each watch its pattern and what is known: `-` at first, else `INODE:OFFSET …`.
 ///
@@ -85,52 +84,6 @@ done
 while [ $# -gt 1 ]; do dw_log "$1" "$2"; shift 2; done
 :
 "#;
-
-/// One poll's view of every watched log file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LogsReading {
-    pub logs: Vec<LogReading>,
-}
-
-/// One watched log: a path, a pattern, or a journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LogReading {
-    /// As hosts.toml writes it.
-    pub watch: SafeText,
-    pub files: Vec<LogFile>,
-    /// Files of the pattern beyond the two hundred that are looked at.
-    pub files_left_out: u32,
-    /// Nothing was known before this poll: rates and growth need another.
-    pub first_sample: bool,
-    pub new_bytes: u64,
-    pub new_lines: u64,
-    /// Bytes that were not read: more than the cap, or a rotation that vanished.
-    pub gap_bytes: u64,
-    /// More was left out than anybody counted: a journal does not tell how much.
-    pub gap_is_open: bool,
-    /// When it was read before, milliseconds since the epoch by the observer's clock; `None` at first.
-    pub read_before_ms: Option<i64>,
-    /// What rules matched in polls before this one that the reader of this may not have seen, as the cursors kept it.
-    pub earlier: Vec<Earlier>,
-    /// When logrotate last rotated it, as its status file says, in the host's time.
-    pub rotated_at: Option<SafeText>,
-    /// New lines that each rule matched, by the rule's name.
-    pub matches: BTreeMap<String, u64>,
-    /// The newest lines that any rule matched.
-    pub shown: Vec<SafeText>,
-    pub trouble: Option<SafeText>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LogFile {
-    pub path: SafeText,
-    pub size_bytes: u64,
-    pub modified_s: i64,
-    /// It became shorter without a rotation: its size before.
-    pub shrunk_from: Option<u64>,
-    /// Its bytes before the offset are not what they were.
-    pub replaced: bool,
-}
 
 /// What must be remembered between polls, for each watch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -369,49 +322,6 @@ impl<'a> Draft<'a> {
             cursor.tail = complete[start..].to_vec();
         }
         self.reading.count(complete, rules);
-    }
-}
-
-impl LogReading {
-    pub fn new(watch: SafeText, first_sample: bool) -> Self {
-        Self {
-            watch,
-            files: Vec::new(),
-            files_left_out: 0,
-            first_sample,
-            new_bytes: 0,
-            new_lines: 0,
-            gap_bytes: 0,
-            gap_is_open: false,
-            read_before_ms: None,
-            earlier: Vec::new(),
-            rotated_at: None,
-            matches: BTreeMap::new(),
-            shown: Vec::new(),
-            trouble: None,
-        }
-    }
-
-    /// Counts lines against the rules.
-    pub fn count(&mut self, complete: &[u8], rules: &[RateRule]) {
-        self.new_bytes += complete.len() as u64;
-        for (_, line) in lines(complete) {
-            self.new_lines += 1;
-            let mut shown = false;
-            for rule in rules.iter().filter(|rule| rule.pattern.is_match(line)) {
-                *self.matches.entry(rule.name.as_str().to_owned()).or_default() += 1;
-                shown = true;
-            }
-            if shown {
-                self.shown.push(SafeText::from_bytes_capped(line, 300));
-            }
-        }
-        let surplus = self.shown.len().saturating_sub(SHOWN_LINES_MAX);
-        self.shown.drain(..surplus);
-    }
-
-    pub fn size_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.size_bytes).sum()
     }
 }
 

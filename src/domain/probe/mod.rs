@@ -1,5 +1,6 @@
 //! Probes: what to ask a host and how to read the answer, one file each.
 
+mod archive_lists;
 pub mod backup;
 pub mod cron;
 mod df;
@@ -7,6 +8,7 @@ pub mod disk;
 pub mod engine;
 pub mod host;
 pub mod journal;
+mod log_reading;
 pub mod logs;
 pub mod md;
 pub mod recent_matches;

@@ -11,50 +11,59 @@ use crate::tui::screen::{
 use crate::tui::theme::Meaning;
 
 pub fn row_count(model: &Model, pane: Pane) -> usize {
-    sorted(model, pane).len() + listed(model, pane).len()
+    Rows::of(model, pane).len()
 }
 
 /// Whose a row is.
 pub fn host_at(model: &Model, pane: Pane, row: usize) -> Option<HostName> {
-    let views = sorted(model, pane);
-    match views.get(row) {
+    let rows = Rows::of(model, pane);
+    match rows.checks.get(row) {
         Some((host, _)) => Some((*host).clone()),
-        None => listed(model, pane).get(row - views.len()).map(|job| job.host.clone()),
+        None => rows.jobs.get(row - rows.checks.len()).map(|job| job.host.clone()),
     }
 }
 
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
-    let total = row_count(model, pane);
-    let with_reason = room_for_reason(rows);
-    let (rows, reason_rows) = (with_reason, rows - with_reason);
-    model.page_rows = rows;
-    model.row = model.row.min(total.saturating_sub(1));
-    let shown = window(model.scroll, model.row, rows, total);
-    model.scroll = shown.start;
-    let mut table = table(model, pane, shown.clone(), width);
-    table.selected = (0 < total).then(|| model.row - shown.start);
-    let reason = sorted(model, pane).get(model.row).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
+    let (table_rows, reason_rows) = room_for_reason(rows);
+    let all = Rows::of(model, pane);
+    let selected = model.row.min(all.len().saturating_sub(1));
+    let shown = window(model.scroll, selected, table_rows, all.len());
+    let mut table = all.table(model, pane, shown.clone(), width);
+    table.selected = (0 < all.len()).then(|| selected - shown.start);
+    let reason = all.checks.get(selected).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
+    (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);
     (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, detail)
 }
 
-/// Some rows of a pane, none of them selected.
-pub fn table(model: &Model, pane: Pane, shown: std::ops::Range<usize>, width: u16) -> TableView {
-    let columns = columns(width);
-    let trend_width = usize::from(columns[3].width);
-    let (views, jobs) = (sorted(model, pane), listed(model, pane));
-    let row_at = |index: usize| match views.get(index) {
-        Some((host, view)) => row(model, host, view, trend_width),
-        None => jobs.get(index - views.len()).map(jobs::row).unwrap_or_default(),
-    };
-    TableView { rows: shown.map(row_at).collect(), selected: None, columns, empty: empty(pane) }
+/// Everything that a pane lists: its checks, and below them the jobs that nobody declared, which have none.
+pub struct Rows<'a> {
+    checks: Vec<(&'a HostName, CheckView<'a>)>,
+    jobs: Vec<jobs::Job<'a>>,
 }
 
-/// What a pane shows below its checks: jobs that nobody declared have none.
-fn listed(model: &Model, pane: Pane) -> Vec<jobs::Job<'_>> {
-    match pane {
-        Pane::Cron => jobs::inventory(model),
-        Pane::Disk | Pane::Logs | Pane::Backup | Pane::Host => Vec::new(),
+impl<'a> Rows<'a> {
+    pub fn of(model: &'a Model, pane: Pane) -> Self {
+        let jobs = match pane {
+            Pane::Cron => jobs::inventory(model),
+            Pane::Disk | Pane::Logs | Pane::Backup | Pane::Host => Vec::new(),
+        };
+        Self { checks: sorted(model, pane), jobs }
+    }
+
+    pub fn len(&self) -> usize {
+        self.checks.len() + self.jobs.len()
+    }
+
+    /// Some rows, none of them selected.
+    pub fn table(&self, model: &Model, pane: Pane, shown: std::ops::Range<usize>, width: u16) -> TableView {
+        let columns = columns(width);
+        let trend_width = usize::from(columns[3].width);
+        let row_at = |index: usize| match self.checks.get(index) {
+            Some((host, view)) => row(model, host, view, trend_width),
+            None => self.jobs.get(index - self.checks.len()).map(jobs::row).unwrap_or_default(),
+        };
+        TableView { rows: shown.map(row_at).collect(), selected: None, columns, empty: empty(pane) }
     }
 }
 

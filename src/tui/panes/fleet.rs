@@ -32,7 +32,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     let selected = model.selected_index();
     let shown = window(model.scroll, selected, visible, model.order.len());
     model.scroll = shown.start;
-    let mut table = table(model, shown.clone(), width);
+    let mut table = table(model, &model.order[shown.clone()], width);
     table.selected = (!model.order.is_empty()).then(|| selected - shown.start);
     let detail = match model.order.get(selected) {
         Some(name) if 0 < detail_rows => detail(model, name, usize::from(width)),
@@ -42,11 +42,11 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
 }
 
 /// Some rows of the fleet, none of them selected.
-pub fn table(model: &Model, shown: std::ops::Range<usize>, width: u16) -> TableView {
+pub fn table<'a>(model: &Model, names: impl IntoIterator<Item = &'a HostName>, width: u16) -> TableView {
     let columns = columns(width);
     let trend_width = usize::from(columns[3].width);
     TableView {
-        rows: model.order[shown].iter().map(|name| row(model, name, trend_width)).collect(),
+        rows: names.into_iter().map(|name| row(model, name, trend_width)).collect(),
         selected: None,
         columns,
         empty: "no host is watched: name some in hosts.toml",

@@ -26,8 +26,7 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
     let total = row_count(model, name);
     let notes = model.board.hosts.get(name).map(|host| notes(model, host)).unwrap_or_default();
     let rows = rows.saturating_sub(notes.len());
-    let with_reason = room_for_reason(rows);
-    let (rows, reason_rows) = (with_reason, rows - with_reason);
+    let (rows, reason_rows) = room_for_reason(rows);
     model.page_rows = rows;
     model.row = model.row.min(total.saturating_sub(1));
     let shown = window(model.scroll, model.row, rows, total);

@@ -3,7 +3,6 @@
 use super::{checks, fleet};
 use crate::domain::check::Pane;
 use crate::domain::observed::Quality;
-use crate::domain::status::Status;
 use crate::domain::time::Age;
 use crate::tui::model::{FeedSource, Model};
 use crate::tui::screen::{Piece, TableView, piece};
@@ -58,6 +57,9 @@ fn header(model: &Model) -> Vec<Piece> {
     let total = model.counts().total();
     let answered = model.answered();
     pieces.push(piece(format!("  {answered} of {total} hosts answered"), Meaning::Plain));
+    if !model.board.config_errors.is_empty() {
+        pieces.push(piece("  hosts.toml is broken, the old one stays in force", Meaning::Banner));
+    }
     if let FeedSource::Attached { alive_at: Some(alive_at), .. } = &model.source {
         pieces.push(piece(format!("  feed {} old", alive_at.age_at(model.now)), Meaning::Dim));
     }
@@ -65,14 +67,7 @@ fn header(model: &Model) -> Vec<Piece> {
 }
 
 fn counts(model: &Model) -> Vec<(String, Piece)> {
-    let counts = model.counts();
-    let counted = [
-        (counts.critical, Status::Critical),
-        (counts.unknown, Status::Unknown),
-        (counts.warning, Status::Warning),
-        (counts.ok, Status::Ok),
-    ];
-    let shown = counted.into_iter().map(|(count, status)| {
+    let shown = model.counts().worst_first().into_iter().map(|(count, status)| {
         let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
         (count.to_string(), piece(status.word(), meaning))
     });
@@ -106,22 +101,32 @@ fn page(total: usize, rows: usize, turn: usize) -> std::ops::Range<usize> {
 }
 
 fn fleet_section(model: &Model, width: u16, rows: usize, turn: usize) -> (Vec<Piece>, TableView) {
-    // What needs somebody stays in sight: only those rows turn, while there are any.
     let needing = model.order.iter().filter(|name| fleet::needs_somebody(model, name)).count();
-    let shown = page(if needing == 0 { model.order.len() } else { needing }, rows, turn);
+    // Only what needs somebody turns, while there is any, and the worst of it stays in sight.
+    let (total, fixed) = match needing {
+        0 => (model.order.len(), 0),
+        needing => (needing, if rows < needing { rows / 2 } else { needing }),
+    };
+    let turning = page(total - fixed, rows - fixed.min(rows), turn);
+    let turning = fixed + turning.start..fixed + turning.end;
     let words = match needing {
         0 => "Nothing needs anybody".to_owned(),
-        needing => format!("Needs somebody: {needing}{}", turned(&shown, needing)),
+        needing if fixed < needing => {
+            format!("Needs somebody: {needing}, the first {fixed} and {}–{}", turning.start + 1, turning.end)
+        }
+        needing => format!("Needs somebody: {needing}"),
     };
-    (vec![piece(words, Meaning::Heading)], fleet::table(model, shown, width))
+    let names = model.order[..fixed].iter().chain(&model.order[turning]);
+    (vec![piece(words, Meaning::Heading)], fleet::table(model, names, width))
 }
 
 fn pane_section(model: &Model, width: u16, rows: usize, turn: usize) -> (Vec<Piece>, TableView) {
     let pane = PANES[turn % PANES.len()];
-    let total = checks::row_count(model, pane);
+    let all = checks::Rows::of(model, pane);
+    let total = all.len();
     let shown = page(total, rows, turn / PANES.len());
     let words = format!("{}{}", checks::title(pane), turned(&shown, total));
-    (vec![piece(words, Meaning::Heading)], checks::table(model, pane, shown, width))
+    (vec![piece(words, Meaning::Heading)], all.table(model, pane, shown, width))
 }
 
 /// Said where not everything is in sight.

@@ -1,0 +1,147 @@
+//! The last line of the screen: what is being typed, what was just said, and the keys that do something now.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::keymap::{Action, BINDINGS, Binding};
+use super::model::{FeedSource, Model, View};
+use super::palette;
+use super::prompt::{Asked, Prompt};
+use super::screen::{Piece, piece};
+use super::theme::Meaning;
+use super::update::why_not;
+use crate::domain::text::SafeText;
+
+const PASSPHRASE_DOTS_MAX: usize = 24;
+
+/// Whatever is said, how to get help and out stays in sight.
+fn is_always_shown(binding: &Binding) -> bool {
+    binding.in_footer && matches!(binding.action, Action::Help | Action::Quit)
+}
+
+fn room_of(binding: &Binding) -> usize {
+    binding.shown.width() + binding.what.width() + 2
+}
+
+pub fn footer(model: &Model, width: usize) -> Vec<Piece> {
+    if let Some(prompt) = &model.prompt {
+        return prompt_line(prompt, width);
+    }
+    let kept: usize = BINDINGS.iter().filter(|binding| is_always_shown(binding)).map(room_of).sum();
+    let mut left = width.saturating_sub(kept);
+    let mut pieces: Vec<Piece> = said(model, left).into_iter().collect();
+    let has_room = pieces.is_empty();
+    for binding in BINDINGS.iter().filter(|binding| binding.in_footer) {
+        if !is_always_shown(binding) {
+            match left.checked_sub(room_of(binding)).filter(|_| has_room) {
+                Some(rest) => left = rest,
+                None => continue,
+            }
+        }
+        match why_not(model, binding.action) {
+            None => {
+                pieces.push(piece(format!(" {}", binding.shown), Meaning::Key));
+                pieces.push(piece(format!(" {}", binding.what), Meaning::Plain));
+            }
+            Some(_) => pieces.push(piece(format!(" {} {}", binding.shown, binding.what), Meaning::Dim)),
+        }
+    }
+    pieces
+}
+
+/// What was just said, or whom the screen is attached to, within `room` columns.
+fn said(model: &Model, room: usize) -> Option<Piece> {
+    match (&model.message, &model.source) {
+        (Some(message), _) => Some(piece(cut(&format!(" {message} "), room), Meaning::Heading)),
+        (None, FeedSource::OwnEngine) => None,
+        (None, FeedSource::Attached { pid, alive_at }) => {
+            let age = alive_at.map_or("?".to_owned(), |alive_at| alive_at.age_at(model.now).to_string());
+            Some(piece(cut(&format!(" attached to pid {pid}, feed {age} old "), room), Meaning::Dim))
+        }
+    }
+}
+
+/// The beginning of a text, with `…` where the rest was.
+fn cut(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let mut left = room.saturating_sub(1);
+    let fits = |c: &char| {
+        let rest = left.checked_sub(c.width().unwrap_or(0));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// The end of a text that is being typed, where it is longer than its room.
+fn tail(text: &str, room: usize) -> &str {
+    let mut width = 0;
+    let start = text.char_indices().rev().take_while(|(_, c)| {
+        width += c.width().unwrap_or(0);
+        width <= room
+    });
+    start.last().map_or("", |(at, _)| &text[at..])
+}
+
+/// The line that is being typed, and what its keys do.
+fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
+    let (asked, shown, keys) = match prompt.asked {
+        Asked::Filter => (" / ", prompt.text.clone(), "  @group name words; Enter keeps it, Esc shows all"),
+        Asked::Command => (" : ", prompt.text.clone(), "  ↑ ↓ choose, Enter goes, Esc leaves"),
+        Asked::Passphrase => {
+            let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
+            (" passphrase of your SSH key: ", dots, "  Enter logs in, Esc leaves it")
+        }
+    };
+    let room = width.saturating_sub(asked.width() + 1);
+    let typed = format!("{}▏", tail(&shown, room));
+    vec![piece(asked, Meaning::Key), piece(typed, Meaning::Plain), piece(keys, Meaning::Dim)]
+}
+
+/// What the palette offers for what is typed; the meant one is selected.
+pub fn offered(model: &Model) -> Option<Vec<Piece>> {
+    let prompt = model.prompt.as_ref().filter(|prompt| prompt.asked == Asked::Command)?;
+    let choices = palette::choices(model, &prompt.text);
+    let meant = prompt.choice.min(choices.len().saturating_sub(1));
+    let meaning = |index| if index == meant { Meaning::Selected } else { Meaning::Plain };
+    Some(choices.into_iter().enumerate().map(|(index, (name, _))| piece(format!(" {name} "), meaning(index))).collect())
+}
+
+/// Said beside a view's title while a filter hides rows.
+pub fn filter_words(model: &Model) -> Option<Piece> {
+    if model.filter.is_empty() {
+        return None;
+    }
+    let kept = match &model.view {
+        View::Fleet => format!(", {} of {} hosts", model.order.len(), model.counts().total()),
+        View::Pane(_) | View::Host(_) => String::new(),
+    };
+    Some(piece(format!("  /{}{kept}", SafeText::new(model.filter.text())), Meaning::Match))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::at;
+
+    fn shown(model: &Model, width: usize) -> String {
+        footer(model, width).into_iter().map(|piece| piece.text).collect()
+    }
+
+    #[test]
+    fn a_long_message_leaves_help_and_quit_in_sight() {
+        let mut model = Model::new(FeedSource::OwnEngine, at(0));
+        model.message = Some("a reason that goes on and on ".repeat(9));
+        let line = shown(&model, 60);
+        assert!(line.ends_with("… ? help q quit") && line.width() == 60, "{line}");
+    }
+
+    #[test]
+    fn the_end_of_a_long_prompt_is_what_one_sees() {
+        let mut model = Model::new(FeedSource::OwnEngine, at(0));
+        model.prompt = Some(Prompt::new(Asked::Filter, &format!("{}end", "long ".repeat(30))));
+        let line: String = shown(&model, 40).chars().take(40).collect();
+        assert!(line.ends_with("end▏"), "{line}");
+    }
+}

@@ -5,6 +5,7 @@ pub mod config_file;
 pub mod crash;
 pub mod own_log;
 pub mod own_machine;
+pub mod scenario;
 pub mod ssh_config;
 pub mod store;
 pub mod transport;

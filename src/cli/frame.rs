@@ -2,14 +2,18 @@
 
 use std::io::Write;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::check::poll_once;
+use super::demo::load;
 use super::{CommandError, Common, themes};
 use crate::adapters::clock;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
+use crate::engine::drill::{Drill, DrillClock};
+use crate::engine::feed::Publisher;
 use crate::tui::frame_of;
 use crate::tui::model::{FeedSource, Model, View};
 use crate::tui::picture::{Format, picture};
@@ -29,6 +33,12 @@ pub struct FrameArguments {
     view: Shown,
     #[arg(long, value_enum, default_value = "txt")]
     format: FormatName,
+    /// Of a demo's fleet instead of the own one: a scenario by its name, or a file of one
+    #[arg(long, value_name = "SCENARIO")]
+    demo: Option<String>,
+    /// How long after the demo's beginning, such as '33d 5h'; its end by default
+    #[arg(long, value_name = "TIME", requires = "demo")]
+    at: Option<humantime::Duration>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,15 +93,20 @@ impl FromStr for Shown {
 
 pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandError> {
     let theme = themes::all().load(&themes::wanted(common))?.in_tier(Tier::True);
-    let board = poll_once(common)?;
+    let mut model = match &arguments.demo {
+        Some(scenario) => demo(scenario, arguments.at.map(Into::into))?,
+        None => {
+            let mut model = Model::new(FeedSource::OwnEngine, clock::now());
+            model.replace(poll_once(common)?);
+            model
+        }
+    };
     let Shown { view, wall } = arguments.view.clone();
     if let View::Host(name) = &view
-        && !board.hosts.contains_key(name)
+        && !model.board.hosts.contains_key(name)
     {
         return Err(CommandError::Usage(format!("no host is named {name}")));
     }
-    let mut model = Model::new(FeedSource::OwnEngine, clock::now());
-    model.replace(board);
     model.view = view;
     model.wall = wall;
     model.read_only = common.read_only;
@@ -105,4 +120,17 @@ pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandErr
     let mut out = std::io::stdout().lock();
     out.write_all(picture(&buffer, format).as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// A demo's fleet as it stands then, without a store.
+fn demo(scenario: &str, at: Option<Duration>) -> Result<Model, CommandError> {
+    let (scenario, config) = load(scenario)?;
+    let title = scenario.title.clone();
+    let clock = DrillClock::new(&scenario);
+    let mut drill = Drill::new(scenario, &config, Publisher::default(), clock.clone());
+    while drill.next_at() <= at.unwrap_or(Duration::MAX) && drill.step() {}
+    let mut model = Model::new(FeedSource::OwnEngine, clock.now());
+    model.replace(drill.into_board());
+    model.demo = Some(title);
+    Ok(model)
 }

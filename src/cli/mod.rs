@@ -3,6 +3,7 @@
 mod check;
 mod collect;
 mod config;
+mod demo;
 mod doctor;
 mod frame;
 mod host_engine;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use thiserror::Error;
 
+use crate::adapters::scenario::ScenarioError;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::state_dir::StateDir;
 use crate::adapters::transport::TransportError;
@@ -79,6 +81,7 @@ enum Command {
     /// Poll without a screen, for screens that attach
     Collect,
     Config(config::ConfigArguments),
+    Demo(demo::DemoArguments),
     Doctor(doctor::DoctorArguments),
     Frame(frame::FrameArguments),
     Hosts(hosts::HostsArguments),
@@ -92,6 +95,7 @@ impl Command {
     fn refused_read_only(&self) -> Option<&'static str> {
         match self {
             Command::Collect => Some("collect"),
+            Command::Demo(_) => Some("demo"),
             Command::Doctor(_) => Some("doctor"),
             Command::Hosts(_) => Some("hosts"),
             Command::Init(_) => Some("init"),
@@ -115,6 +119,8 @@ pub enum CommandError {
     #[error(transparent)]
     ConfigFile(#[from] config_file::ConfigFileError),
     #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error(transparent)]
     Theme(#[from] ThemeError),
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -132,7 +138,10 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             CommandError::Usage(_) => EXIT_USAGE,
-            CommandError::Config(_) | CommandError::ConfigFile(_) | CommandError::Theme(_) => EXIT_CONFIG,
+            CommandError::Config(_)
+            | CommandError::ConfigFile(_)
+            | CommandError::Scenario(_)
+            | CommandError::Theme(_) => EXIT_CONFIG,
             CommandError::Transport(_) => EXIT_FAILED,
             CommandError::Failed(_) => 1,
             CommandError::Store(_) | CommandError::Engine(_) | CommandError::Io(_) => EXIT_FAILED,
@@ -220,6 +229,7 @@ pub fn run() -> ExitCode {
         None => screen::run(common),
         Some(Command::Collect) => collect::run(common),
         Some(Command::Config(config)) => config::run(common, config),
+        Some(Command::Demo(demo)) => demo::run(common, demo),
         Some(Command::Doctor(doctor)) => doctor::run(common, doctor),
         Some(Command::Frame(frame)) => frame::run(common, frame),
         Some(Command::Hosts(hosts)) => hosts::run(common, hosts),

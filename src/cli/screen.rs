@@ -16,17 +16,8 @@ use crate::tui::plain::announce;
 use crate::tui::{Attachment, ScreenOptions, leave_terminal, show};
 
 pub fn run(common: &Common) -> Result<(), CommandError> {
-    let has_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-    if !common.plain && (!has_terminal || is_dumb) {
-        return Err(CommandError::Usage(
-            "the screen needs a terminal that can place text; there is --plain for lines, and 'dogwatch check' for scripts"
-                .to_owned(),
-        ));
-    }
+    take_terminal(common)?;
     let options = options(common)?;
-    let give_back: fn() = if common.plain { || {} } else { leave_terminal };
-    crash::watch(give_back);
     if common.read_only {
         return attached(common, &common.existing_state_dir()?, None, options);
     }
@@ -38,6 +29,21 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
         }
         Claim::Taken { pid } => attached(common, &directory, pid, options),
     }
+}
+
+/// Makes sure that there is something to show on, and that a panic gives it back.
+pub fn take_terminal(common: &Common) -> Result<(), CommandError> {
+    let has_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    if !common.plain && (!has_terminal || is_dumb) {
+        return Err(CommandError::Usage(
+            "the screen needs a terminal that can place text; there is --plain for lines, and 'dogwatch check' for scripts"
+                .to_owned(),
+        ));
+    }
+    let give_back: fn() = if common.plain { || {} } else { leave_terminal };
+    crash::watch(give_back);
+    Ok(())
 }
 
 fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) -> Result<(), CommandError> {
@@ -79,9 +85,9 @@ fn attached(
 }
 
 /// On the screen, or as lines.
-fn present(common: &Common, attachment: Attachment, options: ScreenOptions) -> Result<(), CommandError> {
+pub fn present(common: &Common, attachment: Attachment, options: ScreenOptions) -> Result<(), CommandError> {
     match common.plain {
-        true => Ok(announce(&attachment, options.now, &mut std::io::stdout().lock())?),
+        true => Ok(announce(&attachment, &options.now, &mut std::io::stdout().lock())?),
         false => Ok(show(attachment, options)?),
     }
 }
@@ -96,7 +102,7 @@ fn ask_engine(database: std::path::PathBuf, host: Option<HostName>) {
     });
 }
 
-fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
+pub fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
     let themes = themes::all();
     let theme = themes.load(&themes::wanted(common))?;
     Ok(ScreenOptions {
@@ -105,7 +111,8 @@ fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
         tier: themes::tier(),
         read_only: common.read_only,
         wall: common.wall,
-        now: clock::now,
+        demo: None,
+        now: Box::new(clock::now),
         last_fault: crash::last,
     })
 }

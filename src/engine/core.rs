@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::feed::Publisher;
 use super::lane::{Polled, Report};
 use super::plan;
-use crate::adapters::clock;
 use crate::config::{Config, ConfigError};
 use crate::domain::board::{Board, CheckCell, HostBoard};
 use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
@@ -81,19 +80,19 @@ impl Core {
     }
 
     /// Puts what the engine says of itself on the board of its own machine.
-    pub fn tell_own_state(&mut self, reading: EngineReading) {
+    pub fn tell_own_state(&mut self, reading: EngineReading, at: Moment) {
         let own = self.specs.values().find(|spec| spec.reach == Reach::Local);
         let Some(spec) = own.cloned() else { return };
         let fresh_for_ms =
             u64::try_from(plan::fresh_for(&ProbeId::Engine, &spec.settings).as_millis()).unwrap_or(u64::MAX);
         let seen = Seen::Reading { reading: Arc::new(Reading::Engine(reading)), results: Vec::new() };
         let observations = vec![Arc::new(Observation { probe: ProbeId::Engine, fresh_for_ms, seen })];
-        self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at: clock::now(), observations, cost: None })]);
+        self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at, observations, cost: None })]);
     }
 
     /// Notes that something happened to the engine itself.
-    pub fn note(&mut self, change: Change) {
-        self.publish(vec![Input::Transition(Transition::new(clock::now(), change))]);
+    pub fn note(&mut self, change: Change, at: Moment) {
+        self.publish(vec![Input::Transition(Transition::new(at, change))]);
     }
 
     pub fn board(&self) -> &Board {
@@ -105,7 +104,7 @@ impl Core {
     }
 
     /// Takes a configuration into force.
-    pub fn watch(&mut self, config: &Config) {
+    pub fn watch(&mut self, config: &Config, at: Moment) {
         self.specs = config.fleet.hosts.iter().map(|spec| (spec.name.clone(), Arc::new(spec.clone()))).collect();
         // A host that comes back later begins anew, as its board does.
         self.memories.retain(|name, _| self.specs.contains_key(name));
@@ -120,13 +119,12 @@ impl Core {
             groups: config.fleet.groups.clone(),
             digest: config.digest.clone(),
         };
-        self.publish(vec![Input::Transition(Transition::new(clock::now(), change))]);
-        self.forget_unasked();
+        self.note(change, at);
+        self.forget_unasked(at);
     }
 
     /// Checks of probes that no host is asked any more, as its configuration stands now.
-    fn forget_unasked(&mut self) {
-        let now = clock::now();
+    fn forget_unasked(&mut self, at: Moment) {
         let mut inputs = Vec::new();
         for (name, spec) in &self.specs {
             let Some(board) = self.board.hosts.get(name) else { continue };
@@ -135,7 +133,7 @@ impl Core {
             let is_asked = |probe: &ProbeId| asked.contains(probe) || matches!(probe, ProbeId::SlowMount(_));
             for (check, _) in board.checks.iter().filter(|(_, cell)| !is_asked(&cell.probe)) {
                 let change = Change::CheckForgotten { host: name.clone(), check: check.clone() };
-                inputs.push(Input::Transition(Transition::new(now, change)));
+                inputs.push(Input::Transition(Transition::new(at, change)));
             }
         }
         if !inputs.is_empty() {
@@ -144,16 +142,17 @@ impl Core {
     }
 
     /// Keeps the configuration in force and says why a newer one is not.
-    pub fn reject_config(&mut self, error: &ConfigError) {
+    pub fn reject_config(&mut self, error: &ConfigError, at: Moment) {
         let errors = error.0.iter().map(|problem| SafeText::new(&problem.to_string())).collect();
-        self.publish(vec![Input::Transition(Transition::new(clock::now(), Change::ConfigRejected { errors }))]);
+        self.note(Change::ConfigRejected { errors }, at);
     }
 
-    pub fn absorb(&mut self, report: Report) {
+    /// Takes a report in; `at` dates what has no time of its own.
+    pub fn absorb(&mut self, report: Report, at: Moment) {
         match report {
-            Report::Link { host, lane, link } => self.note(Change::LinkChanged { host, lane, link }),
-            Report::Stuck { host, probe, since } => self.note(Change::ProbeStuck { host, probe, since }),
-            Report::Freed { host, probe } => self.note(Change::ProbeFreed { host, probe }),
+            Report::Link { host, lane, link } => self.note(Change::LinkChanged { host, lane, link }, at),
+            Report::Stuck { host, probe, since } => self.note(Change::ProbeStuck { host, probe, since }, at),
+            Report::Freed { host, probe } => self.note(Change::ProbeFreed { host, probe }, at),
             Report::Polled(polled) => self.absorb_poll(polled),
             Report::Ended => {}
         }

@@ -16,7 +16,7 @@ fn host() -> HostName {
 /// The engine over this machine, with what `[host.me]` says more.
 fn core(more: &str) -> Core {
     let mut core = Core::new(Board::default(), Publisher::default());
-    core.watch(&configuration(more));
+    core.watch(&configuration(more), at(0));
     core
 }
 
@@ -62,7 +62,7 @@ fn poll(core: &mut Core, second: i64, probe: ProbeId, outcome: Result<Reading, S
     let outcomes = vec![(probe, outcome)];
     let polled =
         Polled { host: host(), lane, sent: at(second), received: at(second), outcomes, cost: None, cursors: None };
-    core.absorb(Report::Polled(polled));
+    core.absorb(Report::Polled(polled), at(second));
 }
 
 fn mounted(core: &mut Core, second: i64, mount: &str) {
@@ -124,7 +124,7 @@ fn checks_that_the_configuration_asks_for_no_more_are_forgotten() {
     let nightly = configuration(set).fleet.hosts[0].settings.backups[0].name.clone();
     poll(&mut core, 0, ProbeId::Backup(nightly), Err("no answer within the deadline".into()));
     assert!(told(&core, "backup.age:nightly").is_some());
-    core.watch(&configuration(""));
+    core.watch(&configuration(""), at(0));
     assert_eq!(told(&core, "backup.age:nightly"), None);
 }
 
@@ -137,7 +137,7 @@ fn what_a_killed_engine_left_keeps_its_status_through_the_next_one() {
     }
     poll(&mut first, 0, ProbeId::Disk, Ok(full));
     let mut next = Core::new(first.into_board(), Publisher::default());
-    next.watch(&configuration(""));
+    next.watch(&configuration(""), at(0));
     // Below the limit by less than the three points that clear it.
     let mut still_full = disk(&[], &[]);
     if let Reading::Disk(disk) = &mut still_full {

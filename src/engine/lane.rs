@@ -249,8 +249,8 @@ impl LaneTask {
         let settings = &self.spec.settings;
         let limits =
             RunLimits { deadline: plan::deadline(self.lane, settings), output_bytes_max: settings.output_bytes_max };
-        let poll = Poll::new(probes, settings, &self.memory, clock::nonce());
         let sent = (self.context.now)();
+        let poll = Poll::new(probes, settings, &self.memory, clock::nonce(), sent);
         let reports = match self.transport.run(&poll.script, limits).await {
             Ok(output) => self.digest(&poll, &output, sent, started),
             Err(error) => self.link_report(error.link()).into_iter().collect(),

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapters::clock;
 use crate::domain::probe::ProbeId;
 use crate::domain::probe::disk::SlowMount;
 use crate::domain::probe::journal::JournalCursors;
 use crate::domain::probe::logs::LogCursors;
 use crate::domain::probe::script::ShellId;
 use crate::domain::settings::{Expectation, HOUR, Settings};
+use crate::domain::time::Moment;
 
 /// Runs are looked for this far back at least, and at most.
 const LOOK_BACK_MIN: Duration = Duration::from_secs(26 * HOUR.as_secs());
@@ -39,7 +39,7 @@ pub struct LaneMemory {
 
 impl LaneMemory {
     /// From when on runs of jobs are wanted: at first as far back as the longest expectation asks.
-    pub fn runs_wanted_from_s(&self, settings: &Settings) -> i64 {
+    pub fn runs_wanted_from_s(&self, settings: &Settings, now: Moment) -> i64 {
         if let Some(read_at) = self.runs_read_at_s {
             return read_at - LOOK_BACK_OVERLAP_S;
         }
@@ -48,6 +48,6 @@ impl LaneMemory {
             Expectation::Schedule(_) => LOOK_BACK_MAX,
         });
         let look_back = wanted.max().unwrap_or(LOOK_BACK_MIN).clamp(LOOK_BACK_MIN, LOOK_BACK_MAX);
-        clock::now().utc_ms / 1_000 - i64::try_from(look_back.as_secs()).unwrap_or(0)
+        now.utc_ms / 1_000 - i64::try_from(look_back.as_secs()).unwrap_or(0)
     }
 }

@@ -1,6 +1,7 @@
 //! The engine: the only place with tasks and a clock. schedule → poll → evaluate → persist → publish.
 
 pub mod core;
+pub mod drill;
 pub mod feed;
 pub mod follow;
 mod lane;
@@ -187,7 +188,7 @@ impl Engine {
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let how = engine.persister.how().to_owned();
-        engine.core.note(Change::EngineStarted { pid: std::process::id(), version, how });
+        engine.core.note(Change::EngineStarted { pid: std::process::id(), version, how }, clock::now());
         engine.watch(&setup.config);
         engine
     }
@@ -213,16 +214,16 @@ impl Engine {
                         self.poll_now(None);
                     }
                     Some(Command::Configure(Ok(config))) => self.watch(&config),
-                    Some(Command::Configure(Err(error))) => self.core.reject_config(&error),
+                    Some(Command::Configure(Err(error))) => self.core.reject_config(&error, clock::now()),
                     Some(Command::Stop) | None => break,
                 },
             }
         }
         self.hosts.clear();
-        self.core.note(Change::EngineStopped { pid: std::process::id() });
+        self.core.note(Change::EngineStopped { pid: std::process::id() }, clock::now());
         self.hand_over().await;
         let board = self.core.into_board();
-        self.persister.close(&board).await;
+        self.persister.close(&board, clock::now()).await;
         board
     }
 
@@ -234,7 +235,7 @@ impl Engine {
 
     async fn flush(&mut self) {
         self.hand_over().await;
-        self.persister.flush(self.core.board()).await;
+        self.persister.flush(self.core.board(), clock::now()).await;
         for host in self.persister.requests().await {
             self.poll_now(host.as_ref());
         }
@@ -252,7 +253,7 @@ impl Engine {
             last_error: self.persister.last_error.clone(),
             poll_ms: Percentiles::of(self.poll_ms.iter().copied().collect()),
         };
-        self.core.tell_own_state(reading);
+        self.core.tell_own_state(reading, clock::now());
     }
 
     fn absorb(&mut self, mut report: Report) {
@@ -271,7 +272,7 @@ impl Engine {
             self.poll_ms.truncate(POLL_TIMES_MAX - 1);
             self.poll_ms.push_front(u32::try_from(polled.received.boot_ms - polled.sent.boot_ms).unwrap_or(0));
         }
-        self.core.absorb(report);
+        self.core.absorb(report, clock::now());
     }
 
     fn remember(&mut self, host: &HostName, cursors: Rc<Cursors>) {
@@ -290,7 +291,7 @@ impl Engine {
 
     /// Takes a configuration into force; hosts that it does not change go on undisturbed.
     fn watch(&mut self, config: &Config) {
-        self.core.watch(config);
+        self.core.watch(config, clock::now());
         self.hosts.retain(|name, watched| config.fleet.host(name) == Some(&*watched.spec));
         for spec in &config.fleet.hosts {
             let is_polled = self.only.is_empty() || self.only.contains(&spec.name);

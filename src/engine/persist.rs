@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::adapters::clock;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::state_dir::EngineLock;
 use crate::adapters::store::writer::{Flush, Latest, Samples, Writer};
@@ -78,8 +77,7 @@ impl Persister {
     }
 
     /// Writes what waits; on failure it goes on waiting, and the error is shown on the own machine.
-    pub async fn flush(&mut self, board: &Board) {
-        let now = clock::now();
+    pub async fn flush(&mut self, board: &Board, now: Moment) {
         self.flushes += 1;
         let checkpoint_is_due = self.flushes.is_multiple_of(CHECKPOINT_EVERY_S);
         self.pending.samples = match self.flushes.is_multiple_of(SAMPLES_EVERY_S) {
@@ -154,8 +152,7 @@ impl Persister {
     }
 
     /// Writes everything and closes the store in good order.
-    pub async fn close(mut self, board: &Board) {
-        let now = clock::now();
+    pub async fn close(mut self, board: &Board, now: Moment) {
         self.pending.samples = Samples::Chunks;
         match self.store.writer.flush(&self.pending, std::process::id(), self.store.how, now).await {
             Ok(()) => {

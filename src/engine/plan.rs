@@ -31,7 +31,7 @@ pub struct Plan {
 pub struct Poll {
     pub probes: Vec<ProbeId>,
     pub script: String,
-    nonce: Nonce,
+    pub nonce: Nonce,
 }
 
 /// Each asked probe's reading, or why there is none.
@@ -155,7 +155,7 @@ pub fn fresh_for(probe: &ProbeId, settings: &Settings) -> Duration {
     Settings::fresh_for(cadence(probe, settings), deadline(probe.lane(), settings))
 }
 
-fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory) -> Section {
+fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Moment) -> Section {
     let plain = |script| Section { script, parameters: Vec::new() };
     match probe {
         ProbeId::Host => plain(host::SCRIPT),
@@ -171,7 +171,7 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory) -> Section
         }
         ProbeId::Cron => {
             let bytes = if memory.runs_read_at_s.is_none() { cron::LOG_BYTES_FIRST } else { cron::LOG_BYTES_LATER };
-            let parameters = vec![memory.runs_wanted_from_s(settings).to_string(), bytes.to_string()];
+            let parameters = vec![memory.runs_wanted_from_s(settings, now).to_string(), bytes.to_string()];
             Section { script: cron::SCRIPT, parameters }
         }
         ProbeId::SlowMount(mount) => {
@@ -192,8 +192,8 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory) -> Section
 
 impl Poll {
     /// Composes the script that asks some probes.
-    pub fn new(probes: Vec<ProbeId>, settings: &Settings, memory: &LaneMemory, nonce: Nonce) -> Self {
-        let sections: Vec<Section> = probes.iter().map(|probe| section(probe, settings, memory)).collect();
+    pub fn new(probes: Vec<ProbeId>, settings: &Settings, memory: &LaneMemory, nonce: Nonce, now: Moment) -> Self {
+        let sections: Vec<Section> = probes.iter().map(|probe| section(probe, settings, memory, now)).collect();
         Self { script: compose(&nonce, &sections), nonce, probes }
     }
 

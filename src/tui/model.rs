@@ -67,6 +67,8 @@ pub struct Model {
     pub wall: bool,
     /// Whether this screen may only look: it asks the engine for nothing, and starts nothing.
     pub read_only: bool,
+    /// What is played, where this is a demo and no fleet of anybody's.
+    pub demo: Option<String>,
     /// The theme in force, and all there are.
     pub theme: String,
     pub themes: Vec<String>,
@@ -97,6 +99,7 @@ impl Model {
             can_unlock: false,
             wall: false,
             read_only: false,
+            demo: None,
             theme: String::new(),
             themes: Vec::new(),
         }

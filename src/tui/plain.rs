@@ -18,7 +18,7 @@ use crate::domain::time::Moment;
 const TICK: Duration = Duration::from_millis(500);
 
 /// Announces changes until a signal ends it, or the feed does.
-pub fn announce(attachment: &Attachment, now: fn() -> Moment, out: &mut impl Write) -> io::Result<()> {
+pub fn announce(attachment: &Attachment, now: &dyn Fn() -> Moment, out: &mut impl Write) -> io::Result<()> {
     let (wakes, signals) = channel();
     watch_signals(wakes);
     let mut announcer = Announcer::new(attachment.source.clone(), now());

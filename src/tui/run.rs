@@ -43,7 +43,9 @@ pub struct ScreenOptions {
     pub tier: Tier,
     pub read_only: bool,
     pub wall: bool,
-    pub now: fn() -> Moment,
+    /// What is played, where this is a demo.
+    pub demo: Option<String>,
+    pub now: Box<dyn Fn() -> Moment>,
     /// What a panic said, if there was one.
     pub last_fault: fn() -> Option<String>,
 }
@@ -79,6 +81,7 @@ fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<
     model.can_unlock = attachment.unlock.is_some();
     model.read_only = options.read_only;
     model.wall = options.wall;
+    model.demo.clone_from(&options.demo);
     model.theme.clone_from(&theme.name);
     model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
     let mut title = String::new();

@@ -89,6 +89,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         View::Pane(pane) => checks::build(model, pane, width, rows),
         View::Host(name) => host::build(model, &name, width, rows),
     };
+    title.extend(demo_words(model));
     title.extend(filter_words(model));
     if !model.filter.is_empty() {
         table.empty = "nothing matches: Esc shows all again";
@@ -127,12 +128,23 @@ pub fn alert(model: &Model, hosts: &[HostName]) -> String {
     format!("CRITICAL {name}{others}{reason}")
 }
 
+/// What has to be known of the whole screen before anything on it is acted on.
+pub fn marks(model: &Model) -> impl Iterator<Item = Piece> {
+    let read_only = model.read_only.then_some(" READ-ONLY ");
+    let demo = model.demo.is_some().then_some(" DEMO ");
+    read_only.into_iter().chain(demo).map(|mark| piece(mark, Meaning::Banner))
+}
+
+/// What is played, and what time it is there.
+fn demo_words(model: &Model) -> Option<Piece> {
+    let title = model.demo.as_ref()?;
+    Some(piece(format!("   {title}, {}", model.now.utc().format("%a %-d %b %H:%M")), Meaning::Dim))
+}
+
 fn header(model: &Model, width: u16) -> Vec<Piece> {
     let counts = model.counts();
     let mut pieces = vec![piece(" dogwatch ", Meaning::Title)];
-    if model.read_only {
-        pieces.push(piece(" READ-ONLY ", Meaning::Banner));
-    }
+    pieces.extend(marks(model));
     for (count, status) in counts.worst_first() {
         let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
         let word = if width < 60 { "" } else { status.word() };

@@ -54,6 +54,7 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         Action::PollNow | Action::Passphrase | Action::Suspend if model.read_only => {
             Some("read-only: this screen may look, and do nothing")
         }
+        Action::PollNow | Action::Passphrase if model.demo.is_some() => Some("a demo: its hosts answer by themselves"),
         Action::Passphrase if !model.can_unlock => {
             Some("another process logs in: start that one with --ask-passphrase")
         }

@@ -19,6 +19,11 @@ impl Nonce {
     pub fn new(random: u128) -> Self {
         Self(format!("{random:032x}"))
     }
+
+    /// The line by which a host ends a part of its answer, with the empty line before it.
+    pub fn mark(&self, tag: &str, status: u8) -> String {
+        format!("\n@@{} {tag} {status}\n", self.0)
+    }
 }
 
 /// One probe's part of a script. `script` is a constant; what belongs to a host arrives as `$1`, `$2` …

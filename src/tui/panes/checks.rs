@@ -11,7 +11,7 @@ use crate::tui::screen::{
 use crate::tui::theme::Meaning;
 
 pub fn row_count(model: &Model, pane: Pane) -> usize {
-    Rows::of(model, pane).len()
+    Rows::of(model, pane).count()
 }
 
 /// Whose a row is.
@@ -26,10 +26,10 @@ pub fn host_at(model: &Model, pane: Pane, row: usize) -> Option<HostName> {
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let (table_rows, reason_rows) = room_for_reason(rows);
     let all = Rows::of(model, pane);
-    let selected = model.row.min(all.len().saturating_sub(1));
-    let shown = window(model.scroll, selected, table_rows, all.len());
+    let selected = model.row.min(all.count().saturating_sub(1));
+    let shown = window(model.scroll, selected, table_rows, all.count());
     let mut table = all.table(model, pane, shown.clone(), width);
-    table.selected = (0 < all.len()).then(|| selected - shown.start);
+    table.selected = (0 < all.count()).then(|| selected - shown.start);
     let reason = all.checks.get(selected).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
     (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);
@@ -51,7 +51,7 @@ impl<'a> Rows<'a> {
         Self { checks: sorted(model, pane), jobs }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.checks.len() + self.jobs.len()
     }
 

@@ -5,7 +5,7 @@ use crate::domain::check::Pane;
 use crate::domain::observed::Quality;
 use crate::domain::time::Age;
 use crate::tui::model::{FeedSource, Model};
-use crate::tui::screen::{Piece, TableView, piece};
+use crate::tui::screen::{Piece, TableView, marks, piece};
 use crate::tui::theme::Meaning;
 
 /// How long each pane, and each page of it, stays.
@@ -51,9 +51,7 @@ pub fn build(model: &Model, width: u16, rows: usize) -> WallView {
 
 fn header(model: &Model) -> Vec<Piece> {
     let mut pieces = vec![piece(" dogwatch ", Meaning::Title)];
-    if model.read_only {
-        pieces.push(piece(" READ-ONLY ", Meaning::Banner));
-    }
+    pieces.extend(marks(model));
     let total = model.counts().total();
     let answered = model.answered();
     pieces.push(piece(format!("  {answered} of {total} hosts answered"), Meaning::Plain));
@@ -123,7 +121,7 @@ fn fleet_section(model: &Model, width: u16, rows: usize, turn: usize) -> (Vec<Pi
 fn pane_section(model: &Model, width: u16, rows: usize, turn: usize) -> (Vec<Piece>, TableView) {
     let pane = PANES[turn % PANES.len()];
     let all = checks::Rows::of(model, pane);
-    let total = all.len();
+    let total = all.count();
     let shown = page(total, rows, turn / PANES.len());
     let words = format!("{}{}", checks::title(pane), turned(&shown, total));
     (vec![piece(words, Meaning::Heading)], all.table(model, pane, shown, width))

@@ -1,0 +1,172 @@
+use super::*;
+use crate::domain::board::{CheckView, HostBoard};
+use crate::domain::check::Pane;
+use crate::domain::fleet::HostName;
+use crate::domain::status::Status;
+use chrono::{DateTime, Utc};
+
+/// A scenario with what is on its board.
+struct Watch {
+    drill: Drill,
+}
+
+impl Watch {
+    fn of(name: &str) -> Self {
+        let text = Scenario::built_in(name).unwrap_or_else(|| panic!("no scenario {name}"));
+        let (scenario, config) = Scenario::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
+        let clock = DrillClock::new(&scenario);
+        Self { drill: Drill::new(scenario, &config, Publisher::default(), clock) }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.drill.clock.now().utc()
+    }
+
+    fn host(&self, name: &str) -> &HostBoard {
+        let name = HostName::parse(name).unwrap_or_else(|error| panic!("{error}"));
+        self.drill.core.board().hosts.get(&name).unwrap_or_else(|| panic!("no host {name}"))
+    }
+
+    fn check(&self, host: &str, id: &str) -> Option<CheckView<'_>> {
+        self.host(host).views(self.drill.clock.now()).find(|view| view.id.to_string() == id)
+    }
+
+    /// Goes on until then.
+    fn until(&mut self, time: &str) -> &mut Self {
+        let time = utc(time);
+        while self.now() < time && self.drill.step() {}
+        assert!(time <= self.now(), "the scenario ends at {} already", self.now());
+        self
+    }
+
+    /// Goes on until a check is confirmed so, and says when that was, and what was said.
+    fn when(&mut self, host: &str, id: &str, status: Status) -> (DateTime<Utc>, String, Option<DateTime<Utc>>) {
+        while self.drill.step() {
+            if let Some(view) = self.check(host, id).filter(|view| view.confirmed && view.status == status) {
+                return (self.now(), view.result.reason.to_string(), view.result.full_at);
+            }
+        }
+        panic!("{id} of {host} was never {status}")
+    }
+}
+
+fn utc(text: &str) -> DateTime<Utc> {
+    let text = if text.len() == 16 { format!("{text}:00Z") } else { text.to_owned() };
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// In hours, how far a told deadline is from the true one.
+fn hours_off(told: Option<DateTime<Utc>>, truth: &str) -> f64 {
+    let told = told.unwrap_or_else(|| panic!("no deadline was told"));
+    (told - utc(truth)).num_minutes() as f64 / 60.0
+}
+
+/// Every probe that is asked has its bytes, and they can be read; and it takes at most five minutes on the screen.
+#[test]
+fn every_scenario_says_what_its_hosts_are_asked_and_lasts_five_minutes_at_most() {
+    for name in Scenario::names() {
+        let mut watch = Watch::of(name);
+        let mut steps = 0;
+        while watch.drill.step() {
+            steps += 1;
+            for (host, board) in &watch.drill.core.board().hosts {
+                let failing = board.probes.iter().find_map(|(probe, cell)| Some((probe, cell.failing.as_ref()?)));
+                assert!(failing.is_none(), "{name}, {host}: {failing:?}");
+            }
+        }
+        assert!(STEP_EVERY * steps <= Duration::from_secs(300), "{name} takes {steps} steps");
+    }
+}
+
+#[test]
+fn the_thursday_backup_is_told_weeks_before_the_disk_is_full() {
+    let mut watch = Watch::of("thursday-backup");
+    let full = "2026-07-30T04:30";
+    let (errors, ..) = watch.when("web1", "log.rate:http-5xx:/var/log/nginx/access.log", Status::Warning);
+    assert!(errors <= utc("2026-06-04T06:00"), "{errors}");
+    assert_eq!(watch.check("web1", "host.load").map(|view| view.status), Some(Status::Critical));
+    let (unpruned, said, _) = watch.when("web1", "backup.retention:weekly-full", Status::Warning);
+    assert!(unpruned <= utc("2026-06-18T12:00") && said.contains("does not prune"), "{unpruned}: {said}");
+    let (filling, said, full_at) = watch.when("web1", "disk.space:/", Status::Warning);
+    assert!(filling <= utc("2026-07-16T04:30"), "{filling}: {said}");
+    assert!(hours_off(full_at, full).abs() < 5.0 * 24.0, "at {filling} the disk is told to be full at {full_at:?}");
+    let (broken, ..) = watch.when("web1", "log.rate:http-5xx:/var/log/nginx/access.log", Status::Critical);
+    assert!(utc(full) <= broken);
+    assert!(watch.until("2026-07-30T08:00").check("web1", "host.units").is_some_and(|view| view.status != Status::Ok));
+}
+
+#[test]
+fn the_corner_that_nobody_watched_is_seen_at_the_first_look() {
+    let mut watch = Watch::of("unwatched-corner");
+    watch.until("2026-08-10T06:05");
+    let is_critical =
+        |id, host| watch.check(host, id).is_some_and(|view| view.confirmed && view.status == Status::Critical);
+    assert!(is_critical("disk.space:/var", "ctl1"));
+    let reason = watch.check("bak1", "disk.readonly:/backup").map(|view| view.result.reason.to_string());
+    assert!(
+        reason.as_ref().is_some_and(|reason| reason.as_str().contains("Remounting filesystem read-only")),
+        "{reason:?}"
+    );
+    let age = watch.check("bak1", "backup.age:nightly").map(|view| view.result.reason.to_string());
+    assert!(age.as_ref().is_some_and(|age| age.contains("175 d")), "{age:?}");
+    let job = watch.check("bak1", "cron.job:nightly-backup").map(|view| (view.status, view.result.reason.to_string()));
+    assert!(job.as_ref().is_some_and(|(status, said)| *status == Status::Unknown && said.contains("outcome unknown")));
+    for host in ["ctl1", "hv1", "hv2", "vm1", "vm2", "vm3"] {
+        assert_eq!(watch.host(host).pane_status(Pane::Backup, watch.drill.clock.now()), None, "{host} has a hole");
+    }
+    watch.until("2026-08-11T15:05");
+    for host in ["hv1", "hv2", "vm1", "vm2", "vm3"] {
+        let stale = watch.check(host, "disk.space:/").map(|view| (view.status, view.last_status));
+        assert_eq!(stale, Some((Status::Unknown, Status::Ok)), "{host}");
+    }
+    watch.until("2026-08-11T16:35");
+    assert!(watch.check("vm3", "disk.readonly:/").is_some_and(|view| view.status == Status::Critical));
+    assert!(watch.check("hv2", "disk.space:/").is_some_and(|view| view.status == Status::Ok));
+}
+
+#[test]
+fn each_filling_of_the_log_disk_is_told_with_its_deadline_hours_before() {
+    let mut watch = Watch::of("log-purge");
+    let (gone, said, _) = watch.when("api1", "cron.job:log-purge", Status::Unknown);
+    assert!(gone <= utc("2026-03-02T10:10") && said.contains("no timer"), "{gone}: {said}");
+    for (full, wiped) in [
+        ("2026-03-04T04:00", "2026-03-04T08:10"),
+        ("2026-03-06T04:00", "2026-03-06T08:10"),
+        ("2026-03-08T04:00", "2026-03-08T08:10"),
+    ] {
+        let (told, _, full_at) = watch.when("api1", "disk.space:/var/log", Status::Critical);
+        let hours_left = (utc(full) - told).num_hours();
+        assert!(3 <= hours_left, "told at {told}, {hours_left} h before");
+        assert!(hours_off(full_at, full).abs() < 1.0, "told to be full at {full_at:?}");
+        let shrunk = watch.until(wiped).check("api1", "log.shrunk:/var/log/api/requests.log");
+        let shrunk = shrunk.map(|view| (view.status, view.result.reason.to_string()));
+        assert!(shrunk.as_ref().is_some_and(|(status, said)| *status == Status::Warning && said.contains("37 GB")));
+    }
+}
+
+#[test]
+fn a_transfer_that_only_started_is_never_ok() {
+    let mut watch = Watch::of("nightly-transfer");
+    while watch.drill.step() {
+        let job = watch.check("batch1", "cron.job:partner-transfer");
+        let job = job.map(|view| (view.status, view.result.reason.as_str().contains("outcome unknown")));
+        assert_eq!(job, Some((Status::Unknown, true)), "at {}", watch.now());
+    }
+}
+
+#[test]
+fn the_stopped_log_copy_is_told_hours_before_payments_stop() {
+    let mut watch = Watch::of("log-copy");
+    let full = "2026-09-15T13:30";
+    let (late, ..) = watch.when("fin1", "backup.age:shipped-logs", Status::Warning);
+    assert!(late <= utc("2026-09-15T09:45"), "{late}");
+    let (filling, said, full_at) = watch.when("fin1", "disk.space:/srv/finance", Status::Critical);
+    assert!(filling <= utc("2026-09-15T12:30"), "{filling}: {said}");
+    assert!(hours_off(full_at, full).abs() < 0.25, "told to be full at {full_at:?}");
+    let growing = watch.check("fin1", "log.growth:/srv/finance/log/transactions.log");
+    assert!(growing.is_some_and(|view| view.result.reason.as_str().contains("alone fills /srv/finance")));
+    let (no_space, ..) = watch.when("fin1", "log.rate:no-space:/srv/finance/log/transactions.log", Status::Critical);
+    assert!(utc(full) <= no_space && no_space <= utc("2026-09-15T13:35"));
+    watch.until("2026-09-15T16:45");
+    assert!(watch.check("fin1", "disk.space:/srv/finance").is_some_and(|view| view.status == Status::Ok));
+}

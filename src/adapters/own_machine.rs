@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::domain::fleet::HostName;
+use crate::domain::text::SafeText;
 
 /// This machine's name as far as its first dot, or `localhost` where it has none that a host may have.
 pub fn name() -> HostName {
@@ -24,4 +25,13 @@ pub fn xdg_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
 /// The user's home directory.
 pub fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Who runs this program: the name that the environment gives, which proves nothing, and the user's number, which does.
+pub fn user() -> SafeText {
+    let uid = rustix::process::getuid().as_raw();
+    match std::env::var("USER") {
+        Ok(name) => SafeText::new(&format!("{name} (uid {uid})")),
+        Err(_) => SafeText::new(&format!("uid {uid}")),
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::sync::mpsc;
 
+use super::attach::{history, tail};
 use super::screen::{options, present, take_terminal};
 use super::{CommandError, Common};
 use crate::adapters::config_file::read_trusted;
@@ -53,6 +54,7 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
     let Claim::Won(lock) = state.claim()? else {
         return Err(CommandError::Failed(format!("{}: somebody else is in it", directory.0.display())));
     };
+    let database = state.database();
     let store = StoreOpener { directory: state, lock, size_bytes_max: STORE_BYTES_MAX, how: "demo" };
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
@@ -60,7 +62,16 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
     let thread = std::thread::Builder::new()
         .name("drill".to_owned())
         .spawn(move || Drill::new(scenario, &config, publisher, clock).play(store, inbox))?;
-    let attachment = Attachment { feed, source: FeedSource::OwnEngine, poll_now: Box::new(|_| {}), unlock: None };
+    let attachment = Attachment {
+        feed,
+        source: FeedSource::OwnEngine,
+        poll_now: Box::new(|_| {}),
+        unlock: None,
+        history: Some(history(&database)),
+        tail: Some(tail(commands.clone())),
+        shell: None,
+        keep_copy: None,
+    };
     let shown = present(common, attachment, options);
     // A drill that ended by itself is joined all the same, and says why.
     let _ = commands.blocking_send(Command::Stop);

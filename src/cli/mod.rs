@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod attach;
 mod check;
 mod collect;
 mod config;
@@ -9,6 +10,7 @@ mod frame;
 mod host_engine;
 mod hosts;
 mod init;
+mod keys;
 mod manual;
 mod screen;
 mod themes;
@@ -86,6 +88,7 @@ enum Command {
     Frame(frame::FrameArguments),
     Hosts(hosts::HostsArguments),
     Init(init::InitArguments),
+    Keys(keys::KeysArguments),
     Man(manual::ManArguments),
     Themes(themes::ThemesArguments),
 }
@@ -103,6 +106,7 @@ impl Command {
             | Command::Completions(_)
             | Command::Config(_)
             | Command::Frame(_)
+            | Command::Keys(_)
             | Command::Man(_)
             | Command::Themes(_) => None,
         }
@@ -129,6 +133,8 @@ pub enum CommandError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error("{0}")]
+    Keys(String),
+    #[error("{0}")]
     Failed(String),
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -140,6 +146,7 @@ impl CommandError {
             CommandError::Usage(_) => EXIT_USAGE,
             CommandError::Config(_)
             | CommandError::ConfigFile(_)
+            | CommandError::Keys(_)
             | CommandError::Scenario(_)
             | CommandError::Theme(_) => EXIT_CONFIG,
             CommandError::Transport(_) => EXIT_FAILED,
@@ -234,6 +241,7 @@ pub fn run() -> ExitCode {
         Some(Command::Frame(frame)) => frame::run(common, frame),
         Some(Command::Hosts(hosts)) => hosts::run(common, hosts),
         Some(Command::Init(init)) => init::run(common, init),
+        Some(Command::Keys(keys)) => keys::run(keys),
         Some(Command::Completions(shell)) => manual::completions(shell),
         Some(Command::Man(page)) => manual::man(page),
         Some(Command::Themes(themes)) => themes::run(themes),

@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 
+use super::attach::{history, keep_copy, leave, shell, tail};
 use super::host_engine::{Hosting, start, watch_config};
-use super::{CommandError, Common, themes};
-use crate::adapters::store::reader::request_poll;
+use super::{CommandError, Common, keys, themes};
+use crate::adapters::store::request::Request;
 use crate::adapters::store::state_dir::{Claim, StateDir};
 use crate::adapters::{clock, crash};
 use crate::domain::fleet::HostName;
@@ -48,14 +49,21 @@ pub fn take_terminal(common: &Common) -> Result<(), CommandError> {
 
 fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) -> Result<(), CommandError> {
     let config = common.config()?;
+    let database = hosting.directory.database();
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
     let engine = start(common, config, publisher, hosting)?;
     let _reload = watch_config(common.hosts.clone(), engine.commands.clone());
-    let (commands, unlock) = (engine.commands.clone(), engine.commands.clone());
+    let commands = engine.commands.clone();
+    let (unlock, noted) = (commands.clone(), commands.clone());
+    let note = move |host: HostName, by| drop(noted.try_send(Command::ShellOpened { host, by }));
     let attachment = Attachment {
         feed,
         source: FeedSource::OwnEngine,
+        history: Some(history(&database)),
+        tail: Some(tail(commands.clone())),
+        shell: Some(shell(common.hosts.clone(), note)),
+        keep_copy: Some(keep_copy(&database)),
         // A full queue means that polls were asked for already.
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
         unlock: Some(Box::new(move |typed| drop(unlock.try_send(Command::Unlock(Passphrase(typed)))))),
@@ -72,14 +80,22 @@ fn attached(
     options: ScreenOptions,
 ) -> Result<(), CommandError> {
     let database = directory.database();
+    let read_only = options.read_only;
+    let asked = database.clone();
+    let told = database.clone();
+    let note = move |host, by| leave(told.clone(), Request::ShellOpened { host, by });
     let attachment = Attachment {
         feed: follow(database.clone()),
         source: FeedSource::Attached { pid: pid.unwrap_or(0), alive_at: None },
-        poll_now: match options.read_only {
+        poll_now: match read_only {
             true => Box::new(|_| {}),
-            false => Box::new(move |host| ask_engine(database.clone(), host)),
+            false => Box::new(move |host| leave(asked.clone(), Request::Poll(host))),
         },
         unlock: None,
+        history: Some(history(&database)),
+        tail: None,
+        shell: if read_only { None } else { Some(shell(common.hosts.clone(), note)) },
+        keep_copy: if read_only { None } else { Some(keep_copy(&database)) },
     };
     present(common, attachment, options)
 }
@@ -92,16 +108,6 @@ pub fn present(common: &Common, attachment: Attachment, options: ScreenOptions) 
     }
 }
 
-/// On a thread of its own: the screen never waits for the store.
-fn ask_engine(database: std::path::PathBuf, host: Option<HostName>) {
-    std::thread::spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        if let Err(error) = runtime.block_on(request_poll(&database, host.as_ref())) {
-            tracing::warn!("asking the engine to poll: {error}");
-        }
-    });
-}
-
 pub fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
     let themes = themes::all();
     let theme = themes.load(&themes::wanted(common))?;
@@ -109,6 +115,7 @@ pub fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
         themes,
         theme,
         tier: themes::tier(),
+        keymap: keys::in_force()?,
         read_only: common.read_only,
         wall: common.wall,
         demo: None,

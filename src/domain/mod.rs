@@ -8,6 +8,7 @@ pub mod observed;
 pub mod probe;
 pub mod schedule;
 pub mod settings;
+pub mod stamp;
 pub mod status;
 pub mod text;
 pub mod time;

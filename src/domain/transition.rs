@@ -82,6 +82,12 @@ pub enum Change {
         host: HostName,
         probe: ProbeId,
     },
+    /// Somebody went from the screen into the system's own ssh.
+    ShellOpened {
+        host: HostName,
+        /// The user on the machine that watches.
+        by: SafeText,
+    },
 }
 
 /// What a board needs to know of a watched host.
@@ -142,6 +148,10 @@ impl Link {
         Self { state: LinkState::Connected, why: None }
     }
 
+    pub fn is_up(&self) -> bool {
+        self.state == LinkState::Connected
+    }
+
     pub fn down(state: LinkState, why: impl Into<SafeText>) -> Self {
         Self { state, why: Some(why.into()) }
     }
@@ -198,7 +208,8 @@ impl Input {
                 | Change::CheckChanged { host, .. }
                 | Change::CheckForgotten { host, .. }
                 | Change::ProbeStuck { host, .. }
-                | Change::ProbeFreed { host, .. } => Some(host),
+                | Change::ProbeFreed { host, .. }
+                | Change::ShellOpened { host, .. } => Some(host),
             },
         }
     }
@@ -226,6 +237,6 @@ mod tests {
             kinds.insert(value["kind"].to_string());
         }
         // As many as `Change` has: a new one gets its line.
-        assert_eq!(kinds.len(), 9);
+        assert_eq!(kinds.len(), 10);
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,13 +15,14 @@ use super::lane::{Polled, Report};
 use super::memory::LaneMemory;
 use super::persist::Persister;
 use super::plan::{self, Plan, Poll};
+use super::tail::{LineNews, Tail};
 use super::{Command, EngineError, StoreOpener};
 use crate::adapters::clock;
 use crate::adapters::scenario::{Offsets, Scenario};
 use crate::adapters::transport::{End, Output};
 use crate::config::Config;
 use crate::domain::board::Board;
-use crate::domain::fleet::HostSpec;
+use crate::domain::fleet::{HostName, HostSpec};
 use crate::domain::probe::script::END_STATUS;
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::time::Moment;
@@ -74,6 +76,7 @@ struct DrilledLane {
     plan: Plan,
     memory: LaneMemory,
     link: Option<Link>,
+    tail: Option<Tail>,
 }
 
 impl Drill {
@@ -88,6 +91,7 @@ impl Drill {
                 plan: Plan::new(spec, lane, zero),
                 memory: LaneMemory::default(),
                 link: None,
+                tail: None,
             };
             DrilledHost { spec: Rc::new(spec.clone()), lanes: [Lane::Fast, Lane::Slow].map(lane) }
         };
@@ -120,6 +124,9 @@ impl Drill {
                     lane.plan.set_mounts(&lane.memory, due);
                 }
                 let silent = self.scenario.is_silent(&host.spec.name, self.at);
+                if !silent {
+                    lane.look_at_logs(&host.spec, &self.scenario, self.at, now);
+                }
                 let reports = if silent {
                     lane.go_silent(&host.spec)
                 } else {
@@ -137,6 +144,12 @@ impl Drill {
         true
     }
 
+    fn tail(&mut self, hosts: &[HostName], news: &SyncSender<LineNews>) {
+        let meant = self.hosts.iter_mut().filter(|host| hosts.is_empty() || hosts.contains(&host.spec.name));
+        let lanes = meant.flat_map(|host| &mut host.lanes).filter(|lane| lane.lane == Lane::Fast);
+        lanes.for_each(|lane| lane.tail = Some(Tail::new(news.clone())));
+    }
+
     /// Plays the scenario at the screen's pace, and then stands still until it is told to stop.
     pub fn play(mut self, store: StoreOpener, mut commands: mpsc::Receiver<Command>) -> Result<(), EngineError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -150,7 +163,11 @@ impl Drill {
                     _ = steps.tick() => {}
                     command = commands.recv() => match command {
                         Some(Command::Stop) | None => break,
-                        Some(Command::PollNow(_) | Command::Unlock(_) | Command::Configure(_)) => continue,
+                        Some(Command::Tail { hosts, news }) => {
+                            self.tail(&hosts, &news);
+                            continue;
+                        }
+                        Some(Command::PollNow(_) | Command::Unlock(_) | Command::ShellOpened { .. } | Command::Configure(_)) => continue,
                     },
                 }
                 self.step();
@@ -188,12 +205,15 @@ impl DrilledLane {
         self.set_link(spec, link).into_iter().collect()
     }
 
-    /// Where the scripts are told to read on.
-    fn offsets(&self, spec: &HostSpec) -> Offsets {
-        let logs = &self.memory.cursors.logs;
-        let told = logs.parameters(spec.settings.logs.iter(), spec.settings.log);
-        let pairs = told.iter().flat_map(|known| known.split(' ')).filter_map(|pair| pair.split_once(':'));
-        pairs.map(|(file, offset)| (file.to_owned(), offset.to_owned())).collect()
+    /// Reads the logs on for a screen.
+    fn look_at_logs(&mut self, spec: &HostSpec, scenario: &Scenario, at: Duration, now: Moment) {
+        let Some(tail) = &mut self.tail else { return };
+        let Some(poll) = tail.poll(&spec.settings, now) else { return };
+        let offsets = offsets(tail.memory(), spec);
+        let output = brought(&poll, |probe| scenario.parts(&spec.name, probe, at, &offsets));
+        if tail.take(&spec.name, &spec.settings, &poll, &output).is_err() {
+            self.tail = None;
+        }
     }
 
     /// Asks what is due: on the slow lane each probe by itself.
@@ -208,7 +228,7 @@ impl DrilledLane {
                 self.plan.reschedule(probe, due + plan::cadence(probe, &spec.settings));
             }
             let poll = Poll::new(probes, &spec.settings, &self.memory, clock::nonce(), now);
-            let offsets = self.offsets(spec);
+            let offsets = offsets(&self.memory, spec);
             let output = brought(&poll, |probe| scenario.parts(&spec.name, probe, at, &offsets));
             let answers = poll.answers(&output);
             let outcomes = poll.outcomes(&answers, &output, &spec.settings, &mut self.memory, now);
@@ -223,6 +243,13 @@ impl DrilledLane {
             }));
         }
     }
+}
+
+/// Where the scripts are told to read on.
+fn offsets(memory: &LaneMemory, spec: &HostSpec) -> Offsets {
+    let told = memory.cursors.logs.parameters(spec.settings.logs.iter(), spec.settings.log);
+    let pairs = told.iter().flat_map(|known| known.split(' ')).filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(file, offset)| (file.to_owned(), offset.to_owned())).collect()
 }
 
 /// What a host that prints these parts sends back.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::memory::{Cursors, LaneMemory};
 use super::plan::{self, Outcomes, Plan, Poll};
+use super::tail::{TAIL_EVERY, Tail};
 use super::{Run, TICK};
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::{Secrets, SshLane, target_of};
@@ -61,6 +62,17 @@ pub struct Shared {
     /// What the fast lane's newest disk reading named for the slow lane; `None` before the first poll ended.
     mounts: RefCell<Option<Vec<SlowMount>>>,
     mounts_changed: Notify,
+    /// A screen's wish to read the logs on, until the fast lane takes it up.
+    tail: RefCell<Option<Tail>>,
+    tail_wanted: Notify,
+}
+
+impl Shared {
+    /// Reads this host's logs on for a screen; a wish before it is over.
+    pub fn tail(&self, tail: Tail) {
+        *self.tail.borrow_mut() = Some(tail);
+        self.tail_wanted.notify_one();
+    }
 }
 
 /// What every lane of an engine is given.
@@ -85,6 +97,8 @@ pub struct LaneTask {
     /// The part of the first interval that is left out, so that a fleet that starts together does not poll together for
     /// ever.
     spread: f64,
+    /// What a screen reads on, and when it looks again. On the heap: hardly any lane has one.
+    tail: Option<(Box<Tail>, Instant)>,
 }
 
 /// The core no longer takes reports: the engine is stopping.
@@ -101,7 +115,7 @@ impl LaneTask {
         let spread = (clock::random_u128() % 500) as f64 / 1_000.0;
         let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
         let plan = Plan::new(&spec, lane, Instant::now());
-        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread }
+        Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread, tail: None }
     }
 
     /// Polls until the core is gone; in [`Run::Once`] until each probe was asked once.
@@ -121,13 +135,8 @@ impl LaneTask {
     async fn run_on(&mut self) -> Result<(), CoreGone> {
         loop {
             let shared = self.context.shared.clone();
-            let due = self.plan.next_due();
-            let until_due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let until_due = until(self.plan.next_due());
+            let tail_is_due = until(self.tail.as_ref().map(|(_, due)| *due));
             tokio::select! {
                 () = until_due => {}
                 () = shared.poll_now.notified() => {
@@ -136,6 +145,14 @@ impl LaneTask {
                 }
                 () = shared.mounts_changed.notified(), if self.lane == Lane::Slow => {
                     self.take_mounts();
+                    continue;
+                }
+                () = shared.tail_wanted.notified(), if self.lane == Lane::Fast => {
+                    self.tail = shared.tail.borrow_mut().take().map(|tail| (Box::new(tail), Instant::now()));
+                    continue;
+                }
+                () = tail_is_due => {
+                    Box::pin(self.look_at_logs()).await;
                     continue;
                 }
                 error = self.transport.ended() => {
@@ -149,6 +166,23 @@ impl LaneTask {
             // On the heap: a lane that waits, as most do, holds no room for a login and a poll.
             Box::pin(self.poll_due()).await?;
         }
+    }
+
+    /// Reads the logs on for a screen, over a link that is up: nobody logs in for it.
+    async fn look_at_logs(&mut self) {
+        let Some((mut tail, due)) = self.tail.take() else { return };
+        let settings = &self.spec.settings;
+        let now = (self.context.now)();
+        if let (true, Some(poll)) = (self.link.is_up(), tail.poll(settings, now)) {
+            let limits = RunLimits { deadline: settings.deadline, output_bytes_max: settings.output_bytes_max };
+            match self.transport.run(&poll.script, limits).await {
+                Ok(output) if tail.take(&self.spec.name, settings, &poll, &output).is_err() => return,
+                Ok(_) => {}
+                // The next poll finds the same, and tells it.
+                Err(error) => tracing::info!("reading the logs of {}: {error}", self.spec.name),
+            }
+        }
+        self.tail = Some((tail, (due + TAIL_EVERY).max(Instant::now())));
     }
 
     /// Waits for the fast lane to name the mounts, then asks each probe once; a host that can't be reached is not tried twice.
@@ -361,6 +395,13 @@ impl LaneTask {
     async fn report(&self, report: Report) -> Result<(), CoreGone> {
         self.context.reports.reserve().await.map_err(|_| CoreGone)?.send(report);
         Ok(())
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,10 +9,12 @@ mod memory;
 pub mod persist;
 mod plan;
 mod supervise;
+pub mod tail;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -23,6 +25,7 @@ use tokio::time::MissedTickBehavior;
 use crate::adapters::clock;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::reader::Reader;
+use crate::adapters::store::request::Request;
 use crate::adapters::store::state_dir::{EngineLock, StateDir};
 use crate::adapters::store::writer::Writer;
 use crate::adapters::transport::ssh::Secrets;
@@ -38,6 +41,7 @@ use feed::Publisher;
 use lane::{LaneContext, Report, Shared};
 use memory::Cursors;
 use persist::{Persister, Store};
+use tail::{LineNews, Tail};
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -77,6 +81,16 @@ pub enum Command {
     PollNow(Option<HostName>),
     /// The passphrase of the user's key files.
     Unlock(Passphrase),
+    /// Somebody went from a screen into the system's own ssh.
+    ShellOpened {
+        host: HostName,
+        by: SafeText,
+    },
+    /// Reads the logs of some hosts on for a screen, until that is gone; all where none is named.
+    Tail {
+        hosts: Vec<HostName>,
+        news: SyncSender<LineNews>,
+    },
     /// A new configuration, or why it is none.
     Configure(Result<Config, ConfigError>),
     Stop,
@@ -213,6 +227,8 @@ impl Engine {
                         self.secrets.set_passphrase(&typed);
                         self.poll_now(None);
                     }
+                    Some(Command::ShellOpened { host, by }) => self.note_shell(host, by),
+                    Some(Command::Tail { hosts, news }) => self.tail(&hosts, &news),
                     Some(Command::Configure(Ok(config))) => self.watch(&config),
                     Some(Command::Configure(Err(error))) => self.core.reject_config(&error, clock::now()),
                     Some(Command::Stop) | None => break,
@@ -236,8 +252,11 @@ impl Engine {
     async fn flush(&mut self) {
         self.hand_over().await;
         self.persister.flush(self.core.board(), clock::now()).await;
-        for host in self.persister.requests().await {
-            self.poll_now(host.as_ref());
+        for request in self.persister.requests().await {
+            match request {
+                Request::Poll(host) => self.poll_now(host.as_ref()),
+                Request::ShellOpened { host, by } => self.note_shell(host, by),
+            }
         }
     }
 
@@ -315,6 +334,17 @@ impl Engine {
         let lanes = [Lane::Fast, Lane::Slow].map(|lane| supervise::supervised(spec.clone(), lane, context.clone()));
         let lanes = lanes.into_iter().map(tokio::task::spawn_local).collect();
         WatchedHost { spec, shared, lanes }
+    }
+
+    fn tail(&self, hosts: &[HostName], news: &SyncSender<LineNews>) {
+        let meant = self.hosts.iter().filter(|(name, _)| hosts.is_empty() || hosts.contains(name));
+        meant.for_each(|(_, watched)| watched.shared.tail(Tail::new(news.clone())));
+    }
+
+    fn note_shell(&mut self, host: HostName, by: SafeText) {
+        if self.hosts.contains_key(&host) {
+            self.core.note(Change::ShellOpened { host, by }, clock::now());
+        }
     }
 
     fn poll_now(&self, host: Option<&HostName>) {

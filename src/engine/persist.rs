@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::adapters::store::StoreError;
+use crate::adapters::store::request::Request;
 use crate::adapters::store::state_dir::EngineLock;
 use crate::adapters::store::writer::{Flush, Latest, Samples, Writer};
 use crate::domain::board::Board;
@@ -121,12 +122,10 @@ impl Persister {
         }
     }
 
-    /// What attached screens asked to be polled now.
-    pub async fn requests(&mut self) -> Vec<Option<HostName>> {
+    /// What attached screens asked or told.
+    pub async fn requests(&mut self) -> Vec<Request> {
         match self.store.writer.take_requests().await {
-            Ok(requests) => {
-                requests.iter().map(|host| host.as_deref().and_then(|host| HostName::parse(host).ok())).collect()
-            }
+            Ok(requests) => requests,
             Err(error) => {
                 self.note(&error);
                 Vec::new()

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::memory::LaneMemory;
 use crate::adapters::transport::{End, Output};
 use crate::domain::fleet::HostSpec;
+use crate::domain::probe::logs::Purpose;
 use crate::domain::probe::script::{Answer, Answers, END_STATUS, Nonce, Section, compose, split};
 use crate::domain::probe::{
     Lane, ParseError, ProbeId, Reading, backup, cron, disk, host, journal, logs, slow_mount, smart, units,
@@ -267,7 +268,7 @@ fn read(
         ProbeId::Logs => {
             let cursors = &mut Rc::make_mut(&mut memory.cursors).logs;
             let before_ms = cursors.moved_ms;
-            let mut reading = logs::parse(answer, &settings.logs, &settings.rules, cursors)?;
+            let mut reading = logs::parse(answer, &settings.logs, Purpose::Count(&settings.rules), cursors)?;
             note_moved(&mut cursors.moved_ms, now);
             reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
             cursors.recent.exchange(&mut reading.logs, now.utc_ms);
@@ -276,7 +277,8 @@ fn read(
         ProbeId::Journal => {
             let cursors = &mut Rc::make_mut(&mut memory.cursors).journal;
             let before_ms = cursors.moved_ms;
-            let mut reading = journal::parse(answer, &settings.logs, &settings.rules, settings.log, cursors)?;
+            let mut reading =
+                journal::parse(answer, &settings.logs, Purpose::Count(&settings.rules), settings.log, cursors)?;
             note_moved(&mut cursors.moved_ms, now);
             reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
             cursors.recent.exchange(&mut reading.logs, now.utc_ms);

@@ -2,13 +2,13 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::keymap::{Action, BINDINGS, Binding};
+use super::keymap::{Action, Binding};
 use super::model::{FeedSource, Model, View};
 use super::palette;
 use super::prompt::{Asked, Prompt};
 use super::screen::{Piece, piece};
 use super::theme::Meaning;
-use super::update::why_not;
+use super::why_not::why_not;
 use crate::domain::text::SafeText;
 
 const PASSPHRASE_DOTS_MAX: usize = 24;
@@ -18,19 +18,35 @@ fn is_always_shown(binding: &Binding) -> bool {
     binding.in_footer && matches!(binding.action, Action::Help | Action::Quit)
 }
 
+/// What a view's footer has room for: the log view has keys of its own, and no rows to open.
+fn belongs(view: &View, action: Action) -> bool {
+    let is_of_logs = matches!(action, Action::Pause | Action::NextError | Action::Exclude);
+    match view {
+        View::Log => {
+            is_of_logs
+                || !matches!(
+                    action,
+                    Action::Open | Action::Log | Action::PollNow | Action::Shell | Action::Fleet | Action::Pane(_)
+                )
+        }
+        View::Fleet | View::Pane(_) | View::Host(_) => !is_of_logs,
+    }
+}
+
 fn room_of(binding: &Binding) -> usize {
-    binding.shown.width() + binding.what.width() + 2
+    binding.first_shown().width() + binding.what.width() + 2
 }
 
 pub fn footer(model: &Model, width: usize) -> Vec<Piece> {
     if let Some(prompt) = &model.prompt {
         return prompt_line(prompt, width);
     }
-    let kept: usize = BINDINGS.iter().filter(|binding| is_always_shown(binding)).map(room_of).sum();
+    let bindings = model.keymap.bindings();
+    let kept: usize = bindings.iter().filter(|binding| is_always_shown(binding)).map(room_of).sum();
     let mut left = width.saturating_sub(kept);
     let mut pieces: Vec<Piece> = said(model, left).into_iter().collect();
     let has_room = pieces.is_empty();
-    for binding in BINDINGS.iter().filter(|binding| binding.in_footer) {
+    for binding in bindings.iter().filter(|binding| binding.in_footer && belongs(&model.view, binding.action)) {
         if !is_always_shown(binding) {
             match left.checked_sub(room_of(binding)).filter(|_| has_room) {
                 Some(rest) => left = rest,
@@ -39,10 +55,10 @@ pub fn footer(model: &Model, width: usize) -> Vec<Piece> {
         }
         match why_not(model, binding.action) {
             None => {
-                pieces.push(piece(format!(" {}", binding.shown), Meaning::Key));
+                pieces.push(piece(format!(" {}", binding.first_shown()), Meaning::Key));
                 pieces.push(piece(format!(" {}", binding.what), Meaning::Plain));
             }
-            Some(_) => pieces.push(piece(format!(" {} {}", binding.shown, binding.what), Meaning::Dim)),
+            Some(_) => pieces.push(piece(format!(" {} {}", binding.first_shown(), binding.what), Meaning::Dim)),
         }
     }
     pieces
@@ -88,6 +104,8 @@ fn tail(text: &str, room: usize) -> &str {
 fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
     let (asked, shown, keys) = match prompt.asked {
         Asked::Filter => (" / ", prompt.text.clone(), "  @group name words; Enter keeps it, Esc shows all"),
+        Asked::Include => (" / ", prompt.text.clone(), "  a pattern: only lines that match; Enter keeps it"),
+        Asked::Exclude => (" x ", prompt.text.clone(), "  a pattern: lines that match are left out; Enter keeps it"),
         Asked::Command => (" : ", prompt.text.clone(), "  ↑ ↓ choose, Enter goes, Esc leaves"),
         Asked::Passphrase => {
             let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
@@ -110,12 +128,12 @@ pub fn offered(model: &Model) -> Option<Vec<Piece>> {
 
 /// Said beside a view's title while a filter hides rows.
 pub fn filter_words(model: &Model) -> Option<Piece> {
-    if model.filter.is_empty() {
+    if model.filter.is_empty() || model.view == View::Log {
         return None;
     }
     let kept = match &model.view {
         View::Fleet => format!(", {} of {} hosts", model.order.len(), model.counts().total()),
-        View::Pane(_) | View::Host(_) => String::new(),
+        View::Pane(_) | View::Host(_) | View::Log => String::new(),
     };
     Some(piece(format!("  /{}{kept}", SafeText::new(model.filter.text())), Meaning::Match))
 }

@@ -6,6 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier, Style};
 
 use super::frame_of;
+use super::log_book::{HostClock, LogBook};
 use super::model::{FeedSource, Model, View};
 use super::picture::{Format, picture};
 use super::theme::colour::Tier;
@@ -18,8 +19,10 @@ use crate::domain::fleet::{GroupName, HostName};
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::status::Status;
+use crate::domain::text::SafeText;
 use crate::domain::time::at;
 use crate::domain::transition::{Batch, Change, HostEntry, Input, Link, LinkState, Observation, Seen, Transition};
+use crate::engine::tail::{LineNews, LogNews};
 
 const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 35), (200, 50)];
 const FRESH_FOR_MS: u64 = 28_000;
@@ -181,9 +184,35 @@ fn fleet() -> Board {
     board
 }
 
+/// What the log view of two hosts holds: lines, an error, a line without a stamp, and what was not read.
+fn log_book() -> LogBook {
+    let log = |watch: &str, lines: &[&str], gap_bytes: u64| LogNews {
+        watch: watch.into(),
+        lines: lines.iter().map(|line| SafeText::new(line)).collect(),
+        lines_left_out: 0,
+        gap_bytes,
+        gap_is_open: false,
+        trouble: None,
+    };
+    let db = [
+        "2026-09-21 15:13:01.250 UTC [811] LOG:  checkpoint starting: time",
+        "2026-09-21 15:13:07.114 UTC [902] ERROR:  could not extend file \"base/16384/2619\": No space left on device",
+        "HINT:  Check free disk space.",
+    ];
+    let web = ["198.51.100.7 - - [21/Sep/2026:15:13:05 +0000] \"GET / HTTP/1.1\" 200 5120 \"-\" \"Mozilla/5.0\""];
+    let mut book = LogBook::new("2 hosts".to_owned());
+    let clock = HostClock::of(None);
+    let news = |name: &str, log| LineNews { host: host(name), logs: vec![log] };
+    book.take(news("db1", log("/var/log/postgresql/postgresql.log", &db, 0)), clock, at(NOW));
+    book.take(news("web1", log("/var/log/nginx/access.log", &web, 12_000)), clock, at(NOW));
+    book.refresh();
+    book
+}
+
 fn model(view: View) -> Model {
     let mut model = Model::new(FeedSource::OwnEngine, at(NOW));
     model.replace(fleet());
+    model.log = (view == View::Log).then(log_book);
     model.view = view;
     model.sort();
     model
@@ -232,7 +261,7 @@ fn the_wall_looks_as_it_did_and_says_stale_hugely() {
     }
 }
 
-fn views() -> [(&'static str, View); 6] {
+fn views() -> [(&'static str, View); 7] {
     [
         ("fleet", View::Fleet),
         ("host", View::Host(host("db1"))),
@@ -240,6 +269,7 @@ fn views() -> [(&'static str, View); 6] {
         ("logs", View::Pane(Pane::Logs)),
         ("backup", View::Pane(Pane::Backup)),
         ("cron", View::Pane(Pane::Cron)),
+        ("log", View::Log),
     ]
 }
 
@@ -279,6 +309,7 @@ proptest! {
     fn no_keys_make_the_screen_panic(keys in proptest::collection::vec((0_usize..14, any::<char>(), any::<bool>()), 0..60)) {
         let theme = Themes::default().load("default").unwrap_or_else(|error| panic!("{error}"));
         let mut model = model(View::Fleet);
+        model.can_tail = true;
         for (special, c, control) in keys {
             let code = match special {
                 0 => KeyCode::Enter,
@@ -290,7 +321,9 @@ proptest! {
                 6 => KeyCode::Tab,
                 7 => KeyCode::Char(':'),
                 8 => KeyCode::Char('/'),
-                9 => KeyCode::Char(['1', '2', '3', '4', '5', '?', 'r', 't'][c as usize % 8]),
+                9 => KeyCode::Char(
+                    ['1', '2', '3', '4', '5', '?', 'r', 't', 'l', 'n', 'N', 'x', ' ', 'm', 'y', 's'][c as usize % 16],
+                ),
                 10 => KeyCode::Char(['a', 'd', 'w', '@', ' '][c as usize % 5]),
                 _ => KeyCode::Char(c),
             };

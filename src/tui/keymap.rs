@@ -1,4 +1,6 @@
-//! One table of keys: look-up, footer and help all read it.
+//! One table of keys: look-up, footer, help and users' own bindings all read it.
+
+use std::fmt::Write;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -19,71 +21,200 @@ pub enum Action {
     Back,
     Fleet,
     Pane(Pane),
+    Log,
     Filter,
+    Exclude,
+    NextError,
+    PreviousError,
+    Pause,
     Command,
     PollNow,
+    Shell,
+    Copy,
+    Mouse,
     Passphrase,
     NextTheme,
     Suspend,
 }
 
+/// A key with what is held down beside it.
+pub type Key = (KeyCode, KeyModifiers);
+
 /// One row of the table.
+#[derive(Clone, Debug)]
 pub struct Binding {
-    pub keys: &'static [(KeyCode, KeyModifiers)],
-    /// As the footer and help write the keys.
-    pub shown: &'static str,
+    /// As keys.toml names it.
+    pub name: &'static str,
+    pub keys: Vec<Key>,
     pub action: Action,
     pub what: &'static str,
     pub in_footer: bool,
 }
 
-const NONE: KeyModifiers = KeyModifiers::NONE;
-const CONTROL: KeyModifiers = KeyModifiers::CONTROL;
+impl Binding {
+    /// As the footer and help write the keys.
+    pub fn shown(&self) -> String {
+        let mut shown = String::new();
+        for key in &self.keys {
+            let _ = write!(shown, "{}{}", if shown.is_empty() { "" } else { " " }, shown_key(*key));
+        }
+        shown
+    }
 
-const fn binding(
-    keys: &'static [(KeyCode, KeyModifiers)],
-    shown: &'static str,
-    action: Action,
-    what: &'static str,
-    in_footer: bool,
-) -> Binding {
-    Binding { keys, shown, action, what, in_footer }
+    /// The first of its keys, for the footer.
+    pub fn first_shown(&self) -> String {
+        self.keys.first().map(|key| shown_key(*key)).unwrap_or_default()
+    }
 }
 
-pub const BINDINGS: &[Binding] = &[
-    binding(&[(KeyCode::Up, NONE), (KeyCode::Char('k'), NONE)], "↑ k", Action::Up, "up", false),
-    binding(&[(KeyCode::Down, NONE), (KeyCode::Char('j'), NONE)], "↓ j", Action::Down, "down", false),
-    binding(&[(KeyCode::PageUp, NONE), (KeyCode::Char('u'), CONTROL)], "PgUp ^u", Action::PageUp, "a page up", false),
-    binding(
-        &[(KeyCode::PageDown, NONE), (KeyCode::Char('d'), CONTROL)],
-        "PgDn ^d",
-        Action::PageDown,
-        "a page down",
-        false,
-    ),
-    binding(&[(KeyCode::Home, NONE), (KeyCode::Char('g'), NONE)], "Home g", Action::First, "to the first", false),
-    binding(&[(KeyCode::End, NONE), (KeyCode::Char('G'), NONE)], "End G", Action::Last, "to the last", false),
-    binding(&[(KeyCode::Enter, NONE)], "Enter", Action::Open, "open", true),
-    binding(&[(KeyCode::Esc, NONE), (KeyCode::Backspace, NONE)], "Esc", Action::Back, "back", true),
-    binding(&[(KeyCode::Char('1'), NONE)], "1", Action::Fleet, "fleet", true),
-    binding(&[(KeyCode::Char('2'), NONE)], "2", Action::Pane(Pane::Disk), "disk", true),
-    binding(&[(KeyCode::Char('3'), NONE)], "3", Action::Pane(Pane::Logs), "logs", true),
-    binding(&[(KeyCode::Char('4'), NONE)], "4", Action::Pane(Pane::Backup), "backup", true),
-    binding(&[(KeyCode::Char('5'), NONE)], "5", Action::Pane(Pane::Cron), "cron", true),
-    binding(&[(KeyCode::Char('/'), NONE)], "/", Action::Filter, "find", true),
-    binding(&[(KeyCode::Char(':'), NONE)], ":", Action::Command, "go to", true),
-    binding(&[(KeyCode::Char('r'), NONE)], "r", Action::PollNow, "poll", true),
-    binding(&[(KeyCode::Char('p'), NONE)], "p", Action::Passphrase, "type a passphrase", false),
-    binding(&[(KeyCode::Char('t'), NONE)], "t", Action::NextTheme, "the next theme", false),
-    binding(&[(KeyCode::Char('z'), CONTROL)], "^z", Action::Suspend, "suspend", false),
-    binding(&[(KeyCode::Char('?'), NONE)], "?", Action::Help, "help", true),
-    binding(&[(KeyCode::Char('q'), NONE), (KeyCode::Char('c'), CONTROL)], "q", Action::Quit, "quit", true),
+fn shown_key((code, modifiers): Key) -> String {
+    let mut shown = String::new();
+    if modifiers.contains(KeyModifiers::CONTROL) {
+        shown.push('^');
+    }
+    if modifiers.contains(KeyModifiers::ALT) {
+        shown.push_str("Alt-");
+    }
+    match code {
+        KeyCode::Char(' ') => shown.push_str("Space"),
+        KeyCode::Char(c) => shown.push(c),
+        KeyCode::F(number) => {
+            let _ = write!(shown, "F{number}");
+        }
+        code => {
+            shown.push_str(NAMED_KEYS.iter().find(|(_, named, _)| *named == code).map_or("?", |(_, _, shown)| shown))
+        }
+    }
+    shown
+}
+
+/// Keys by the names that keys.toml gives them, and as they are shown.
+const NAMED_KEYS: [(&str, KeyCode, &str); 13] = [
+    ("up", KeyCode::Up, "↑"),
+    ("down", KeyCode::Down, "↓"),
+    ("left", KeyCode::Left, "←"),
+    ("right", KeyCode::Right, "→"),
+    ("pageup", KeyCode::PageUp, "PgUp"),
+    ("pagedown", KeyCode::PageDown, "PgDn"),
+    ("home", KeyCode::Home, "Home"),
+    ("end", KeyCode::End, "End"),
+    ("enter", KeyCode::Enter, "Enter"),
+    ("esc", KeyCode::Esc, "Esc"),
+    ("backspace", KeyCode::Backspace, "Backspace"),
+    ("tab", KeyCode::Tab, "Tab"),
+    ("insert", KeyCode::Insert, "Ins"),
 ];
 
-/// The action of a key, if it has one. Shift is part of the character itself.
-pub fn look_up(event: KeyEvent) -> Option<Action> {
-    let pressed = (event.code, event.modifiers - KeyModifiers::SHIFT);
-    BINDINGS.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+/// Reads a key as keys.toml writes it: `q`, `ctrl-r`, `alt-x`, `f5`, `space`, `pageup`.
+pub fn parse_key(text: &str) -> Option<Key> {
+    let (modifiers, name) = match text.split_once('-') {
+        Some(("ctrl", name)) if !name.is_empty() => (KeyModifiers::CONTROL, name),
+        Some(("alt", name)) if !name.is_empty() => (KeyModifiers::ALT, name),
+        Some(_) | None => (KeyModifiers::NONE, text),
+    };
+    if name == "space" {
+        return Some((KeyCode::Char(' '), modifiers));
+    }
+    if let Some((_, code, _)) = NAMED_KEYS.iter().find(|(known, _, _)| *known == name) {
+        return Some((*code, modifiers));
+    }
+    if let Some(number) = name.strip_prefix('f').and_then(|number| number.parse().ok()) {
+        return (1..=12).contains(&number).then_some((KeyCode::F(number), modifiers));
+    }
+    let mut chars = name.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) if !c.is_control() => Some((KeyCode::Char(c), modifiers)),
+        (Some(_) | None, _) => None,
+    }
+}
+
+/// A default row: its name, its keys as keys.toml writes them, and what it does.
+type Row = (&'static str, &'static [&'static str], Action, &'static str, bool);
+
+const ROWS: [Row; 29] = [
+    ("up", &["up", "k"], Action::Up, "up", false),
+    ("down", &["down", "j"], Action::Down, "down", false),
+    ("page-up", &["pageup", "ctrl-u"], Action::PageUp, "a page up", false),
+    ("page-down", &["pagedown", "ctrl-d"], Action::PageDown, "a page down", false),
+    ("first", &["home", "g"], Action::First, "to the first", false),
+    ("last", &["end", "G"], Action::Last, "to the last", false),
+    ("open", &["enter"], Action::Open, "open", true),
+    ("back", &["esc", "backspace"], Action::Back, "back", true),
+    ("fleet", &["1"], Action::Fleet, "fleet", true),
+    ("disk", &["2"], Action::Pane(Pane::Disk), "disk", true),
+    ("logs", &["3"], Action::Pane(Pane::Logs), "logs", true),
+    ("backup", &["4"], Action::Pane(Pane::Backup), "backup", true),
+    ("cron", &["5"], Action::Pane(Pane::Cron), "cron", true),
+    ("filter", &["/"], Action::Filter, "find", true),
+    ("log", &["l"], Action::Log, "read logs", true),
+    ("pause", &["space"], Action::Pause, "pause the log", true),
+    ("next-error", &["n"], Action::NextError, "next error", true),
+    ("previous-error", &["N"], Action::PreviousError, "previous error", false),
+    ("exclude", &["x"], Action::Exclude, "leave lines out", true),
+    ("command", &[":"], Action::Command, "go to", true),
+    ("shell", &["s"], Action::Shell, "ssh", true),
+    ("copy", &["y"], Action::Copy, "copy", true),
+    ("poll", &["r"], Action::PollNow, "poll", true),
+    ("passphrase", &["p"], Action::Passphrase, "type a passphrase", false),
+    ("theme", &["t"], Action::NextTheme, "the next theme", false),
+    ("mouse", &["m"], Action::Mouse, "mouse on, off", false),
+    ("suspend", &["ctrl-z"], Action::Suspend, "suspend", false),
+    ("help", &["?"], Action::Help, "help", true),
+    ("quit", &["q", "ctrl-c"], Action::Quit, "quit", true),
+];
+
+/// The keys in force.
+#[derive(Clone, Debug)]
+pub struct Keymap {
+    bindings: Vec<Binding>,
+}
+
+impl Default for Keymap {
+    fn default() -> Self {
+        let binding = |(name, keys, action, what, in_footer): &Row| Binding {
+            name,
+            keys: keys.iter().filter_map(|key| parse_key(key)).collect(),
+            action: *action,
+            what,
+            in_footer: *in_footer,
+        };
+        Self { bindings: ROWS.iter().map(binding).collect() }
+    }
+}
+
+impl Keymap {
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// The action of a key, if it has one. Shift is part of the character itself.
+    pub fn look_up(&self, event: KeyEvent) -> Option<Action> {
+        let pressed = (event.code, event.modifiers - KeyModifiers::SHIFT);
+        self.bindings.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+    }
+
+    /// Gives an action other keys; false where no action has that name.
+    pub fn rebind(&mut self, name: &str, keys: Vec<Key>) -> bool {
+        let binding = self.bindings.iter_mut().find(|binding| binding.name == name);
+        binding.map(|binding| binding.keys = keys).is_some()
+    }
+
+    /// What is wrong with it as a whole: keys that stand for two actions, and a way out that is gone.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for (index, binding) in self.bindings.iter().enumerate() {
+            for key in &binding.keys {
+                for other in self.bindings[index + 1..].iter().filter(|other| other.keys.contains(key)) {
+                    let shown = shown_key(*key);
+                    complaints.push(format!("{shown} stands for both {} and {}", binding.name, other.name));
+                }
+            }
+            if matches!(binding.action, Action::Quit | Action::Help | Action::Back) && binding.keys.is_empty() {
+                complaints.push(format!("{} must have a key", binding.name));
+            }
+        }
+        complaints
+    }
 }
 
 #[cfg(test)]
@@ -92,9 +223,32 @@ mod tests {
 
     #[test]
     fn no_key_stands_for_two_actions() {
-        let keys: Vec<_> = BINDINGS.iter().flat_map(|binding| binding.keys).collect();
-        for (index, key) in keys.iter().enumerate() {
-            assert!(!keys[index + 1..].contains(key), "{key:?} is bound twice");
+        assert_eq!(Keymap::default().complaints(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_default_key_can_be_written() {
+        for (name, keys, ..) in ROWS {
+            assert!(keys.iter().all(|key| parse_key(key).is_some()), "{name}");
         }
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let shown = |text| parse_key(text).map(shown_key);
+        assert_eq!(shown("ctrl-r").as_deref(), Some("^r"));
+        assert_eq!(shown("alt-x").as_deref(), Some("Alt-x"));
+        assert_eq!(shown("f5").as_deref(), Some("F5"));
+        assert_eq!(shown("-").as_deref(), Some("-"));
+        assert_eq!((shown("f13"), shown("qq"), shown("ctrl-"), shown("")), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_told_with_both_actions() {
+        let mut keymap = Keymap::default();
+        assert!(keymap.rebind("poll", vec![(KeyCode::Char('q'), KeyModifiers::NONE)]));
+        assert!(keymap.rebind("help", Vec::new()));
+        assert!(!keymap.rebind("no-such", Vec::new()));
+        assert_eq!(keymap.complaints(), ["q stands for both poll and quit", "help must have a key"]);
     }
 }

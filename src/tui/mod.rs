@@ -1,11 +1,15 @@
 //! The screen: keys and a feed in, frames out. It reads a feed and sends commands; it never calls an adapter.
 
+mod attachment;
 pub mod filter;
 mod footer;
 #[cfg(test)]
 mod golden;
+mod input;
 pub mod keymap;
+pub mod log_book;
 pub mod model;
+mod navigate;
 mod palette;
 pub mod panes;
 pub mod picture;
@@ -16,8 +20,10 @@ pub mod screen;
 pub mod theme;
 mod tty;
 pub mod update;
+mod why_not;
 
-pub use run::{Attachment, ScreenOptions, show};
+pub use attachment::{Attachment, KeepCopy, OpenShell, ReadHistory, ReadLogs, ScreenOptions};
+pub use run::show;
 pub use tty::leave as leave_terminal;
 
 use ratatui::Terminal;

@@ -9,7 +9,10 @@ use crate::domain::fleet::HostName;
 use crate::domain::status::{Status, StatusCounts};
 use crate::domain::time::Moment;
 use crate::domain::transition::Input;
+use crate::domain::trend::history::HostHistory;
 use crate::tui::filter::Filter;
+use crate::tui::keymap::Keymap;
+use crate::tui::log_book::LogBook;
 use crate::tui::prompt::Prompt;
 
 /// A feed without a sign of life for this long makes the board stale.
@@ -21,6 +24,7 @@ pub enum View {
     Fleet,
     Pane(Pane),
     Host(HostName),
+    Log,
 }
 
 /// Where the feed comes from.
@@ -63,10 +67,22 @@ pub struct Model {
     pub came_from: Vec<View>,
     /// Whether the engine takes a passphrase from this screen.
     pub can_unlock: bool,
+    /// Whether logs can be read on, and shells opened, from this screen.
+    pub can_tail: bool,
+    pub can_open_shells: bool,
+    /// The lines of the log view, while it is open.
+    pub log: Option<LogBook>,
+    pub keymap: Keymap,
+    /// Whether the mouse is the screen's, and not the terminal's own.
+    pub mouse: bool,
+    /// Where the last frame's rows began.
+    pub first_row_y: u16,
     /// Whether this is the big screen that nobody types at.
     pub wall: bool,
     /// Whether this screen may only look: it asks the engine for nothing, and starts nothing.
     pub read_only: bool,
+    /// The open host's last day, out of the store.
+    pub history: Option<(HostName, HostHistory)>,
     /// What is played, where this is a demo and no fleet of anybody's.
     pub demo: Option<String>,
     /// The theme in force, and all there are.
@@ -97,8 +113,15 @@ impl Model {
             filter_changed: false,
             came_from: Vec::new(),
             can_unlock: false,
+            can_tail: false,
+            can_open_shells: false,
+            log: None,
+            keymap: Keymap::default(),
+            mouse: false,
+            first_row_y: 0,
             wall: false,
             read_only: false,
+            history: None,
             demo: None,
             theme: String::new(),
             themes: Vec::new(),
@@ -205,6 +228,14 @@ impl Model {
     /// How many hosts have told anything yet.
     pub fn answered(&self) -> usize {
         self.summaries.values().filter(|summary| summary.has_answered).count()
+    }
+
+    /// The host whose view is open.
+    pub fn open_host(&self) -> Option<&HostName> {
+        match &self.view {
+            View::Host(name) => Some(name),
+            View::Fleet | View::Pane(_) | View::Log => None,
+        }
     }
 
     /// The selected host's place in the fleet's order.

@@ -1,7 +1,7 @@
 //! The palette behind `:`: every view, host, theme and action by its name.
 
 use super::filter::is_subsequence;
-use super::keymap::{Action, BINDINGS};
+use super::keymap::Action;
 use super::model::{Model, View};
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
@@ -38,9 +38,19 @@ fn all(model: &Model) -> impl Iterator<Item = (String, Choice)> {
     let host = |name: &HostName| (format!("host {name}"), Choice::Go(View::Host(name.clone())));
     let theme = |name: &String| (format!("theme {name}"), Choice::Theme(name.clone()));
     let is_offered = |action: &Action| {
-        matches!(action, Action::PollNow | Action::Help | Action::Quit | Action::Suspend | Action::Passphrase)
+        matches!(
+            action,
+            Action::PollNow
+                | Action::Help
+                | Action::Quit
+                | Action::Suspend
+                | Action::Passphrase
+                | Action::Log
+                | Action::Mouse
+                | Action::Copy
+        )
     };
-    let actions = BINDINGS.iter().filter(move |binding| is_offered(&binding.action));
+    let actions = model.keymap.bindings().iter().filter(move |binding| is_offered(&binding.action));
     let actions = actions.map(|binding| (binding.what.to_owned(), Choice::Act(binding.action)));
     fleet
         .into_iter()

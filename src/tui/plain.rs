@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use super::attachment::Attachment;
+use super::input::{Wake, watch_signals};
 use super::model::{FEED_STALE_AFTER, FeedSource, Model};
-use super::run::{Attachment, Wake, drain, watch_signals};
+use super::run::drain;
 use crate::domain::board::HostBoard;
 use crate::domain::fleet::HostName;
 use crate::domain::observed::Quality;
@@ -40,8 +42,17 @@ pub fn announce(attachment: &Attachment, now: &dyn Fn() -> Moment, out: &mut imp
 
 fn is_ended(signals: &Receiver<Wake>) -> bool {
     match signals.recv_timeout(TICK) {
-        Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => true,
-        Ok(Wake::Key(_) | Wake::Resized | Wake::Suspend | Wake::Continued) | Err(RecvTimeoutError::Timeout) => false,
+        Ok(Wake::End | Wake::Interrupted) | Err(RecvTimeoutError::Disconnected) => true,
+        Ok(
+            Wake::Key(_)
+            | Wake::Mouse(_)
+            | Wake::History(..)
+            | Wake::Said(_)
+            | Wake::Resized
+            | Wake::Suspend
+            | Wake::Continued,
+        )
+        | Err(RecvTimeoutError::Timeout) => false,
     }
 }
 

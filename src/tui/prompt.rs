@@ -9,6 +9,9 @@ const CHARS_MAX: usize = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Filter,
+    /// Of the log view: lines that match, and lines that are left out.
+    Include,
+    Exclude,
     Command,
     Passphrase,
 }

@@ -1,139 +1,277 @@
 //! The screen's loop: keys, signals and the feed in; frames and commands out.
 
 use std::io::{self, Write};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
-use ratatui::{Terminal, TerminalOptions, Viewport};
+use ratatui::{TerminalOptions, Viewport};
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::model::{FeedSource, Model};
+use super::attachment::{Attachment, ScreenOptions};
+use super::input::{Terminal, Wake, watch_signals};
+use super::log_book::HostClock;
+use super::model::Model;
 use super::panes::draw::draw;
 use super::screen;
 use super::theme::Theme;
-use super::theme::colour::Tier;
-use super::theme::file::Themes;
 use super::tty::{self, FrameSink};
 use super::update::{self, Effect};
 use crate::domain::fleet::HostName;
-use crate::domain::time::Moment;
-use crate::engine::feed::Feed;
+use crate::engine::tail::LineNews;
 
 /// The feed is drained, and ages move, once a tick; a key is answered at once.
 const TICK: Duration = Duration::from_millis(500);
+/// A host's last day is read again after this long.
+const HISTORY_EVERY: Duration = Duration::from_secs(30);
+/// How long a frame that is still being written is waited for before another program gets the terminal.
+const LAST_FRAME_MAX: Duration = Duration::from_secs(1);
 
-/// What a screen is attached to.
-pub struct Attachment {
-    pub feed: Feed,
-    pub source: FeedSource,
-    /// Asks the engine to poll one host, or all, now.
-    pub poll_now: Box<dyn FnMut(Option<HostName>)>,
-    /// Gives the engine the passphrase of the user's key files; `None` where the engine is another process.
-    pub unlock: Option<Box<dyn FnMut(String)>>,
-}
-
-pub struct ScreenOptions {
-    pub themes: Themes,
-    pub theme: Theme,
-    pub tier: Tier,
-    pub read_only: bool,
-    pub wall: bool,
-    /// What is played, where this is a demo.
-    pub demo: Option<String>,
-    pub now: Box<dyn Fn() -> Moment>,
-    /// What a panic said, if there was one.
-    pub last_fault: fn() -> Option<String>,
-}
-
-pub(super) enum Wake {
-    Key(KeyEvent),
-    Resized,
-    /// A signal asked the program to end.
-    End,
-    /// A signal asked it to stop for a while.
-    Suspend,
-    Continued,
-}
+type Output = ratatui::Terminal<CrosstermBackend<FrameSink>>;
 
 /// Shows the screen until the user quits or a signal ends it.
-pub fn show(mut attachment: Attachment, options: ScreenOptions) -> io::Result<()> {
+pub fn show(attachment: Attachment, options: ScreenOptions) -> io::Result<()> {
     let (wakes, inbox) = channel();
     watch_signals(wakes.clone());
     tty::enter()?;
-    watch_keys(wakes);
-    let result = drive(&mut attachment, &options, &inbox);
+    let result = Loop::new(attachment, options, wakes).and_then(|mut screen| screen.run(&inbox));
     tty::leave();
     result
 }
 
-fn drive(attachment: &mut Attachment, options: &ScreenOptions, inbox: &Receiver<Wake>) -> io::Result<()> {
-    let sink = FrameSink::new();
-    let busy = sink.busy_flag();
-    let mut terminal =
-        Terminal::with_options(CrosstermBackend::new(sink), TerminalOptions { viewport: Viewport::Fullscreen })?;
-    let mut theme = options.theme.clone().in_tier(options.tier);
-    let mut model = Model::new(attachment.source.clone(), (options.now)());
-    model.can_unlock = attachment.unlock.is_some();
-    model.read_only = options.read_only;
-    model.wall = options.wall;
-    model.demo.clone_from(&options.demo);
-    model.theme.clone_from(&theme.name);
-    model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
-    let mut title = String::new();
-    let mut next_tick = Instant::now();
-    loop {
-        let until_tick = next_tick.saturating_duration_since(Instant::now());
-        let wake = match inbox.recv_timeout(until_tick) {
-            Ok(wake) => Some(wake),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        };
-        if next_tick <= Instant::now() {
-            next_tick = Instant::now() + TICK;
-            model.now = (options.now)();
-            if !drain(attachment, &mut model) {
-                let fault = (options.last_fault)();
-                model.feed_ended = Some(fault.unwrap_or_else(|| "it was stopped".to_owned()));
+struct Loop {
+    attachment: Attachment,
+    options: ScreenOptions,
+    wakes: Sender<Wake>,
+    input: Terminal,
+    output: Output,
+    busy: Arc<AtomicBool>,
+    model: Model,
+    theme: Theme,
+    title: String,
+    /// When the open host's last day was last asked for, and of which host.
+    history_asked: Option<(HostName, Instant)>,
+    lines: Option<Receiver<LineNews>>,
+}
+
+impl Loop {
+    fn new(attachment: Attachment, options: ScreenOptions, wakes: Sender<Wake>) -> io::Result<Self> {
+        let sink = FrameSink::new();
+        let busy = sink.busy_flag();
+        let viewport = TerminalOptions { viewport: Viewport::Fullscreen };
+        let output = ratatui::Terminal::with_options(CrosstermBackend::new(sink), viewport)?;
+        let input = Terminal::watch(wakes.clone())?;
+        let mut model = Model::new(attachment.source.clone(), (options.now)());
+        model.can_unlock = attachment.unlock.is_some();
+        model.can_tail = attachment.tail.is_some();
+        model.can_open_shells = attachment.shell.is_some();
+        model.read_only = options.read_only;
+        model.wall = options.wall;
+        model.demo.clone_from(&options.demo);
+        model.theme.clone_from(&options.theme.name);
+        model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
+        model.keymap = options.keymap.clone();
+        let theme = options.theme.clone().in_tier(options.tier);
+        let title = String::new();
+        let (history_asked, lines) = (None, None);
+        Ok(Self { attachment, options, wakes, input, output, busy, model, theme, title, history_asked, lines })
+    }
+
+    fn run(&mut self, inbox: &Receiver<Wake>) -> io::Result<()> {
+        let mut next_tick = Instant::now();
+        loop {
+            let until_tick = next_tick.saturating_duration_since(Instant::now());
+            let wake = match inbox.recv_timeout(until_tick) {
+                Ok(wake) => Some(wake),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            if next_tick <= Instant::now() {
+                next_tick = Instant::now() + TICK;
+                self.tick()?;
             }
-            model.sort();
-            tell(&mut terminal, &mut model, &mut title)?;
-        }
-        match wake {
-            Some(Wake::Key(key)) => {
-                let rows = screen::row_count(&model);
-                match update::press(&mut model, key, rows) {
-                    Some(Effect::Quit) => return Ok(()),
-                    Some(Effect::Suspend) => suspend()?,
-                    Some(Effect::PollNow(host)) => (attachment.poll_now)(host),
-                    Some(Effect::Theme(name)) => match options.themes.load(&name) {
-                        Ok(loaded) => {
-                            theme = loaded.in_tier(options.tier);
-                            model.theme = name;
-                        }
-                        Err(error) => model.message = Some(error.to_string()),
-                    },
-                    Some(Effect::Unlock(typed)) => {
-                        attachment.unlock.iter_mut().for_each(|unlock| unlock(typed.clone()))
+            match wake {
+                Some(Wake::Key(key)) => {
+                    let rows = screen::row_count(&self.model);
+                    if let Some(effect) = update::press(&mut self.model, key, rows)
+                        && self.carry_out(effect, inbox)?
+                    {
+                        return Ok(());
                     }
-                    None => {}
                 }
+                Some(Wake::Mouse(mouse)) => {
+                    let rows = screen::row_count(&self.model);
+                    update::mouse(&mut self.model, mouse, rows);
+                }
+                Some(Wake::History(host, read)) => match read {
+                    Ok(history) => self.model.history = Some((host, history)),
+                    Err(error) => tracing::warn!("the last day of {host}: {error}"),
+                },
+                Some(Wake::Said(said)) => self.model.message = Some(said),
+                Some(Wake::End | Wake::Interrupted) => return Ok(()),
+                Some(Wake::Suspend) => suspend()?,
+                Some(Wake::Continued) => self.take_back()?,
+                Some(Wake::Resized) | None => {}
             }
-            Some(Wake::End) => return Ok(()),
-            Some(Wake::Suspend) => suspend()?,
-            Some(Wake::Continued) => {
-                tty::enter()?;
-                // A repaint by `clear` would ask the terminal for its cursor, and wait for the answer.
-                let size = terminal.size()?;
-                terminal.resize(size.into())?;
-            }
-            Some(Wake::Resized) | None => {}
+            self.paint()?;
         }
-        paint(&mut terminal, &mut model, &theme, &busy)?;
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        self.model.now = (self.options.now)();
+        if !drain(&self.attachment, &mut self.model) {
+            let fault = (self.options.last_fault)();
+            self.model.feed_ended = Some(fault.unwrap_or_else(|| "it was stopped".to_owned()));
+        }
+        self.model.sort();
+        self.read_history();
+        self.read_lines();
+        self.tell()
+    }
+
+    /// Carries out what a key asked for; true where that was to quit.
+    fn carry_out(&mut self, effect: Effect, inbox: &Receiver<Wake>) -> io::Result<bool> {
+        match effect {
+            Effect::Quit => return Ok(true),
+            Effect::Suspend => suspend()?,
+            Effect::PollNow(host) => (self.attachment.poll_now)(host),
+            Effect::Theme(name) => match self.options.themes.load(&name) {
+                Ok(loaded) => {
+                    self.theme = loaded.in_tier(self.options.tier);
+                    self.model.theme = name;
+                }
+                Err(error) => self.model.message = Some(error.to_string()),
+            },
+            Effect::Unlock(typed) => self.attachment.unlock.iter_mut().for_each(|unlock| unlock(typed.clone())),
+            Effect::Mouse(on) => self.output.backend_mut().write_all(tty::mouse(on))?,
+            Effect::Copy(text) => self.copy(text)?,
+            Effect::Tail(hosts) => {
+                self.lines = self.attachment.tail.as_mut().map(|tail| tail(hosts));
+            }
+            Effect::EndTail => self.lines = None,
+            Effect::Shell(host) => return self.open_shell(&host, inbox),
+        }
+        Ok(false)
+    }
+
+    /// Asks for the open host's last day, where that is not known or no longer new. The store is read aside.
+    fn read_history(&mut self) {
+        let Some(host) = self.model.open_host().cloned() else { return };
+        let Some(read) = self.attachment.history.clone() else { return };
+        let is_new = |(of, asked): &(HostName, Instant)| *of == host && asked.elapsed() < HISTORY_EVERY;
+        if self.history_asked.as_ref().is_some_and(is_new) {
+            return;
+        }
+        self.history_asked = Some((host.clone(), Instant::now()));
+        let (wakes, now) = (self.wakes.clone(), self.model.now);
+        std::thread::spawn(move || {
+            let read = read(&host, now);
+            // A screen that is gone needs it no more.
+            let _ = wakes.send(Wake::History(host, read));
+        });
+    }
+
+    fn read_lines(&mut self) {
+        let (Some(lines), Some(book)) = (&self.lines, &mut self.model.log) else { return };
+        let mut came = false;
+        for news in lines.try_iter() {
+            let clock = HostClock::of(self.model.board.hosts.get(&news.host));
+            book.take(news, clock, self.model.now);
+            came = true;
+        }
+        if came {
+            book.refresh();
+        }
+    }
+
+    /// The window's title with the counts, and a word of what turned critical; both go with the next frame.
+    fn tell(&mut self) -> io::Result<()> {
+        let counts = screen::title(&self.model);
+        if counts != self.title {
+            self.output.backend_mut().write_all(&tty::title(&counts))?;
+            self.title = counts;
+        }
+        let alerts = self.model.take_alerts();
+        if alerts.is_empty() || self.model.wall {
+            return Ok(());
+        }
+        self.output.backend_mut().write_all(&tty::notification(&screen::alert(&self.model, &alerts)))
+    }
+
+    fn copy(&mut self, text: String) -> io::Result<()> {
+        self.output.backend_mut().write_all(&tty::clipboard(&text))?;
+        self.model.message = Some("copied, where this terminal takes it (OSC 52)".to_owned());
+        let Some(keep) = self.attachment.keep_copy.clone() else { return Ok(()) };
+        let wakes = self.wakes.clone();
+        std::thread::spawn(move || {
+            let said = match keep(&text) {
+                Ok(file) => format!("copied, where this terminal takes it; it is in {} too", file.display()),
+                Err(error) => format!("copied, where this terminal takes it; no file keeps it: {error}"),
+            };
+            let _ = wakes.send(Wake::Said(said));
+        });
+        Ok(())
+    }
+
+    /// Gives the terminal to the system's own ssh until that ends; true where a signal asked to end meanwhile.
+    fn open_shell(&mut self, host: &HostName, inbox: &Receiver<Wake>) -> io::Result<bool> {
+        let Some(shell) = &mut self.attachment.shell else { return Ok(false) };
+        let command = match shell(host) {
+            Ok(command) => command,
+            Err(why) => {
+                self.model.message = Some(why);
+                return Ok(false);
+            }
+        };
+        let [program, arguments @ ..] = command.as_slice() else { return Ok(false) };
+        let asked = Instant::now();
+        while self.busy.load(Ordering::Acquire) && asked.elapsed() < LAST_FRAME_MAX {
+            std::thread::yield_now();
+        }
+        let ended = self.input.lend(|| {
+            tty::leave();
+            println!(
+                "dogwatch: {} — exit to come back",
+                command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+            );
+            Command::new(program).args(arguments).status()
+        })?;
+        self.take_back()?;
+        self.model.message = Some(match ended {
+            Ok(status) if status.success() => format!("back from {host}"),
+            Ok(status) => format!("back from {host}: {} ended with {status}", program.to_string_lossy()),
+            Err(error) => format!("{} can't be started: {error}", program.to_string_lossy()),
+        });
+        // Ctrl-C was meant for the other program.
+        Ok(inbox.try_iter().any(|wake| matches!(wake, Wake::End)))
+    }
+
+    /// Takes the terminal again, and paints it whole.
+    fn take_back(&mut self) -> io::Result<()> {
+        tty::enter()?;
+        if self.model.mouse {
+            self.output.backend_mut().write_all(tty::mouse(true))?;
+        }
+        // A repaint by `clear` would ask the terminal for its cursor, and wait for the answer.
+        let size = self.output.size()?;
+        self.output.resize(size.into())
+    }
+
+    /// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
+    fn paint(&mut self) -> io::Result<()> {
+        if self.busy.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (model, theme) = (&mut self.model, &self.theme);
+        self.output.draw(|frame| {
+            let area = frame.area();
+            let screen = screen::build(model, area.width, area.height);
+            draw(frame, &screen, theme);
+        })?;
+        Ok(())
     }
 }
 
@@ -148,90 +286,9 @@ pub(super) fn drain(attachment: &Attachment, model: &mut Model) -> bool {
     }
 }
 
-/// The window's title with the counts, and a word of what turned critical; both go with the next frame.
-fn tell(terminal: &mut Terminal<CrosstermBackend<FrameSink>>, model: &mut Model, title: &mut String) -> io::Result<()> {
-    let counts = screen::title(model);
-    if counts != *title {
-        terminal.backend_mut().write_all(&tty::title(&counts))?;
-        *title = counts;
-    }
-    let alerts = model.take_alerts();
-    if alerts.is_empty() || model.wall {
-        return Ok(());
-    }
-    terminal.backend_mut().write_all(&tty::notification(&screen::alert(model, &alerts)))
-}
-
-/// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
-fn paint(
-    terminal: &mut Terminal<CrosstermBackend<FrameSink>>,
-    model: &mut Model,
-    theme: &Theme,
-    busy: &Arc<AtomicBool>,
-) -> io::Result<()> {
-    if busy.load(Ordering::Acquire) {
-        return Ok(());
-    }
-    terminal.draw(|frame| {
-        let area = frame.area();
-        let screen = screen::build(model, area.width, area.height);
-        draw(frame, &screen, theme);
-    })?;
-    Ok(())
-}
-
 /// Gives the terminal back and stops, as Ctrl-Z does in any program; SIGCONT takes it again.
 fn suspend() -> io::Result<()> {
     tty::leave();
     kill_process(getpid(), Signal::STOP)?;
     Ok(())
-}
-
-fn watch_keys(wakes: Sender<Wake>) {
-    std::thread::spawn(move || {
-        loop {
-            let wake = match event::read() {
-                Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Wake::Key(key),
-                Ok(Event::Resize(..)) => Wake::Resized,
-                Ok(Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_)) => {
-                    continue;
-                }
-                Err(_) => Wake::End,
-            };
-            let ends = matches!(wake, Wake::End);
-            if wakes.send(wake).is_err() || ends {
-                return;
-            }
-        }
-    });
-}
-
-pub(super) fn watch_signals(wakes: Sender<Wake>) {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let watched = runtime.and_then(|runtime| runtime.block_on(wait_for_signals(&wakes)));
-        if let Err(error) = watched {
-            tracing::error!("signals can't be watched: {error}");
-        }
-    });
-}
-
-async fn wait_for_signals(wakes: &Sender<Wake>) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
-    let mut resume = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-    loop {
-        let wake = tokio::select! {
-            _ = terminate.recv() => Wake::End,
-            _ = interrupt.recv() => Wake::End,
-            _ = hang_up.recv() => Wake::End,
-            _ = stop.recv() => Wake::Suspend,
-            _ = resume.recv() => Wake::Continued,
-        };
-        if wakes.send(wake).is_err() {
-            return Ok(());
-        }
-    }
 }

@@ -3,10 +3,11 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::footer::{filter_words, footer, offered};
-use super::keymap::BINDINGS;
+use super::log_book::LogBook;
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
+use super::panes::chart::ChartView;
 use super::panes::wall::{self, WallView};
-use super::panes::{checks, fleet, host, wall_table_rows};
+use super::panes::{Built, checks, fleet, host, log, wall_table_rows};
 use super::theme::{Meaning, glyph};
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
@@ -44,7 +45,7 @@ pub struct Column {
 }
 
 /// A table of which only the visible rows were built.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableView {
     pub columns: Vec<Column>,
     pub rows: Vec<Vec<Cell>>,
@@ -62,8 +63,10 @@ pub struct Screen {
     pub title: Vec<Piece>,
     pub table: TableView,
     pub detail: Vec<Vec<Piece>>,
+    /// Between the rows and the detail.
+    pub chart: Option<ChartView>,
     pub footer: Vec<Piece>,
-    pub help: Option<Vec<(&'static str, &'static str)>>,
+    pub help: Option<Vec<(String, &'static str)>>,
     /// In place of all the rest.
     pub wall: Option<WallView>,
     /// What the palette offers, above the footer.
@@ -76,6 +79,7 @@ pub fn row_count(model: &Model) -> usize {
         View::Fleet => model.order.len(),
         View::Pane(pane) => checks::row_count(model, *pane),
         View::Host(name) => host::row_count(model, name),
+        View::Log => model.log.as_ref().map_or(0, LogBook::len),
     }
 }
 
@@ -83,15 +87,17 @@ pub fn row_count(model: &Model) -> usize {
 pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
     let banner = banner(model);
     let chrome = 4 + u16::from(banner.is_some());
+    model.first_row_y = 3 + u16::from(banner.is_some());
     let rows = usize::from(height.saturating_sub(chrome));
-    let (mut title, mut table, detail) = match model.view.clone() {
+    let Built { mut title, mut table, detail, chart } = match model.view.clone() {
         View::Fleet => fleet::build(model, width, rows),
         View::Pane(pane) => checks::build(model, pane, width, rows),
         View::Host(name) => host::build(model, &name, width, rows),
+        View::Log => log::build(model, width, rows),
     };
     title.extend(demo_words(model));
     title.extend(filter_words(model));
-    if !model.filter.is_empty() {
+    if !model.filter.is_empty() && model.view != View::Log {
         table.empty = "nothing matches: Esc shows all again";
     }
     Screen {
@@ -102,8 +108,9 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         title,
         table,
         detail,
+        chart,
         footer: footer(model, usize::from(width)),
-        help: model.help.then(|| BINDINGS.iter().map(|binding| (binding.shown, binding.what)).collect()),
+        help: model.help.then(|| model.keymap.bindings().iter().map(|key| (key.shown(), key.what)).collect()),
     }
 }
 

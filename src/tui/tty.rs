@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ratatui::crossterm::event::DisableMouseCapture;
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
@@ -75,6 +77,20 @@ pub fn notification(text: &str) -> Vec<u8> {
     format!("\x07\x1b]9;{text}\x1b\\\x1b]777;notify;dogwatch;{text}\x1b\\").into_bytes()
 }
 
+/// Longer copies are refused by terminals that take shorter ones.
+const COPY_BYTES_MAX: usize = 32 << 10;
+
+/// Hands a text to the terminal's clipboard: OSC 52, whose payload can't end it, being base64.
+pub fn clipboard(text: &str) -> Vec<u8> {
+    let end = (0..=COPY_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("\x1b]52;c;{}\x1b\\", STANDARD.encode(&text[..end])).into_bytes()
+}
+
+/// Takes the mouse from the terminal, or gives it back: buttons and the wheel, without motion (modes 1000 and 1006).
+pub fn mouse(on: bool) -> &'static [u8] {
+    if on { b"\x1b[?1000h\x1b[?1006h" } else { b"\x1b[?1006l\x1b[?1000l" }
+}
+
 /// The title of the window.
 pub fn title(text: &str) -> Vec<u8> {
     format!("\x1b]2;{}\x1b\\", within_osc(text)).into_bytes()
@@ -105,6 +121,15 @@ pub fn leave() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// FAULTS.md 45.
+    #[test]
+    fn what_is_copied_can_not_end_its_sequence_and_is_cut_at_a_character() {
+        let told = clipboard("db1 \x1b\\ \x07 é");
+        assert!(told.starts_with(b"\x1b]52;c;") && told.ends_with(b"\x1b\\"));
+        assert!(told[7..told.len() - 2].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)));
+        assert!(clipboard(&"é".repeat(COPY_BYTES_MAX)).len() < COPY_BYTES_MAX * 4 / 3 + 16);
+    }
 
     /// FAULTS.md 45.
     #[test]

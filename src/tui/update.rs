@@ -1,17 +1,22 @@
 //! Messages change the model and return effects.
 
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 
-use super::keymap::{self, Action};
+use super::keymap::Action;
+use super::log_book::LogBook;
 use super::model::{FeedSource, Model, View};
+use super::navigate::{back, go, open, select_row, step};
 use super::palette::{self, Choice};
-use super::panes::checks;
+use super::panes;
 use super::prompt::{Asked, Prompt, Typed};
+use super::why_not::why_not;
 use crate::domain::fleet::HostName;
 use crate::engine::feed::FeedMessage;
 
-/// Views that Esc goes back through.
-const CAME_FROM_MAX: usize = 16;
+/// Hosts whose logs are read at once: each is asked every second.
+const TAIL_HOSTS_MAX: usize = 64;
+/// Rows that a turn of the mouse's wheel moves.
+const WHEEL_ROWS: usize = 3;
 
 /// What the screen asks the world for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +29,15 @@ pub enum Effect {
     Theme(String),
     /// Try locked key files with this passphrase.
     Unlock(String),
+    /// Take the mouse from the terminal, or give it back.
+    Mouse(bool),
+    /// Hand a text to the terminal's clipboard.
+    Copy(String),
+    /// Read the logs of these hosts on; of all where none is named.
+    Tail(Vec<HostName>),
+    EndTail,
+    /// Give the terminal to the system's own ssh.
+    Shell(HostName),
 }
 
 /// Folds one feed message in.
@@ -41,49 +55,45 @@ pub fn feed(model: &mut Model, message: FeedMessage) {
 
 /// Takes a key, on a view of `rows` rows.
 pub fn press(model: &mut Model, key: KeyEvent, rows: usize) -> Option<Effect> {
-    match model.prompt {
-        _ if model.wall => keymap::look_up(key).filter(|action| *action == Action::Quit).map(|_| Effect::Quit),
+    let action = model.keymap.look_up(key);
+    let effect = match model.prompt {
+        _ if model.wall => return action.filter(|action| *action == Action::Quit).map(|_| Effect::Quit),
         Some(_) => type_into_prompt(model, key),
-        None => act(model, keymap::look_up(key)?, rows),
-    }
+        None => act(model, action?, rows),
+    };
+    effect.or_else(|| leave_log(model))
 }
 
-/// Why an action can't be done now; the footer greys its key with the same words.
-pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
-    match action {
-        Action::PollNow | Action::Passphrase | Action::Suspend if model.read_only => {
-            Some("read-only: this screen may look, and do nothing")
+/// A log that is no longer looked at is no longer read.
+fn leave_log(model: &mut Model) -> Option<Effect> {
+    let left = model.view != View::Log && model.log.is_some();
+    left.then(|| {
+        model.log = None;
+        Effect::EndTail
+    })
+}
+
+/// Takes the wheel, and a press on a row.
+pub fn mouse(model: &mut Model, mouse: MouseEvent, rows: usize) {
+    if model.wall || model.prompt.is_some() || model.help {
+        return;
+    }
+    match mouse.kind {
+        MouseEventKind::ScrollUp => step(model, rows, |row, _, _| row.saturating_sub(WHEEL_ROWS)),
+        MouseEventKind::ScrollDown => step(model, rows, |row, _, last| (row + WHEEL_ROWS).min(last)),
+        MouseEventKind::Down(MouseButton::Left) => {
+            let below = mouse.row.checked_sub(model.first_row_y).map(usize::from);
+            let row = below.filter(|below| *below < model.page_rows).map(|below| model.scroll + below);
+            if let Some(row) = row.filter(|row| *row < rows) {
+                select_row(model, row);
+            }
         }
-        Action::PollNow | Action::Passphrase if model.demo.is_some() => Some("a demo: its hosts answer by themselves"),
-        Action::Passphrase if !model.can_unlock => {
-            Some("another process logs in: start that one with --ask-passphrase")
-        }
-        Action::PollNow if model.feed_is_dead() => {
-            Some("the engine is gone: quit and start dogwatch again to take over")
-        }
-        Action::Open => match &model.view {
-            View::Fleet if model.order.is_empty() => Some("no host is selected"),
-            View::Fleet | View::Pane(_) => None,
-            View::Host(_) => Some("everything of this host is shown"),
-        },
-        Action::Back if model.view == View::Fleet && model.filter.is_empty() => Some("this is the first view"),
-        Action::Up
-        | Action::Down
-        | Action::PageUp
-        | Action::PageDown
-        | Action::First
-        | Action::Last
-        | Action::Back
-        | Action::Fleet
-        | Action::Pane(_)
-        | Action::Filter
-        | Action::Command
-        | Action::PollNow
-        | Action::Passphrase
-        | Action::NextTheme
-        | Action::Suspend
-        | Action::Help
-        | Action::Quit => None,
+        MouseEventKind::Down(_)
+        | MouseEventKind::Up(_)
+        | MouseEventKind::Drag(_)
+        | MouseEventKind::Moved
+        | MouseEventKind::ScrollLeft
+        | MouseEventKind::ScrollRight => {}
     }
 }
 
@@ -114,15 +124,40 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::Back => back(model),
         Action::Fleet => go(model, View::Fleet),
         Action::Pane(pane) => go(model, View::Pane(pane)),
-        Action::Filter => model.prompt = Some(Prompt::new(Asked::Filter, model.filter.text())),
+        Action::Log => return open_log(model),
+        Action::Filter => {
+            let (asked, text) = match &model.log {
+                Some(book) => (Asked::Include, book.include().unwrap_or_default()),
+                None => (Asked::Filter, model.filter.text()),
+            };
+            model.prompt = Some(Prompt::new(asked, text));
+        }
+        Action::Exclude => {
+            let text = model.log.as_ref().and_then(LogBook::exclude).unwrap_or_default();
+            model.prompt = Some(Prompt::new(Asked::Exclude, text));
+        }
+        Action::NextError => seek_error(model, true),
+        Action::PreviousError => seek_error(model, false),
+        Action::Pause => {
+            if let Some(book) = &mut model.log {
+                book.paused = !book.paused;
+                book.refresh();
+            }
+        }
         Action::Command => model.prompt = Some(Prompt::new(Asked::Command, "")),
         Action::Passphrase => model.prompt = Some(Prompt::new(Asked::Passphrase, "")),
         Action::NextTheme => return next_theme(model),
+        Action::Mouse => {
+            model.mouse = !model.mouse;
+            let whose =
+                if model.mouse { "the wheel and clicks are dogwatch's" } else { "the mouse is the terminal's own" };
+            model.message = Some(whose.to_owned());
+            return Some(Effect::Mouse(model.mouse));
+        }
+        Action::Copy => return panes::selected_text(model).map(Effect::Copy),
+        Action::Shell => return panes::selected_host(model).map(Effect::Shell),
         Action::PollNow => {
-            let host = match &model.view {
-                View::Host(name) => Some(name.clone()),
-                View::Fleet | View::Pane(_) => None,
-            };
+            let host = model.open_host().cloned();
             model.message = Some(match &host {
                 Some(name) => format!("polling {name} now"),
                 None => "polling every host now".to_owned(),
@@ -133,11 +168,42 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
     None
 }
 
+/// The logs of the open host, or of all that the filter keeps.
+fn open_log(model: &mut Model) -> Option<Effect> {
+    let hosts: Vec<HostName> = match model.open_host() {
+        Some(host) => vec![host.clone()],
+        None => model.order.iter().take(TAIL_HOSTS_MAX).cloned().collect(),
+    };
+    let whose = match hosts.as_slice() {
+        [host] => host.to_string(),
+        hosts if hosts.len() < model.order.len() => {
+            format!("the {} neediest hosts of {}: / in the fleet picks others", hosts.len(), model.order.len())
+        }
+        hosts => format!("{} hosts", hosts.len()),
+    };
+    go(model, View::Log);
+    model.log = Some(LogBook::new(whose));
+    Some(Effect::Tail(hosts))
+}
+
+fn seek_error(model: &mut Model, forward: bool) {
+    if !model.log.as_mut().is_some_and(|book| book.seek_error(forward)) {
+        let where_to = if forward { "below" } else { "above" };
+        model.message = Some(format!("no error {where_to} this line"));
+    }
+}
+
 fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
     let mut prompt = model.prompt.take()?;
     let typed = prompt.press(key);
     match (prompt.asked, typed) {
         (Asked::Filter, Typed::Left) => model.set_filter(""),
+        (Asked::Include | Asked::Exclude, Typed::Left) => drop(sift(model, prompt.asked, "")),
+        (Asked::Include | Asked::Exclude, Typed::Done) => {
+            if let Err(why) = sift(model, prompt.asked, &prompt.text) {
+                model.message = Some(format!("no pattern: {why}"));
+            }
+        }
         (Asked::Filter, Typed::Done) | (Asked::Command | Asked::Passphrase, Typed::Left) => {}
         (Asked::Command, Typed::Done) => return choose(model, &prompt),
         (Asked::Passphrase, Typed::Done) => {
@@ -148,11 +214,19 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
             model.set_filter(&prompt.text);
             model.prompt = Some(prompt);
         }
-        (Asked::Filter, Typed::Goes) | (Asked::Command | Asked::Passphrase, Typed::Goes | Typed::Changed) => {
+        (Asked::Include | Asked::Exclude, Typed::Changed) => {
+            // A pattern that is not whole yet changes nothing.
+            let _ = sift(model, prompt.asked, &prompt.text);
             model.prompt = Some(prompt);
         }
+        (_, Typed::Goes) | (Asked::Command | Asked::Passphrase, Typed::Changed) => model.prompt = Some(prompt),
     }
     None
+}
+
+fn sift(model: &mut Model, asked: Asked, pattern: &str) -> Result<(), String> {
+    let Some(book) = &mut model.log else { return Ok(()) };
+    if asked == Asked::Exclude { book.set_exclude(pattern) } else { book.set_include(pattern) }
 }
 
 fn choose(model: &mut Model, prompt: &Prompt) -> Option<Effect> {
@@ -175,55 +249,4 @@ fn next_theme(model: &mut Model) -> Option<Effect> {
     let name = model.themes.get(now % model.themes.len().max(1))?.clone();
     model.message = Some(format!("theme {name}"));
     Some(Effect::Theme(name))
-}
-
-fn go(model: &mut Model, view: View) {
-    if model.view != view {
-        let before = std::mem::replace(&mut model.view, view);
-        if model.came_from.len() < CAME_FROM_MAX {
-            model.came_from.push(before);
-        }
-        (model.row, model.scroll) = (0, 0);
-    }
-    if model.view == View::Fleet {
-        model.came_from.clear();
-    }
-}
-
-/// Esc undoes one thing at a time: the filter, then the view.
-fn back(model: &mut Model) {
-    if !model.filter.is_empty() {
-        return model.set_filter("");
-    }
-    match model.came_from.pop() {
-        Some(view) => {
-            model.view = view;
-            (model.row, model.scroll) = (0, 0);
-        }
-        None => go(model, View::Fleet),
-    }
-}
-
-fn open(model: &mut Model) {
-    let opened = match &model.view {
-        View::Fleet => model.selected_host.clone(),
-        View::Pane(pane) => checks::host_at(model, *pane, model.row),
-        View::Host(_) => None,
-    };
-    if let Some(host) = opened {
-        model.selected_host = Some(host.clone());
-        go(model, View::Host(host));
-    }
-}
-
-fn step(model: &mut Model, rows: usize, to: impl Fn(usize, usize, usize) -> usize) {
-    let last = rows.saturating_sub(1);
-    let page = model.page_rows.max(1);
-    match model.view {
-        View::Fleet => {
-            let row = to(model.selected_index(), page, last);
-            model.selected_host = model.order.get(row).cloned();
-        }
-        View::Pane(_) | View::Host(_) => model.row = to(model.row.min(last), page, last),
-    }
 }

@@ -7,6 +7,8 @@ mod cli;
 mod faults;
 mod hosts;
 mod identity;
+mod keys;
+mod log_view;
 mod read_only;
 mod screen;
 mod store;

@@ -17,6 +17,7 @@ use dogwatch::config;
 use dogwatch::domain::board::{Board, CheckView, HostBoard};
 use dogwatch::domain::fleet::HostName;
 use dogwatch::engine::feed::{Feed, FeedMessage, Publisher};
+use dogwatch::engine::tail::{LineNews, NEWS_MAX};
 use dogwatch::engine::{self, Command as EngineCommand, Run, Setup, StoreOpener};
 use tokio::sync::mpsc;
 
@@ -233,6 +234,13 @@ impl Watch {
         let mut watch = Self { board: Board::default(), feed, commands, engine };
         watch.until("the engine starts", |board| !board.hosts.is_empty());
         watch
+    }
+
+    /// Has the logs of every host read on.
+    pub fn tail(&self) -> std::sync::mpsc::Receiver<LineNews> {
+        let (news, lines) = std::sync::mpsc::sync_channel(NEWS_MAX);
+        self.commands.blocking_send(EngineCommand::Tail { hosts: Vec::new(), news }).unwrap();
+        lines
     }
 
     /// Takes what the engine publishes until the board is as wanted.

@@ -1,7 +1,9 @@
 //! The store: transitions, checkpoints, each probe's newest observation and samples, in one SQLite file.
 
 pub mod chunk;
+pub mod history;
 pub mod reader;
+pub mod request;
 mod rows;
 mod samples;
 pub mod state_dir;

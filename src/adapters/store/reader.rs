@@ -9,7 +9,7 @@ use sqlx::sqlite::SqlitePool;
 use super::chunk::{Tier, decode};
 use super::samples::SeriesId;
 use super::writer::{Latest, read_tail, unpack};
-use super::{StoreError, open_reader, open_writer};
+use super::{StoreError, open_reader};
 use crate::adapters::clock;
 use crate::domain::board::{Board, HostBoard};
 use crate::domain::check::CheckId;
@@ -198,13 +198,4 @@ impl Reader {
 fn tier_for(host: &HostBoard) -> Tier {
     let step_ms = i64::try_from(host.trend_window().as_millis()).unwrap_or(i64::MAX) / POINTS_MAX as i64;
     Tier::ALL.into_iter().rev().find(|tier| tier.step_ms() <= step_ms).unwrap_or(Tier::Raw)
-}
-
-/// Leaves a request for the engine to poll one host, or all, now.
-pub async fn request_poll(path: &Path, host: Option<&HostName>) -> Result<(), StoreError> {
-    let pool = open_writer(path).await?;
-    let inserted =
-        sqlx::query("INSERT INTO request (host) VALUES (?1)").bind(host.map(HostName::as_str)).execute(&pool).await;
-    pool.close().await;
-    inserted.map(drop).map_err(|error| StoreError::Database { path: path.to_owned(), error })
 }

@@ -12,6 +12,7 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::chunk::{Tier, decode};
+use super::request::Request;
 use super::rows::Insert;
 use super::samples::{ChunkRow, OpenChunks, Sample, SeriesId};
 use super::{StoreError, open_writer};
@@ -264,10 +265,11 @@ impl Writer {
         Ok(u64::try_from(pages).unwrap_or(0).saturating_add(wal_bytes))
     }
 
-    /// What attached screens asked for since the last call: a host to poll now, or all.
-    pub async fn take_requests(&mut self) -> Result<Vec<Option<String>>, StoreError> {
+    /// What attached screens asked or told since the last call.
+    pub async fn take_requests(&mut self) -> Result<Vec<Request>, StoreError> {
         let rows = sqlx::query_scalar("DELETE FROM request RETURNING host").fetch_all(&self.pool).await;
-        rows.map_err(|error| self.failed(error))
+        let rows: Vec<Option<String>> = rows.map_err(|error| self.failed(error))?;
+        Ok(rows.iter().filter_map(|row| Request::parse(row.as_deref())).collect())
     }
 
     /// A clean end: the write-ahead log goes into the file.

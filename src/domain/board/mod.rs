@@ -35,7 +35,7 @@ impl Board {
     pub fn apply_transition(&mut self, transition: &Transition) {
         let at = transition.at;
         match &transition.change {
-            Change::EngineStarted { .. } | Change::EngineStopped { .. } => {}
+            Change::EngineStarted { .. } | Change::EngineStopped { .. } | Change::ShellOpened { .. } => {}
             Change::FleetChanged { hosts, groups, digest: _ } => {
                 self.config_errors.clear();
                 self.groups.clone_from(groups);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::logs::{LogReading, LogsReading};
+use super::logs::{LogReading, LogsReading, Purpose};
 use super::recent_matches::RecentMatches;
 use super::script::Answer;
 use super::{ParseError, lines};
-use crate::domain::settings::{LogSettings, LogWatch, RateRule};
+use crate::domain::settings::{LogSettings, LogWatch};
 use crate::domain::text::SafeText;
 
 /// `$1` is the cap in entries, then for each watch its unit (or nothing) and its cursor (or nothing).
@@ -60,7 +60,7 @@ impl JournalCursors {
 pub fn parse(
     answer: &Answer,
     watches: &[LogWatch],
-    rules: &[RateRule],
+    purpose: Purpose,
     limits: LogSettings,
     cursors: &mut JournalCursors,
 ) -> Result<LogsReading, ParseError> {
@@ -71,7 +71,7 @@ pub fn parse(
     let journals = watches.iter().filter(|watch| matches!(watch, LogWatch::Journal(_)));
     let mut logs = Vec::new();
     for (watch, output) in journals.zip(outputs) {
-        logs.push(read_one(watch, output, rules, limits, may_read, cursors));
+        logs.push(read_one(watch, output, purpose, limits, may_read, cursors));
     }
     match logs.is_empty() {
         true => Err(ParseError::Empty),
@@ -88,7 +88,7 @@ fn may_read_the_journal(head: &[u8]) -> bool {
 fn read_one(
     watch: &LogWatch,
     output: &[u8],
-    rules: &[RateRule],
+    purpose: Purpose,
     limits: LogSettings,
     may_read: bool,
     cursors: &mut JournalCursors,
@@ -109,7 +109,7 @@ fn read_one(
         }
     }
     if known {
-        entries.iter().for_each(|entry| log.count(&[entry, b"\n".as_slice()].concat(), rules));
+        entries.iter().for_each(|entry| log.take(&[entry, b"\n".as_slice()].concat(), purpose));
         if limits.entries_max as usize <= entries.len() {
             // journalctl does not tell how many entries it left out.
             log.gap_is_open = true;
@@ -140,7 +140,7 @@ mod tests {
     fn poll(cursors: &mut JournalCursors, groups: &str, output: &str) -> LogReading {
         let answer = Answer { body: b"", parts: vec![groups.as_bytes(), output.as_bytes()], status: 0 };
         let limits = Settings::default().log;
-        let reading = parse(&answer, &[LogWatch::Journal(None)], &built_in_rules(), limits, cursors);
+        let reading = parse(&answer, &[LogWatch::Journal(None)], Purpose::Count(&built_in_rules()), limits, cursors);
         reading.unwrap_or_else(|error| panic!("{error}")).logs.remove(0)
     }
 

@@ -11,6 +11,9 @@ use crate::domain::text::SafeText;
 
 /// Matching lines kept for people, the newest.
 const SHOWN_LINES_MAX: usize = 5;
+/// Lines of one log that one look brings to the screen, the newest, and characters of one of them.
+const FRESH_LINES_MAX: usize = 1_000;
+const FRESH_LINE_CHARS_MAX: usize = 2_000;
 
 /// One poll's view of every watched log file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +48,20 @@ pub struct LogReading {
     /// The newest lines that any rule matched.
     pub shown: Vec<SafeText>,
     pub trouble: Option<SafeText>,
+    /// The new lines themselves, where they were asked for, and how many before them were left out.
+    #[serde(skip)]
+    pub fresh: Vec<SafeText>,
+    #[serde(skip)]
+    pub fresh_left_out: u64,
+}
+
+/// What new lines are read for.
+#[derive(Clone, Copy)]
+pub enum Purpose<'a> {
+    /// To be counted against rules.
+    Count(&'a [RateRule]),
+    /// To be shown as they are.
+    Show,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,12 +92,32 @@ impl LogReading {
             matches: BTreeMap::new(),
             shown: Vec::new(),
             trouble: None,
+            fresh: Vec::new(),
+            fresh_left_out: 0,
         }
     }
 
-    /// Counts lines against the rules.
-    pub fn count(&mut self, complete: &[u8], rules: &[RateRule]) {
+    /// Takes whole lines in.
+    pub fn take(&mut self, complete: &[u8], purpose: Purpose) {
         self.new_bytes += complete.len() as u64;
+        match purpose {
+            Purpose::Count(rules) => self.count(complete, rules),
+            Purpose::Show => self.keep(complete),
+        }
+    }
+
+    fn keep(&mut self, complete: &[u8]) {
+        let count = lines(complete).count();
+        self.new_lines += count as u64;
+        let surplus = (self.fresh.len() + count).saturating_sub(FRESH_LINES_MAX);
+        let old = surplus.min(self.fresh.len());
+        self.fresh.drain(..old);
+        self.fresh_left_out += surplus as u64;
+        let newest = lines(complete).skip(surplus - old);
+        self.fresh.extend(newest.map(|(_, line)| SafeText::from_bytes_capped(line, FRESH_LINE_CHARS_MAX)));
+    }
+
+    fn count(&mut self, complete: &[u8], rules: &[RateRule]) {
         for (_, line) in lines(complete) {
             self.new_lines += 1;
             let mut shown = false;

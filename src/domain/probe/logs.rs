@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::log_reading::{LogFile, LogReading, LogsReading};
+pub use super::log_reading::{LogFile, LogReading, LogsReading, Purpose};
 use super::recent_matches::RecentMatches;
 use super::script::Answer;
 use super::{ParseError, fields, lines, number};
-use crate::domain::settings::{LogSettings, LogWatch, RateRule};
+use crate::domain::settings::{LogSettings, LogWatch};
 use crate::domain::text::SafeText;
 
 /// Bytes before the offset that are compared.
@@ -124,6 +124,22 @@ impl LogCursors {
         }
         parameters
     }
+
+    /// Goes back so far in every file, so that the next look brings what was there before; says of which watches it will
+    /// begin in the middle of a line.
+    pub fn rewind(&mut self, bytes: u64) -> Vec<String> {
+        let mut mid_line = Vec::new();
+        for (watch, cursors) in &mut self.watches {
+            for cursor in cursors {
+                cursor.offset = cursor.offset.saturating_sub(bytes);
+                cursor.tail.clear();
+                if 0 < cursor.offset {
+                    mid_line.push(watch.clone());
+                }
+            }
+        }
+        mid_line
+    }
 }
 
 /// One watch's part of the output while it is read.
@@ -140,7 +156,7 @@ struct Draft<'a> {
 pub fn parse(
     answer: &Answer,
     watches: &[LogWatch],
-    rules: &[RateRule],
+    purpose: Purpose,
     cursors: &mut LogCursors,
 ) -> Result<LogsReading, ParseError> {
     let mut paths = watches.iter().filter_map(|watch| match watch {
@@ -156,7 +172,7 @@ pub fn parse(
             match line {
                 b"w" => {
                     if let Some((path, draft)) = draft.take() {
-                        logs.push(draft.finish(path, rules, cursors));
+                        logs.push(draft.finish(path, purpose, cursors));
                     }
                     let path =
                         paths.next().ok_or_else(|| ParseError::line(index, "more watches than were asked for"))?;
@@ -175,7 +191,7 @@ pub fn parse(
         }
     }
     if let Some((path, draft)) = draft.take() {
-        logs.push(draft.finish(path, rules, cursors));
+        logs.push(draft.finish(path, purpose, cursors));
     }
     match logs.is_empty() {
         true => Err(ParseError::Empty),
@@ -273,9 +289,9 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    fn finish(mut self, path: &str, rules: &[RateRule], cursors: &mut LogCursors) -> LogReading {
+    fn finish(mut self, path: &str, purpose: Purpose, cursors: &mut LogCursors) -> LogReading {
         for (inode, from, bytes) in std::mem::take(&mut self.raw) {
-            self.read_new(inode, from, bytes, rules);
+            self.read_new(inode, from, bytes, purpose);
         }
         if let Some(stamp) = &self.reading.rotated_at {
             let before = cursors.rotated.insert(path.to_owned(), stamp.to_string());
@@ -300,7 +316,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Counts the whole lines among new bytes, and leaves a last line without its end for the next poll.
-    fn read_new(&mut self, inode: u64, from: u64, bytes: &[u8], rules: &[RateRule]) {
+    fn read_new(&mut self, inode: u64, from: u64, bytes: &[u8], purpose: Purpose) {
         let Some(cursor) = self.after.iter_mut().find(|cursor| cursor.inode == inode) else { return };
         let mut fresh = bytes;
         if from <= cursor.offset {
@@ -321,7 +337,7 @@ impl<'a> Draft<'a> {
             let start = complete.len().saturating_sub(OVERLAP_BYTES as usize);
             cursor.tail = complete[start..].to_vec();
         }
-        self.reading.count(complete, rules);
+        self.reading.take(complete, purpose);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Series in memory: points with gaps, for sparklines and forecasts.
 
 pub mod forecast;
+pub mod history;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -33,7 +33,8 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let reason = all.checks.get(selected).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
     (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);
-    (vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)], table, detail)
+    let title = vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)];
+    Built { title, table, detail, chart: None }
 }
 
 /// Everything that a pane lists: its checks, and below them the jobs that nobody declared, which have none.
@@ -53,6 +54,11 @@ impl<'a> Rows<'a> {
 
     pub fn count(&self) -> usize {
         self.checks.len() + self.jobs.len()
+    }
+
+    /// A row that is a check.
+    pub fn check(&self, row: usize) -> Option<&(&'a HostName, CheckView<'a>)> {
+        self.checks.get(row)
     }
 
     /// Some rows, none of them selected.
@@ -115,6 +121,7 @@ fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
         b.rank()
             .cmp(&a.rank())
             .then_with(|| full_at(a).cmp(&full_at(b)))
+            .then_with(|| a.id.kind.cmp(&b.id.kind))
             .then_with(|| b.result.value.unwrap_or(0.0).total_cmp(&a.result.value.unwrap_or(0.0)))
             .then_with(|| (host_a, a.id).cmp(&(host_b, b.id)))
     });

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 
+use super::draw_chart::draw_chart;
 use super::draw_wall::draw_wall;
 use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
@@ -47,8 +48,13 @@ pub fn draw(frame: &mut Frame, screen: &Screen, theme: &Theme) {
     }
     line(buffer, row(area, y), &screen.title, theme);
     let detail_height = screen.detail.len() as u16;
-    let body = Rect { y: area.y + y + 1, height: area.height.saturating_sub(y + 2 + detail_height), ..area };
+    let chart_height = screen.chart.as_ref().map_or(0, |chart| chart.rows);
+    let below = detail_height + chart_height;
+    let body = Rect { y: area.y + y + 1, height: area.height.saturating_sub(y + 2 + below), ..area };
     table(buffer, body, &screen.table, theme);
+    if let Some(chart) = &screen.chart {
+        draw_chart(buffer, Rect { y: body.bottom(), height: chart_height, ..area }.intersection(area), chart, theme);
+    }
     for (index, pieces) in (0..).zip(&screen.detail) {
         line(buffer, row(area, area.height - 1 - detail_height + index), pieces, theme);
     }
@@ -138,7 +144,7 @@ fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Them
         .render(over, buffer);
 }
 
-fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static str)], theme: &Theme) {
+fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(String, &'static str)], theme: &Theme) {
     let columns = if HELP_WIDTH <= area.width { 2 } else { 1 };
     let height = (help.len().div_ceil(columns) + LEGEND.len() + 3).min(usize::from(area.height)) as u16;
     let width = HELP_WIDTH.min(area.width);
@@ -146,7 +152,7 @@ fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(&'static str, &'static st
     Clear.render(over, buffer);
     buffer.set_style(over, theme.style(Meaning::Plain));
     let half = usize::from(width - 2) / columns;
-    let key = |(keys, what): &(&'static str, &'static str)| {
+    let key = |(keys, what): &(String, &'static str)| {
         let room = half.saturating_sub(11);
         [
             Span::styled(format!(" {keys:<9} "), theme.style(Meaning::Key)),

@@ -38,7 +38,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
         Some(name) if 0 < detail_rows => detail(model, name, usize::from(width)),
         Some(_) | None => Vec::new(),
     };
-    (vec![piece("Fleet, by need", Meaning::Heading)], table, detail)
+    Built { title: vec![piece("Fleet, by need", Meaning::Heading)], table, detail, chart: None }
 }
 
 /// Some rows of the fleet, none of them selected.
@@ -108,7 +108,7 @@ fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
 }
 
 /// The check that decides the row: the worst, then the one with least time left.
-fn worst_check<'a>(model: &Model, host: &'a HostBoard) -> Option<CheckView<'a>> {
+pub fn worst_check<'a>(model: &Model, host: &'a HostBoard) -> Option<CheckView<'a>> {
     let rank = |view: &CheckView| {
         let full_at = view.result.full_at.map_or(i64::MAX, |at| at.timestamp_millis());
         (view.rank(), std::cmp::Reverse(full_at), std::cmp::Reverse(view.id.clone()))

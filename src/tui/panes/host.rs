@@ -1,6 +1,6 @@
 //! One host: every check with its value, age and reason, and how the host is reached.
 
-use super::Built;
+use super::{Built, chart};
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::bytes_words;
 use crate::domain::fleet::HostName;
@@ -26,6 +26,8 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
     let total = row_count(model, name);
     let notes = model.board.hosts.get(name).map(|host| notes(model, host)).unwrap_or_default();
     let rows = rows.saturating_sub(notes.len());
+    let chart_rows = chart::rows_of(rows);
+    let rows = rows - chart_rows;
     let (rows, reason_rows) = room_for_reason(rows);
     model.page_rows = rows;
     model.row = model.row.min(total.saturating_sub(1));
@@ -43,7 +45,9 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
     };
     let reason = views.get(model.row).map(|view| reason_piece(view).text).unwrap_or_default();
     let detail = wrapped(&reason, usize::from(width), reason_rows).into_iter().chain(notes).collect();
-    (title(name, host), table, detail)
+    let chart =
+        host.zip(views.get(model.row)).and_then(|(host, view)| chart::build(model, name, host, view, chart_rows));
+    Built { title: title(name, host), table, detail, chart }
 }
 
 fn title(name: &HostName, host: Option<&HostBoard>) -> Vec<crate::tui::screen::Piece> {
@@ -51,10 +55,10 @@ fn title(name: &HostName, host: Option<&HostBoard>) -> Vec<crate::tui::screen::P
         return vec![piece(format!("{name} is no longer watched"), Meaning::Heading)];
     };
     let (link, why) = host.link();
-    let groups: Vec<String> = host.groups.iter().map(|group| format!("@{group}")).collect();
+    let groups: String = host.groups.iter().map(|group| format!(" @{group}")).collect();
     let own = if host.own { ", the machine Dogwatch runs on" } else { "" };
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    vec![piece(name.as_str(), Meaning::Title), piece(format!(" {} {link}{why}{own}", groups.join(" ")), Meaning::Plain)]
+    vec![piece(name.as_str(), Meaning::Title), piece(format!("{groups} {link}{why}{own}"), Meaning::Plain)]
 }
 
 /// What is worth a line below the checks: the engine's own state, a slow login shell, the jobs that are next.
@@ -134,7 +138,7 @@ fn kept<'a>(model: &'a Model, name: &'a HostName, host: &'a HostBoard) -> impl I
     host.views(model.now).filter(move |view| model.filter.keeps_check(name, host, view))
 }
 
-fn sorted<'a>(model: &'a Model, name: &'a HostName, host: &'a HostBoard) -> Vec<CheckView<'a>> {
+pub fn sorted<'a>(model: &'a Model, name: &'a HostName, host: &'a HostBoard) -> Vec<CheckView<'a>> {
     let mut views: Vec<CheckView> = kept(model, name, host).collect();
     views.sort_by(|a, b| b.rank().cmp(&a.rank()).then_with(|| a.id.cmp(b.id)));
     views

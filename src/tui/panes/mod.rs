@@ -1,16 +1,63 @@
 //! What each view shows, one file each, and how a frame is drawn.
 
+pub mod chart;
 pub mod checks;
 pub mod draw;
+mod draw_chart;
 mod draw_wall;
 pub mod fleet;
 pub mod host;
 mod jobs;
+pub mod log;
 pub mod wall;
 
 pub use draw_wall::table_rows as wall_table_rows;
 
-use super::screen::{Piece, TableView};
+use self::chart::ChartView;
+use super::model::{Model, View};
+use super::screen::{Piece, TableView, reason_piece, status_piece};
+use crate::domain::board::CheckView;
+use crate::domain::fleet::HostName;
 
-/// A view's title, its rows, and the lines below them.
-pub type Built = (Vec<Piece>, TableView, Vec<Vec<Piece>>);
+/// What a view shows.
+#[derive(Default)]
+pub struct Built {
+    pub title: Vec<Piece>,
+    pub table: TableView,
+    /// Lines below the rows.
+    pub detail: Vec<Vec<Piece>>,
+    /// Between the two.
+    pub chart: Option<ChartView>,
+}
+
+/// The host that the selected row is about.
+pub fn selected_host(model: &Model) -> Option<HostName> {
+    match &model.view {
+        View::Fleet => model.selected_host.clone().filter(|host| model.board.hosts.contains_key(host)),
+        View::Pane(pane) => checks::host_at(model, *pane, model.row),
+        View::Host(name) => Some(name.clone()),
+        View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.1.host.clone())),
+    }
+}
+
+/// The selected row in words, for whoever is told of it elsewhere.
+pub fn selected_text(model: &Model) -> Option<String> {
+    let told = |host: &HostName, view: &CheckView| {
+        let (status, at) = (status_piece(view).text, view.at.utc().format("%Y-%m-%dT%H:%M:%SZ"));
+        format!("{host} {status} {}: {} (seen {at})", view.id, reason_piece(view).text)
+    };
+    match &model.view {
+        View::Fleet => {
+            let name = model.selected_host.as_ref()?;
+            fleet::worst_check(model, model.board.hosts.get(name)?).map(|view| told(name, &view))
+        }
+        View::Pane(pane) => checks::Rows::of(model, *pane).check(model.row).map(|(host, view)| told(host, view)),
+        View::Host(name) => {
+            host::sorted(model, name, model.board.hosts.get(name)?).get(model.row).map(|view| told(name, view))
+        }
+        View::Log => {
+            let book = model.log.as_ref()?;
+            book.line(book.row()).map(|(_, line)| format!("{} {}: {}", line.host, line.watch, line.text))
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! One host's last day, out of the store.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::chunk::{Tier, decode};
+use super::samples::SeriesId;
+use super::writer::read_tail;
+use super::{StoreError, open_reader};
+use crate::domain::fleet::HostName;
+use crate::domain::time::Moment;
+use crate::domain::transition::Transition;
+use crate::domain::trend::history::{HostHistory, Mark};
+
+/// How far back it goes.
+pub const SPAN: Duration = Duration::from_secs(24 * 3_600);
+/// The newest transitions that are looked through.
+const MARKS_MAX: i64 = 2_000;
+
+/// Reads what the store holds of one host over [`SPAN`]: minute means, then what no chunk holds yet.
+pub async fn read(path: &Path, host: &HostName, now: Moment) -> Result<HostHistory, StoreError> {
+    let pool = open_reader(path).await?;
+    let failed = |error| StoreError::Database { path: path.to_owned(), error };
+    let span_ms = i64::try_from(SPAN.as_millis()).unwrap_or(i64::MAX);
+    let from_ms = now.utc_ms - span_ms;
+    let mut history = HostHistory { from_ms, to_ms: now.utc_ms, ..HostHistory::default() };
+
+    let series = sqlx::query("SELECT id, check_id FROM series WHERE host = ?1").bind(host.as_str()).fetch_all(&pool);
+    let mut names = Vec::new();
+    for row in series.await.map_err(failed)? {
+        let (id, check): (SeriesId, &str) = (row.get(0), row.get(1));
+        names.extend(check.parse().ok().map(|check| (id, check)));
+    }
+    let tail = read_tail(&pool).await.map_err(failed)?;
+    for (id, check) in names {
+        let chunks =
+            sqlx::query("SELECT start, body FROM chunk WHERE tier = ?1 AND ?2 <= start AND series = ?3 ORDER BY start")
+                .bind(Tier::Minutes.number())
+                .bind(from_ms - Tier::Minutes.span_ms())
+                .bind(id);
+        let points = history.points.entry(check).or_default();
+        for row in chunks.fetch_all(&pool).await.map_err(failed)? {
+            let (start, body): (i64, Vec<u8>) = (row.get(0), row.get(1));
+            points.extend(decode(start, &body).into_iter().map(|(at_ms, value)| (at_ms, f64::from(value))));
+        }
+        let newest = tail.iter().filter(|sample| sample.series == id);
+        points.extend(newest.map(|sample| (sample.utc_ms, f64::from(sample.value))));
+        points.retain(|(at_ms, _)| from_ms <= *at_ms);
+        points.sort_by_key(|(at_ms, _)| *at_ms);
+    }
+
+    let of_host = format!("\"host\":\"{host}\"");
+    let happened = sqlx::query(
+        "SELECT body FROM transition WHERE ?1 <= at_ms AND 0 < instr(body, ?2) ORDER BY number DESC LIMIT ?3",
+    );
+    let rows = happened.bind(from_ms).bind(of_host).bind(MARKS_MAX).fetch_all(&pool).await.map_err(failed)?;
+    for row in rows.iter().rev() {
+        let record = |error: serde_json::Error| StoreError::Record { path: path.to_owned(), why: error.to_string() };
+        let transition: Transition = serde_json::from_str(row.get(0)).map_err(record)?;
+        history.marks.extend(Mark::of(&transition));
+    }
+    pool.close().await;
+    Ok(history)
+}

@@ -1,0 +1,85 @@
+//! What a screen may ask of the world, each done so that the screen does not wait for it.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use tokio::sync::mpsc;
+
+use crate::adapters::store::history;
+use crate::adapters::store::request::Request;
+use crate::adapters::{config_file, own_machine};
+use crate::domain::fleet::{HostName, Reach};
+use crate::domain::text::SafeText;
+use crate::engine::Command;
+use crate::engine::tail::NEWS_MAX;
+use crate::tui::{KeepCopy, OpenShell, ReadHistory, ReadLogs};
+
+/// What was copied last, beside the store.
+const COPIED: &str = "copied.txt";
+
+/// Reads a host's last day out of the store.
+pub fn history(database: &Path) -> ReadHistory {
+    let database = database.to_owned();
+    Arc::new(move |host, now| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        runtime.block_on(history::read(&database, host, now)).map_err(|error| error.to_string())
+    })
+}
+
+/// Asks the engine of this process to read logs on.
+pub fn tail(commands: mpsc::Sender<Command>) -> ReadLogs {
+    Box::new(move |hosts| {
+        let (news, lines) = sync_channel(NEWS_MAX);
+        // A queue that is full of commands empties within a moment; until then the log stays empty.
+        if let Err(error) = commands.try_send(Command::Tail { hosts, news }) {
+            tracing::warn!("asking for the logs: {error}");
+        }
+        lines
+    })
+}
+
+/// The system's own ssh to a host, by the configuration as it is now; who went there is noted.
+pub fn shell(hosts: Option<PathBuf>, mut note: impl FnMut(HostName, SafeText) + 'static) -> OpenShell {
+    Box::new(move |host| {
+        let config = config_file::load(hosts.as_deref(), &own_machine::name()).map_err(|error| error.to_string())?;
+        let spec = config.fleet.host(host).ok_or_else(|| format!("{host} is no longer in hosts.toml"))?;
+        let command = match &spec.reach {
+            Reach::Local => vec![std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into())],
+            Reach::Ssh { destination, ssh_config } => {
+                let file = ssh_config.iter().flat_map(|file| ["-F".into(), file.clone().into_os_string()]);
+                let end: [OsString; 2] = ["--".into(), destination.into()];
+                ["ssh".into()].into_iter().chain(file).chain(end).collect()
+            }
+            Reach::Replay { .. } => return Err(format!("{host} is a recording")),
+        };
+        note(host.clone(), own_machine::user());
+        Ok(command)
+    })
+}
+
+/// Keeps what was copied beside the store, for this user alone.
+pub fn keep_copy(database: &Path) -> KeepCopy {
+    let file = database.with_file_name(COPIED);
+    Arc::new(move |text| {
+        let mut opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file)?;
+        opened.write_all(text.as_bytes())?;
+        opened.write_all(b"\n")?;
+        Ok(file.clone())
+    })
+}
+
+/// Leaves something for another process's engine.
+pub fn leave(database: PathBuf, request: Request) {
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        if let Err(error) = runtime.block_on(request.leave(&database)) {
+            tracing::warn!("telling the engine: {error}");
+        }
+    });
+}

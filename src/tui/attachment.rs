@@ -1,0 +1,56 @@
+//! What a screen is given: a feed, and what it may ask of the world.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use super::keymap::Keymap;
+use super::model::FeedSource;
+use super::theme::Theme;
+use super::theme::colour::Tier;
+use super::theme::file::Themes;
+use crate::domain::fleet::HostName;
+use crate::domain::time::Moment;
+use crate::domain::trend::history::HostHistory;
+use crate::engine::feed::Feed;
+use crate::engine::tail::LineNews;
+
+/// Reads a host's last day, or says why it can't be read; on a thread of its own.
+pub type ReadHistory = Arc<dyn Fn(&HostName, Moment) -> Result<HostHistory, String> + Send + Sync>;
+/// Begins to read the logs of these hosts on, or of all where none is named.
+pub type ReadLogs = Box<dyn FnMut(Vec<HostName>) -> Receiver<LineNews>>;
+/// The command that opens a shell on a host, noted with the engine; or why there is none.
+pub type OpenShell = Box<dyn FnMut(&HostName) -> Result<Vec<OsString>, String>>;
+/// Keeps what was copied in a file, for terminals that take no copy.
+pub type KeepCopy = Arc<dyn Fn(&str) -> io::Result<PathBuf> + Send + Sync>;
+
+/// What a screen is attached to.
+pub struct Attachment {
+    pub feed: Feed,
+    pub source: FeedSource,
+    /// Asks the engine to poll one host, or all, now.
+    pub poll_now: Box<dyn FnMut(Option<HostName>)>,
+    /// Gives the engine the passphrase of the user's key files; `None` where the engine is another process.
+    pub unlock: Option<Box<dyn FnMut(String)>>,
+    pub history: Option<ReadHistory>,
+    /// `None` where the engine is another process.
+    pub tail: Option<ReadLogs>,
+    pub shell: Option<OpenShell>,
+    pub keep_copy: Option<KeepCopy>,
+}
+
+pub struct ScreenOptions {
+    pub themes: Themes,
+    pub theme: Theme,
+    pub tier: Tier,
+    pub keymap: Keymap,
+    pub read_only: bool,
+    pub wall: bool,
+    /// What is played, where this is a demo.
+    pub demo: Option<String>,
+    pub now: Box<dyn Fn() -> Moment>,
+    /// What a panic said, if there was one.
+    pub last_fault: fn() -> Option<String>,
+}

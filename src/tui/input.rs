@@ -1,0 +1,136 @@
+//! What wakes the screen: keys, the mouse, signals. Another program may have the terminal for a while.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind, MouseEvent};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::domain::fleet::HostName;
+use crate::domain::trend::history::HostHistory;
+
+pub(super) enum Wake {
+    Key(KeyEvent),
+    Mouse(MouseEvent),
+    /// A host's last day, as the store has it.
+    History(HostName, Result<HostHistory, String>),
+    /// Something that was done aside has ended so.
+    Said(String),
+    Resized,
+    /// A signal asked the program to end.
+    End,
+    /// Somebody pressed Ctrl-C where the terminal turns it into a signal.
+    Interrupted,
+    /// A signal asked it to stop for a while.
+    Suspend,
+    Continued,
+}
+
+/// The thread that reads the terminal.
+pub(super) struct Terminal {
+    wake: UnixStream,
+    stands_still: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+impl Terminal {
+    pub fn watch(wakes: Sender<Wake>) -> io::Result<Self> {
+        let (wake, woken) = UnixStream::pair()?;
+        let (still, stands_still) = channel();
+        let (go_on, may_go_on) = channel();
+        std::thread::spawn(move || {
+            if read_terminal(&wakes, woken, &still, &may_go_on).is_err() {
+                // A screen that is gone needs no word of its terminal's end.
+                let _ = wakes.send(Wake::End);
+            }
+        });
+        Ok(Self { wake, stands_still, go_on })
+    }
+
+    /// Lets another program have the terminal: nothing of it is read until that has ended.
+    pub fn lend<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
+        let gone = |_| io::Error::other("the terminal's reader is gone");
+        self.wake.write_all(b"!")?;
+        self.stands_still.recv().map_err(|error| gone(error.to_string()))?;
+        let ended = to();
+        self.go_on.send(()).map_err(|error| gone(error.to_string()))?;
+        Ok(ended)
+    }
+}
+
+fn read_terminal(
+    wakes: &Sender<Wake>,
+    mut woken: UnixStream,
+    still: &Sender<()>,
+    may_go_on: &Receiver<()>,
+) -> io::Result<()> {
+    let gone = || io::Error::other("the screen is gone");
+    let stdin = io::stdin();
+    loop {
+        let mut sources = [PollFd::new(&stdin, PollFlags::IN), PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN)];
+        match poll(&mut sources, None) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let (typed, asked) = (sources[0].revents(), sources[1].revents());
+        if asked.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(gone());
+        }
+        if asked.contains(PollFlags::IN) {
+            woken.read_exact(&mut [0])?;
+            still.send(()).map_err(|_| gone())?;
+            may_go_on.recv().map_err(|_| gone())?;
+            continue;
+        }
+        while event::poll(Duration::ZERO)? {
+            let wake = match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => Wake::Key(key),
+                Event::Mouse(mouse) => Wake::Mouse(mouse),
+                Event::Resize(..) => Wake::Resized,
+                Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Paste(_) => continue,
+            };
+            wakes.send(wake).map_err(|_| gone())?;
+        }
+        if typed.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(io::Error::other("the terminal is gone"));
+        }
+    }
+}
+
+pub(super) fn watch_signals(wakes: Sender<Wake>) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let watched = runtime.and_then(|runtime| runtime.block_on(wait_for_signals(&wakes)));
+        if let Err(error) = watched {
+            tracing::error!("signals can't be watched: {error}");
+        }
+    });
+}
+
+async fn wait_for_signals(wakes: &Sender<Wake>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+    let mut resume = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    let mut resize = signal(SignalKind::window_change())?;
+    loop {
+        let wake = tokio::select! {
+            _ = terminate.recv() => Wake::End,
+            _ = interrupt.recv() => Wake::Interrupted,
+            _ = hang_up.recv() => Wake::End,
+            _ = stop.recv() => Wake::Suspend,
+            _ = resume.recv() => Wake::Continued,
+            _ = resize.recv() => Wake::Resized,
+        };
+        if wakes.send(wake).is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The log view: lines of all watched logs, of one host or of all, in the order of their true times.
+
+use chrono::DateTime;
+
+use super::Built;
+use crate::domain::observed::Quality;
+use crate::domain::status::Status;
+use crate::tui::log_book::{LineKind, LogBook, LogLine};
+use crate::tui::model::Model;
+use crate::tui::screen::{Cell, Column, Piece, TableView, piece, room_for_reason, window, wrapped};
+use crate::tui::theme::{Meaning, glyph};
+
+pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
+    let (table_rows, detail_rows) = room_for_reason(rows);
+    let columns = columns(width);
+    let Some(book) = &model.log else { return Built::default() };
+    let selected = book.row();
+    let shown = window(model.scroll, selected, table_rows, book.len());
+    let table = TableView {
+        rows: shown.clone().filter_map(|row| book.line(row)).map(|(at_ms, line)| cells(at_ms, line)).collect(),
+        selected: (!book.is_empty()).then(|| selected - shown.start),
+        columns,
+        empty: empty(book),
+    };
+    let whole = book.line(selected).map(|(_, line)| format!("{}: {}", line.watch, line.text)).unwrap_or_default();
+    let detail = wrapped(&whole, usize::from(width), detail_rows);
+    let title = title(book);
+    (model.page_rows, model.scroll) = (table_rows, shown.start);
+    Built { title, table, detail, chart: None }
+}
+
+fn title(book: &LogBook) -> Vec<Piece> {
+    let state = match (book.paused, book.follows(), book.waiting()) {
+        (true, _, waiting) => format!(", PAUSED, {waiting} more waiting"),
+        (false, true, _) => ", following".to_owned(),
+        (false, false, _) => ", G follows again".to_owned(),
+    };
+    let forgotten = match book.forgotten {
+        0 => String::new(),
+        count => format!(", {count} older lines gone"),
+    };
+    let mut pieces = vec![piece(format!("Logs of {}, by true time", book.whose), Meaning::Heading)];
+    pieces.push(piece(format!("{state}{forgotten}"), Meaning::Plain));
+    pieces.extend(book.include().map(|pattern| piece(format!("  /{pattern}"), Meaning::Match)));
+    pieces.extend(book.exclude().map(|pattern| piece(format!("  without /{pattern}"), Meaning::Match)));
+    pieces
+}
+
+fn empty(book: &LogBook) -> &'static str {
+    match (book.include(), book.exclude()) {
+        (None, None) => "nothing yet: what hosts.toml watches by logs = […] is read each second while this is open",
+        (Some(_), _) | (None, Some(_)) => "nothing matches: Esc shows all again",
+    }
+}
+
+fn columns(width: u16) -> Vec<Column> {
+    let (host, log) = match width {
+        0..60 => (8, 0),
+        60..120 => (12, 0),
+        _ => (16, 20),
+    };
+    vec![
+        Column { title: "TIME", width: 8 },
+        Column { title: "", width: 1 },
+        Column { title: "HOST", width: host },
+        Column { title: "LOG", width: log },
+        Column { title: "LINE", width: width.saturating_sub(8 + 1 + host + log + 4) },
+    ]
+}
+
+fn cells(at_ms: i64, line: &LogLine) -> Vec<Cell> {
+    let time = DateTime::from_timestamp_millis(at_ms).unwrap_or_default().format("%H:%M:%S").to_string();
+    let (mark, meaning) = match line.kind {
+        LineKind::Plain => (" ", Meaning::Plain),
+        LineKind::Error => (glyph(Status::Critical, Quality::Fresh), Meaning::Status(Status::Critical, Quality::Fresh)),
+        LineKind::Gap => ("…", Meaning::Match),
+    };
+    let name = line.watch.as_str().rsplit('/').next().unwrap_or_default();
+    vec![
+        Cell::Text(piece(time, Meaning::Dim)),
+        Cell::Text(piece(mark, meaning)),
+        Cell::Text(piece(line.host.as_str(), Meaning::Title)),
+        Cell::Text(piece(name, Meaning::Dim)),
+        Cell::Text(piece(line.rest(), if line.kind == LineKind::Error { Meaning::Plain } else { meaning })),
+    ]
+}

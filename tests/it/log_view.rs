@@ -1,0 +1,124 @@
+//! Logs as the log view reads them: each second, through rotation, a lost link, and more than anybody reads.
+
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use dogwatch::engine::tail::{LineNews, LogNews};
+
+use crate::screen::Terminal;
+use crate::support::*;
+
+fn append(file: &std::path::Path, text: &str) {
+    let mut opened = fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+    opened.write_all(text.as_bytes()).unwrap();
+}
+
+/// Takes news until the lines so far are as wanted.
+fn lines_until(news: &Receiver<LineNews>, what: &str, wanted: impl Fn(&[LogNews], &[String]) -> bool) -> Vec<String> {
+    let deadline = Instant::now() + GUARD;
+    let (mut logs, mut lines) = (Vec::new(), Vec::new());
+    while !wanted(&logs, &lines) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let news = news.recv_timeout(left).unwrap_or_else(|error| panic!("{what}: {error}\n{lines:?}\n{logs:?}"));
+        lines.extend(news.logs.iter().flat_map(|log| &log.lines).map(ToString::to_string));
+        logs.extend(news.logs);
+    }
+    lines
+}
+
+#[test]
+fn a_log_is_read_on_through_its_rotation_and_its_errors_are_found() {
+    let place = Place::new();
+    let log = place.write("app.log", "2026-11-21T04:30:00Z started\n");
+    let hosts = format!("{FAST}[host.me]\nlocal = true\nlogs = ['{}']\n", log.display());
+    let mut terminal = Terminal::start_with(&place, &hosts, 24, 100, &[]);
+    terminal.until("disk.space:/");
+    terminal.press("l");
+    terminal.until("Logs of me, by true time, following");
+    terminal.until("04:30:00   me           started");
+    append(&log, "2026-11-21T04:30:01Z first\n2026-11-21T04:30:02Z error: disk gone\n  at main()\n");
+    terminal.until("at main()");
+    fs::rename(&log, place.path("app.log.1")).unwrap();
+    append(&place.path("app.log.1"), "2026-11-21T04:30:03Z written after the rotation\n");
+    append(&log, "2026-11-21T04:30:04Z of the new file\n");
+    let shown = terminal.until("of the new file");
+    assert_eq!(shown.matches("first").count(), 1, "{shown}");
+    terminal.until("written after the rotation");
+    terminal.press("N");
+    let shown = terminal.until("G follows again");
+    assert!(shown.contains("✖ me") && shown.contains("app.log: 2026-11-21T04:30:02Z error: disk gone"), "{shown}");
+    terminal.press("/file|rotation\r");
+    terminal.until_gone("disk gone");
+    terminal.press("x");
+    terminal.until("are left out");
+    terminal.press("written\r");
+    terminal.until_gone("written after");
+    terminal.until("of the new file");
+    terminal.press(" ");
+    terminal.until("PAUSED");
+    append(&log, "2026-11-21T04:30:05Z another file\n");
+    terminal.until("PAUSED, 1 more waiting");
+    terminal.press(" ");
+    terminal.until("another file");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn what_a_lost_link_kept_from_the_screen_comes_later_or_is_counted() {
+    let sshd = Sshd::start();
+    let place = Place::new();
+    let log = place.write("app.log", "");
+    let config = place.write("ssh", &sshd.ssh_config("web1", "root"));
+    let hosts = format!(
+        "ssh_config = '{}'\n{FAST}[defaults.log]\nbytes_max = '1 KiB'\n[host.web1]\nlogs = ['{}']\n",
+        config.display(),
+        log.display()
+    );
+    let mut watch = Watch::start(&place, &hosts);
+    watch.until("web1 answers", |board| board.hosts.values().any(|host| host.has_answered() && !host.own));
+    let news = watch.tail();
+    append(&log, "before the link went\n");
+    lines_until(&news, "before", |_, lines| lines.iter().any(|line| line == "before the link went"));
+    let pid = sshd.server.0.id().to_string();
+    assert!(Command::new("pkill").args(["-KILL", "-P", &pid]).status().unwrap().success());
+    watch.until("the link is lost", |board| {
+        board.hosts.iter().any(|(name, host)| name.as_str() == "web1" && host.link().1.is_some())
+    });
+    let many: String = (0..200).map(|number| format!("line {number} while nobody looked\n")).collect();
+    append(&log, &many);
+    append(&log, "the last line\n");
+    let told = std::cell::Cell::new(0);
+    let lines = lines_until(&news, "after", |logs, lines| {
+        told.set(logs.iter().map(|log| log.gap_bytes).sum());
+        lines.iter().any(|line| line == "the last line")
+    });
+    let seen: u64 = lines.iter().map(|line| line.len() as u64 + 1).sum();
+    let written = many.len() as u64 + "the last line\n".len() as u64;
+    assert!(0 < told.get(), "nothing is said to be missing");
+    // A line that the gap cut in two is in neither.
+    assert!((written - 64..=written + 64).contains(&(seen + told.get())), "{seen} + {} of {written}", told.get());
+}
+
+/// FAULTS.md 5.
+#[test]
+fn ten_thousand_lines_at_once_are_capped_and_what_was_dropped_is_said() {
+    let place = Place::new();
+    let log = place.write("app.log", "");
+    let hosts = format!("{FAST}[host.me]\nlocal = true\nlogs = ['{}']\n", log.display());
+    let mut terminal = Terminal::start_with(&place, &hosts, 24, 100, &[]);
+    terminal.until("disk.space:/");
+    terminal.press("l");
+    terminal.until("following");
+    append(&log, "one line\n");
+    terminal.until("one line");
+    append(&log, &(0..10_000).map(|number| format!("line {number}\n")).collect::<String>());
+    terminal.until("line 9999");
+    terminal.press("/dropped\r");
+    terminal.until("dropped 9");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}

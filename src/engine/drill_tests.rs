@@ -2,6 +2,7 @@ use super::*;
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
+use crate::domain::incident::recurrence::Recurrence;
 use crate::domain::status::Status;
 use chrono::{DateTime, Utc};
 
@@ -85,8 +86,20 @@ fn the_thursday_backup_is_told_weeks_before_the_disk_is_full() {
     let (errors, ..) = watch.when("web1", "log.rate:http-5xx:/var/log/nginx/access.log", Status::Warning);
     assert!(errors <= utc("2026-06-04T06:00"), "{errors}");
     assert_eq!(watch.check("web1", "host.load").map(|view| view.status), Some(Status::Critical));
+    let again = |watch: &mut Watch, time: &str| {
+        let load = watch.until(time).check("web1", "host.load").and_then(|view| view.episode.cloned());
+        let jobs = watch.host("web1").probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.clone());
+        let jobs = jobs.map(|reading| reading.last().clone());
+        let Some(Reading::Cron(jobs)) = jobs.as_deref() else { panic!("no jobs are known") };
+        load.and_then(|episode| Recurrence::of(&episode, Some(jobs))).map(|again| again.words())
+    };
     let (unpruned, said, _) = watch.when("web1", "backup.retention:weekly-full", Status::Warning);
     assert!(unpruned <= utc("2026-06-18T12:00") && said.contains("does not prune"), "{unpruned}: {said}");
+    let suspect = again(&mut watch, "2026-06-25T05:00").unwrap_or_default();
+    assert!(
+        suspect.contains("4th time, each Thu") && suspect.contains("after /usr/local/sbin/full-backup"),
+        "{suspect}"
+    );
     let (filling, said, full_at) = watch.when("web1", "disk.space:/", Status::Warning);
     assert!(filling <= utc("2026-07-16T04:30"), "{filling}: {said}");
     assert!(hours_off(full_at, full).abs() < 5.0 * 24.0, "at {filling} the disk is told to be full at {full_at:?}");

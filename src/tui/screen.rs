@@ -12,7 +12,9 @@ use super::theme::{Meaning, glyph};
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
 use crate::domain::fleet::HostName;
+use crate::domain::incident::recurrence::{Recurrence, ordinal};
 use crate::domain::observed::Quality;
+use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::status::Status;
 use crate::domain::time::{Age, short_duration};
 
@@ -213,6 +215,19 @@ pub fn reason_piece(view: &CheckView) -> Piece {
     piece(format!("{trouble}{}{}", view.result.reason, open_words(view)), meaning)
 }
 
+/// The whole reason of a check, with how its trouble comes again.
+pub fn whole_reason(host: Option<&HostBoard>, view: &CheckView) -> String {
+    let cron = host.and_then(|host| host.probes.get(&ProbeId::Cron)?.reading.as_ref());
+    let jobs = cron.and_then(|reading| match reading.last().as_ref() {
+        Reading::Cron(cron) => Some(cron),
+        _ => None,
+    });
+    let again = view.episode.filter(|episode| episode.is_open() && 1 < episode.earlier.len());
+    let again = again.and_then(|episode| Recurrence::of(episode, jobs));
+    let again = again.map(|again| format!(" — {}", again.words())).unwrap_or_default();
+    format!("{}{again}", reason_piece(view).text)
+}
+
 /// Since when a check has been in trouble, and how often it came back: `; for 2h, 3 flaps`.
 fn open_words(view: &CheckView) -> String {
     let Some(Age::Known(open_for)) = view.open_for else { return String::new() };
@@ -221,7 +236,11 @@ fn open_words(view: &CheckView) -> String {
         1 => ", 1 flap".to_owned(),
         flaps => format!(", {flaps} flaps"),
     };
-    format!("; for {}{flaps}", short_duration(open_for))
+    let again = match view.episode.map_or(0, |episode| episode.earlier.len()) {
+        0 => String::new(),
+        before => format!(", {} time", ordinal(before + 1)),
+    };
+    format!("; for {}{flaps}{again}", short_duration(open_for))
 }
 
 /// Text over several lines, broken at spaces; what does not fit into the last one is cut with `…`.

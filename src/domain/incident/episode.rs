@@ -9,11 +9,13 @@ use crate::domain::settings::MINUTE;
 use crate::domain::status::Status;
 use crate::domain::time::Moment;
 
+/// Earlier openings that are remembered of a check.
+const EARLIER_MAX: usize = 8;
 /// A check that is raised again this soon after it closed continues the same episode, and counts as a flap.
 pub const REOPENED_WITHIN: Duration = Duration::from_secs(15 * MINUTE.as_secs());
 
 /// One episode of trouble with one check.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     pub opened: Moment,
     pub worst: Status,
@@ -21,6 +23,9 @@ pub struct Episode {
     pub flaps: u32,
     /// Set by a good reading, and by nothing else.
     pub closed: Option<Moment>,
+    /// When the same check was in trouble before, oldest first: milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<i64>,
 }
 
 impl Episode {
@@ -45,10 +50,25 @@ pub fn next(before: Option<Episode>, state: &CheckState, at: Moment) -> Option<E
             ..episode
         }),
         before => match raised && state.confirmed {
-            true => Some(Episode { opened: state.since, worst: state.status, flaps: 0, closed: None }),
+            true => Some(Episode {
+                opened: state.since,
+                worst: state.status,
+                flaps: 0,
+                closed: None,
+                earlier: before.map(openings).unwrap_or_default(),
+            }),
             false => before,
         },
     }
+}
+
+/// The openings of an episode that is over and of those before it; past the limit the oldest go.
+fn openings(before: Episode) -> Vec<i64> {
+    let mut openings = before.earlier;
+    let surplus = (openings.len() + 1).saturating_sub(EARLIER_MAX);
+    openings.drain(..surplus);
+    openings.push(before.opened.utc_ms);
+    openings
 }
 
 fn closed_lately(episode: &Episode, at: Moment) -> bool {
@@ -82,7 +102,9 @@ mod tests {
             hard(Status::Warning, 20),
             hard(Status::Ok, 30),
         ]);
-        assert_eq!(episode, Some(Episode { opened: at(0), worst: Status::Critical, flaps: 0, closed: Some(at(30)) }));
+        let closed = Some(at(30));
+        let expected = Episode { opened: at(0), worst: Status::Critical, flaps: 0, closed, earlier: vec![] };
+        assert_eq!(episode, Some(expected));
     }
 
     #[test]
@@ -100,12 +122,14 @@ mod tests {
             hard(Status::Ok, 180),
             hard(Status::Critical, 240),
         ]);
-        assert_eq!(episode, Some(Episode { opened: at(0), worst: Status::Critical, flaps: 2, closed: None }));
+        let expected = Episode { opened: at(0), worst: Status::Critical, flaps: 2, closed: None, earlier: vec![] };
+        assert_eq!(episode, Some(expected));
     }
 
     #[test]
     fn trouble_a_day_later_is_another_episode() {
         let episode = run(&[hard(Status::Warning, 0), hard(Status::Ok, 60), hard(Status::Warning, 86_400)]);
-        assert_eq!(episode.map(|episode| (episode.opened, episode.flaps)), Some((at(86_400), 0)));
+        let told = episode.map(|episode| (episode.opened, episode.flaps, episode.earlier));
+        assert_eq!(told, Some((at(86_400), 0, vec![at(0).utc_ms])));
     }
 }

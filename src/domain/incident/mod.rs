@@ -1,3 +1,4 @@
 //! Incidents; so far a bare episode of one check.
 
 pub mod episode;
+pub mod recurrence;

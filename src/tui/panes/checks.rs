@@ -6,7 +6,8 @@ use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
 use crate::tui::screen::{
-    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
+    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, whole_reason, window,
+    wrapped,
 };
 use crate::tui::theme::Meaning;
 
@@ -30,7 +31,8 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let shown = window(model.scroll, selected, table_rows, all.count());
     let mut table = all.table(model, pane, shown.clone(), width);
     table.selected = (0 < all.count()).then(|| selected - shown.start);
-    let reason = all.checks.get(selected).map(|(_, view)| reason_piece(view).text).unwrap_or_default();
+    let told = |(host, view): &(&HostName, CheckView)| whole_reason(model.board.hosts.get(*host), view);
+    let reason = all.checks.get(selected).map(told).unwrap_or_default();
     (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);
     let title = vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)];

@@ -16,7 +16,9 @@ use crate::domain::status::Status;
 use crate::domain::time::short_duration;
 use crate::domain::transition::LinkState;
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, window, wrapped};
+use crate::tui::screen::{
+    Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, whole_reason, window, wrapped,
+};
 use crate::tui::theme::{Meaning, glyph};
 
 const DETAIL_ROWS: usize = 5;
@@ -160,7 +162,11 @@ fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<crate::tui::s
     let hidden = views.iter().skip(left).filter(|view| view.rank() != Status::Ok).count();
     for (index, view) in views.iter().enumerate() {
         let rows = left.saturating_sub(index);
-        let said = format!("{}  {}", view.id, reason_piece(view).text);
+        let said = format!(
+            "{}  {}",
+            view.id,
+            if index == 0 { whole_reason(Some(host), view) } else { reason_piece(view).text }
+        );
         // The first is what the row stands there for: it is told whole.
         let rows = if index == 0 { rows.min(2) } else { rows.min(1) };
         for (row, line) in wrapped(&said, width.saturating_sub(STATUS_WIDTH), rows).into_iter().enumerate() {

@@ -11,7 +11,8 @@ use crate::domain::probe::smart::SmartReading;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
 use crate::tui::screen::{
-    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
+    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, whole_reason, window,
+    wrapped,
 };
 use crate::tui::theme::Meaning;
 
@@ -43,7 +44,7 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
         columns,
         empty: "this host has told nothing yet",
     };
-    let reason = views.get(model.row).map(|view| reason_piece(view).text).unwrap_or_default();
+    let reason = views.get(model.row).map(|view| whole_reason(host, view)).unwrap_or_default();
     let detail = wrapped(&reason, usize::from(width), reason_rows).into_iter().chain(notes).collect();
     let chart =
         host.zip(views.get(model.row)).and_then(|(host, view)| chart::build(model, name, host, view, chart_rows));

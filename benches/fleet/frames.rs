@@ -97,8 +97,14 @@ pub fn measure() -> io::Result<()> {
 }
 
 fn watched(names: &[HostName], now: Moment) -> Board {
-    let entry =
-        |name: &HostName| HostEntry { name: name.clone(), groups: vec![], own: false, trend_window_ms: 21_600_000 };
+    let entry = |name: &HostName| HostEntry {
+        name: name.clone(),
+        groups: vec![],
+        own: false,
+        trend_window_ms: 21_600_000,
+        colour: None,
+        parent: None,
+    };
     let mut board = Board::default();
     let hosts = names.iter().map(entry).collect();
     board

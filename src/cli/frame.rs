@@ -92,7 +92,8 @@ impl FromStr for Shown {
 }
 
 pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandError> {
-    let theme = themes::all().load(&themes::wanted(common))?.in_tier(Tier::True);
+    let theme =
+        themes::all().load(&themes::wanted(common))?.in_tier(Tier::True).in_glyphs(common.glyphs.unwrap_or_default());
     let mut model = match &arguments.demo {
         Some(scenario) => demo(scenario, arguments.at.map(Into::into))?,
         None => {

@@ -32,6 +32,7 @@ use crate::config::{Config, ConfigError};
 use crate::domain::status::Status;
 use crate::engine::EngineError;
 use crate::tui::theme::file::ThemeError;
+use crate::tui::theme::glyphs::Glyphs;
 
 /// Exit codes of sysexits.h for what is no status.
 pub const EXIT_USAGE: u8 = 64;
@@ -71,6 +72,9 @@ pub struct Common {
     /// How the screen looks; 'dogwatch themes' lists what there is
     #[arg(long, global = true, value_name = "NAME")]
     theme: Option<String>,
+    /// The signs that the terminal has: braille, block or ascii; by its locale and name otherwise
+    #[arg(long, global = true, value_name = "SIGNS", value_parser = |name: &str| Glyphs::parse(name).ok_or("there are braille, block and ascii"))]
+    glyphs: Option<Glyphs>,
     /// Ask for the passphrase of SSH keys that are not in an agent
     #[arg(long, global = true)]
     ask_passphrase: bool,

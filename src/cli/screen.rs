@@ -115,6 +115,7 @@ pub fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
         themes,
         theme,
         tier: themes::tier(),
+        glyphs: themes::glyphs(common),
         keymap: keys::in_force()?,
         read_only: common.read_only,
         wall: common.wall,

@@ -11,6 +11,7 @@ use crate::adapters::{config_file, own_machine};
 use crate::tui::theme::check::complaints;
 use crate::tui::theme::colour::Tier;
 use crate::tui::theme::file::Themes;
+use crate::tui::theme::glyphs::Glyphs;
 
 /// Theme files that are read at most.
 const OWN_THEMES_MAX: usize = 100;
@@ -93,6 +94,13 @@ pub fn wanted(common: &Common) -> String {
         (false, false) => DEFAULT,
     };
     common.theme.clone().unwrap_or_else(|| usual.to_owned())
+}
+
+/// What signs the terminal has: as asked for, or as the environment says.
+pub fn glyphs(common: &Common) -> Glyphs {
+    let is_said = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(is_said).and_then(|name| env::var(name).ok());
+    common.glyphs.unwrap_or_else(|| Glyphs::of(locale.as_deref(), &env::var("TERM").unwrap_or_default()))
 }
 
 /// How many colours the terminal says it has.

@@ -12,7 +12,7 @@ use super::settings::{read_settings, set};
 use crate::domain::fleet::{Fleet, GroupName, HostName, HostSpec, Reach, expand_node_set};
 use crate::domain::settings::*;
 
-const HOST_KEYS: [&str; 5] = ["address", "local", "replay", "groups", "hosts"];
+const HOST_KEYS: [&str; 6] = ["address", "local", "replay", "groups", "parent", "hosts"];
 
 /// Kinds of settings that are compared with each host's.
 const SETTINGS_KINDS_MAX: usize = 32;
@@ -32,6 +32,7 @@ pub fn own_host(own_name: &HostName) -> HostSpec {
         name: own_name.clone(),
         groups: Vec::new(),
         reach: Reach::Local,
+        parent: None,
         settings: Arc::new(Settings::default()),
     }
 }
@@ -87,7 +88,7 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
         for (offset, group) in host.strings("groups").unwrap_or_default() {
             join_group(&mut drafts, pattern, &group, offset, &group_tables, notes);
         }
-        read_settings(Reader::layer(host.raw(), notes), &HOST_KEYS[..4]);
+        read_settings(Reader::layer(host.raw(), notes), &HOST_KEYS[..5]);
     }
     root.finish();
     let base = defaults.as_ref().map(Reader::raw);
@@ -97,6 +98,7 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
         specs.push(host_spec(name, draft, layers, notes));
     }
     share_settings(&mut specs);
+    check_parents(&specs, &drafts, notes);
     warn_of_shared_addresses(&specs, &drafts, notes);
     if !specs.iter().any(|spec| spec.reach == Reach::Local) {
         add_own_host(&mut specs, own_name, base, notes);
@@ -160,7 +162,37 @@ fn host_spec<'a>(name: &HostName, draft: &HostDraft<'a>, shared: Layers<'a, '_>,
     {
         notes.error(reader.place("address"), format!("address: {error}"));
     }
-    HostSpec { name: name.clone(), groups: draft.groups.clone(), reach, settings: Arc::new(settings(reader)) }
+    let parent = reader.string("parent").and_then(|parent| match HostName::parse(&parent) {
+        Ok(parent) => Some(parent),
+        Err(error) => {
+            notes.error(reader.place("parent"), format!("parent: {error}"));
+            None
+        }
+    });
+    HostSpec { name: name.clone(), groups: draft.groups.clone(), reach, parent, settings: Arc::new(settings(reader)) }
+}
+
+/// Parents are hosts of the fleet, and nobody is above themselves.
+fn check_parents(specs: &[HostSpec], drafts: &BTreeMap<HostName, HostDraft>, notes: &Notes) {
+    let parent_of = |name: &HostName| specs.iter().find(|spec| spec.name == *name);
+    for spec in specs {
+        let Some(parent) = &spec.parent else { continue };
+        let offset = drafts.get(&spec.name).map_or(0, |draft| draft.offset);
+        if parent_of(parent).is_none() {
+            let hint = suggestion(parent.as_str(), specs.iter().map(|spec| spec.name.as_str()));
+            notes.error(offset, format!("parent of {}: no host is named '{parent}'{hint}", spec.name));
+        }
+        let mut above = Some(parent);
+        let mut steps = 0;
+        while let Some(name) = above.filter(|_| steps <= specs.len()) {
+            if *name == spec.name {
+                notes.error(offset, format!("parent of {}: it is above itself", spec.name));
+                break;
+            }
+            above = parent_of(name).and_then(|spec| spec.parent.as_ref());
+            steps += 1;
+        }
+    }
 }
 
 /// Hosts with the same settings hold them once: a large fleet has few kinds of hosts.

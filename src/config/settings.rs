@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Notes, Reader};
-use crate::domain::fleet::ItemName;
+use crate::domain::fleet::{ItemName, ProtectionColour};
 use crate::domain::settings::*;
 
 /// Lines are remembered poll by poll, for this long.
@@ -25,6 +25,7 @@ pub fn read_settings(reader: Reader, other_keys: &[&'static str]) -> Settings {
     set(&mut s.output_bytes_max, reader.bytes("output_bytes_max").map(|bytes| bytes.clamp(4_096, 64 << 20) as usize));
     set(&mut s.attempts, reader.count("attempts", 1, 100).map(|count| count as u32));
     set(&mut s.sudo, reader.flag("sudo"));
+    s.colour = reader.choice("colour", &ProtectionColour::NAMED).or(s.colour);
     if let Some(disk) = reader.table("disk") {
         limits(&disk, &mut s.disk.space);
         set(&mut s.disk.ignore, plain_strings(&disk, "ignore"));

@@ -155,3 +155,19 @@ fn two_hundred_mutated_files_are_refused_with_a_place_or_read_whole() {
     }
     assert!(50 < refused, "only {refused} mutations were refused");
 }
+
+#[test]
+fn a_parent_is_a_host_of_the_fleet_and_nobody_is_above_themselves() {
+    check(
+        "[host.vm1]\nparent = 'hv'\n[host.hv1]\n",
+        "hosts.toml:1:7: parent of vm1: no host is named 'hv', did you mean 'hv1'?",
+    );
+    check(
+        "[host.a]\nparent = 'b'\n[host.b]\nparent = 'a'\n",
+        "hosts.toml:1:7: parent of a: it is above itself\nhosts.toml:3:7: parent of b: it is above itself",
+    );
+    check(
+        "[group.g]\nhosts = ['a']\ncolour = 'purple'\n",
+        "hosts.toml:3:10: colour: 'purple' is none of red, yellow, green, blue, magenta, cyan",
+    );
+}

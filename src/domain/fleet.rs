@@ -104,12 +104,38 @@ pub enum Reach {
     Replay { directory: std::path::PathBuf },
 }
 
+/// The colour by which the screen says whose host is selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProtectionColour {
+    Red,
+    Yellow,
+    Green,
+    Blue,
+    Magenta,
+    Cyan,
+}
+
+impl ProtectionColour {
+    /// By the names that hosts.toml gives them.
+    pub const NAMED: [(&str, ProtectionColour); 6] = [
+        ("red", ProtectionColour::Red),
+        ("yellow", ProtectionColour::Yellow),
+        ("green", ProtectionColour::Green),
+        ("blue", ProtectionColour::Blue),
+        ("magenta", ProtectionColour::Magenta),
+        ("cyan", ProtectionColour::Cyan),
+    ];
+}
+
 /// One host with every setting resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostSpec {
     pub name: HostName,
     pub groups: Vec<GroupName>,
     pub reach: Reach,
+    /// The host that this one is reached through, or runs on: while that is down, this one is behind it.
+    pub parent: Option<HostName>,
     pub settings: Arc<Settings>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::fleet::ItemName;
+use super::fleet::{ItemName, ProtectionColour};
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3_600);
@@ -33,6 +33,8 @@ pub struct Settings {
     pub attempts: u32,
     /// Whether probes that need it may use `sudo -n`.
     pub sudo: bool,
+    /// The colour by which the screen says whose host this is.
+    pub colour: Option<ProtectionColour>,
     pub disk: DiskSettings,
     pub inodes: Limits,
     pub forecast: ForecastSettings,
@@ -218,6 +220,7 @@ impl Default for Settings {
             output_bytes_max: 4 << 20,
             attempts: 3,
             sudo: false,
+            colour: None,
             disk: DiskSettings {
                 space: limits(85.0, 95.0, 3.0),
                 ignore: Vec::new(),

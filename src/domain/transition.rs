@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::state::CheckState;
 use super::check::{CheckId, CheckResult};
-use super::fleet::{GroupName, HostName};
+use super::fleet::{GroupName, HostName, ProtectionColour};
 use super::probe::script::PollCost;
 use super::probe::{Lane, ProbeId};
 use super::text::SafeText;
@@ -98,6 +98,11 @@ pub struct HostEntry {
     /// The machine the engine runs on.
     pub own: bool,
     pub trend_window_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<ProtectionColour>,
+    /// The host that this one is reached through, or runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<HostName>,
 }
 
 /// The state of a session with a host.

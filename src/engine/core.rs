@@ -113,6 +113,8 @@ impl Core {
             groups: spec.groups.clone(),
             own: spec.reach == Reach::Local,
             trend_window_ms: u64::try_from(spec.settings.forecast.window.as_millis()).unwrap_or(u64::MAX),
+            colour: spec.settings.colour,
+            parent: spec.parent.clone(),
         };
         let change = Change::FleetChanged {
             hosts: config.fleet.hosts.iter().map(entry).collect(),

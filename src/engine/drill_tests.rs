@@ -132,7 +132,14 @@ fn the_corner_that_nobody_watched_is_seen_at_the_first_look() {
         let stale = watch.check(host, "disk.space:/").map(|view| (view.status, view.last_status));
         assert_eq!(stale, Some((Status::Unknown, Status::Ok)), "{host}");
     }
+    let behind = |watch: &Watch, name: &str| {
+        let name = HostName::parse(name).unwrap_or_else(|error| panic!("{error}"));
+        watch.drill.core.board().behind(&name).map(ToString::to_string)
+    };
+    let told = ["hv1", "vm1", "vm2", "vm3"].map(|name| behind(&watch, name));
+    assert_eq!(told, [None, Some("hv1".into()), Some("hv1".into()), Some("hv2".into())]);
     watch.until("2026-08-11T16:35");
+    assert_eq!((behind(&watch, "vm2"), behind(&watch, "vm3")), (Some("hv1".into()), None));
     assert!(watch.check("vm3", "disk.readonly:/").is_some_and(|view| view.status == Status::Critical));
     assert!(watch.check("hv2", "disk.space:/").is_some_and(|view| view.status == Status::Ok));
 }

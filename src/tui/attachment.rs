@@ -11,6 +11,7 @@ use super::model::FeedSource;
 use super::theme::Theme;
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
+use super::theme::glyphs::Glyphs;
 use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
 use crate::domain::trend::history::HostHistory;
@@ -45,6 +46,7 @@ pub struct ScreenOptions {
     pub themes: Themes,
     pub theme: Theme,
     pub tier: Tier,
+    pub glyphs: Glyphs,
     pub keymap: Keymap,
     pub read_only: bool,
     pub wall: bool,

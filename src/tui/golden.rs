@@ -11,11 +11,12 @@ use super::model::{FeedSource, Model, View};
 use super::picture::{Format, picture};
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
+use super::theme::glyphs::Glyphs;
 use super::update::press;
 use crate::domain::board::Board;
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckKind, CheckResult, Pane, Unit};
-use crate::domain::fleet::{GroupName, HostName};
+use crate::domain::fleet::{GroupName, HostName, ProtectionColour};
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::status::Status;
@@ -68,6 +69,8 @@ fn fleet() -> Board {
         groups: vec![prod.clone()],
         own: *name == "backup1",
         trend_window_ms: 6 * 3_600_000,
+        colour: Some(ProtectionColour::Red),
+        parent: None,
     };
     let change = Change::FleetChanged {
         hosts: names.iter().map(entry).collect(),
@@ -283,6 +286,17 @@ fn every_view_looks_as_it_did_at_every_size_in_two_themes() {
                 insta::assert_snapshot!(format!("{name}-{columns}x{rows}-{theme}"), golden(&buffer));
             }
         }
+    }
+}
+
+/// FAULTS.md 106: a terminal without UTF-8 is sent nothing else, and the statuses are still words.
+#[test]
+fn every_view_can_be_shown_in_ascii() {
+    let theme = Themes::default().load("mono").unwrap_or_else(|error| panic!("{error}")).in_glyphs(Glyphs::Ascii);
+    for (name, view) in views() {
+        let shown = picture(&frame_of(&mut model(view), &theme, 120, 35), Format::Text);
+        assert!(shown.is_ascii(), "{name}: {shown}");
+        assert!(shown.contains("X 1 CRITICAL ? 2 UNKNOWN ! 1 WARNING + 2 OK"), "{name}: {shown}");
     }
 }
 

@@ -152,14 +152,18 @@ impl Model {
             return;
         }
         self.filter_changed = false;
-        let mut order: Vec<(Status, i64, &HostName)> = self
+        // What is behind another host needs nobody until that is back: it comes last of its kind.
+        let mut order: Vec<(Status, bool, i64, &HostName)> = self
             .summaries
             .iter()
             .filter(|(name, _)| self.keeps(name))
-            .map(|(name, summary)| (summary.status, summary.full_at_ms.unwrap_or(i64::MAX), name))
+            .map(|(name, summary)| {
+                let is_behind = summary.status == Status::Unknown && self.board.behind(name).is_some();
+                (summary.status, is_behind, summary.full_at_ms.unwrap_or(i64::MAX), name)
+            })
             .collect();
-        order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| a.2.cmp(b.2)));
-        self.order = order.into_iter().map(|(_, _, name)| name.clone()).collect();
+        order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)).then_with(|| a.3.cmp(b.3)));
+        self.order = order.into_iter().map(|(.., name)| name.clone()).collect();
         if self.selected_host.as_ref().is_none_or(|name| !self.order.contains(name)) {
             self.selected_host = self.order.first().cloned();
         }

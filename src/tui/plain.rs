@@ -161,7 +161,14 @@ mod tests {
     #[test]
     fn changes_are_said_once_and_what_goes_silent_too() {
         let mut announcer = Announcer::new(FeedSource::OwnEngine, at(0));
-        let entry = HostEntry { name: host(), groups: vec![], own: false, trend_window_ms: 3_600_000 };
+        let entry = HostEntry {
+            name: host(),
+            groups: vec![],
+            own: false,
+            trend_window_ms: 3_600_000,
+            colour: None,
+            parent: None,
+        };
         let fleet = Change::FleetChanged { hosts: vec![entry], groups: vec![], digest: String::new() };
         assert_eq!(tell(&mut announcer, 0, fleet), ["db1 connecting"]);
         let up = Change::LinkChanged { host: host(), lane: Lane::Fast, link: Link::up() };

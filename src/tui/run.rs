@@ -74,7 +74,7 @@ impl Loop {
         model.theme.clone_from(&options.theme.name);
         model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
         model.keymap = options.keymap.clone();
-        let theme = options.theme.clone().in_tier(options.tier);
+        let theme = options.theme.clone().in_tier(options.tier).in_glyphs(options.glyphs);
         let title = String::new();
         let (history_asked, lines) = (None, None);
         Ok(Self { attachment, options, wakes, input, output, busy, model, theme, title, history_asked, lines })
@@ -140,7 +140,7 @@ impl Loop {
             Effect::PollNow(host) => (self.attachment.poll_now)(host),
             Effect::Theme(name) => match self.options.themes.load(&name) {
                 Ok(loaded) => {
-                    self.theme = loaded.in_tier(self.options.tier);
+                    self.theme = loaded.in_tier(self.options.tier).in_glyphs(self.options.glyphs);
                     self.model.theme = name;
                 }
                 Err(error) => self.model.message = Some(error.to_string()),

@@ -7,7 +7,7 @@ use super::log_book::LogBook;
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
 use super::panes::chart::ChartView;
 use super::panes::wall::{self, WallView};
-use super::panes::{Built, checks, fleet, host, log, wall_table_rows};
+use super::panes::{self, Built, checks, fleet, host, log, wall_table_rows};
 use super::theme::{Meaning, glyph};
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
@@ -150,9 +150,22 @@ fn demo_words(model: &Model) -> Option<Piece> {
     Some(piece(format!("   {title}, {}", model.now.utc().format("%a %-d %b %H:%M")), Meaning::Dim))
 }
 
+/// Whose machine is under one's hands, where its group has a colour; else the program's name.
+fn whose(model: &Model) -> Piece {
+    let selected = panes::selected_host(model).and_then(|name| model.board.hosts.get(&name));
+    let protected = selected.and_then(|host| Some((host.colour?, host)));
+    match protected {
+        Some((colour, host)) => {
+            let group = host.groups.first().map_or("guarded".to_owned(), |group| format!("@{group}"));
+            piece(format!(" {group:<8} "), Meaning::Protection(colour))
+        }
+        None => piece(" dogwatch ", Meaning::Title),
+    }
+}
+
 fn header(model: &Model, width: u16) -> Vec<Piece> {
     let counts = model.counts();
-    let mut pieces = vec![piece(" dogwatch ", Meaning::Title)];
+    let mut pieces = vec![whose(model)];
     pieces.extend(marks(model));
     for (count, status) in counts.worst_first() {
         let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
@@ -307,7 +320,14 @@ mod tests {
     /// A screen over one host whose load was OK at second 0.
     fn one_good_host() -> Model {
         let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
-        let entry = HostEntry { name: host.clone(), groups: vec![], own: false, trend_window_ms: 3_600_000 };
+        let entry = HostEntry {
+            name: host.clone(),
+            groups: vec![],
+            own: false,
+            trend_window_ms: 3_600_000,
+            colour: None,
+            parent: None,
+        };
         let result = CheckResult::new(CheckId::of(CheckKind::HostLoad), Status::Ok, "load 0.1", Unit::PerCpu);
         let changes = [
             Change::FleetChanged { hosts: vec![entry], groups: vec![], digest: String::new() },

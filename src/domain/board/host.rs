@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckKind, CheckResult, Pane};
-use crate::domain::fleet::GroupName;
+use crate::domain::fleet::{GroupName, HostName, ProtectionColour};
 use crate::domain::incident::episode::Episode;
 use crate::domain::observed::{Freshness, Observed, Quality};
 use crate::domain::probe::script::PollCost;
@@ -27,6 +27,10 @@ const SUMMARY_HOLDS_FOR: Duration = Duration::from_secs(5);
 pub struct HostBoard {
     pub groups: Vec<GroupName>,
     pub own: bool,
+    #[serde(default)]
+    pub colour: Option<ProtectionColour>,
+    #[serde(default)]
+    pub parent: Option<HostName>,
     pub(super) trend_window_ms: u64,
     pub links: BTreeMap<Lane, (Link, Option<Moment>)>,
     /// Boxed: a node of the map would hold room for eleven of them, used or not.

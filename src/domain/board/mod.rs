@@ -12,7 +12,10 @@ use super::fleet::{GroupName, HostName};
 use super::incident::episode;
 use super::observed::Observed;
 use super::text::SafeText;
-use super::transition::{Batch, Change, HostEntry, Input, Transition};
+use super::transition::{Batch, Change, HostEntry, Input, LinkState, Transition};
+
+/// Hosts above one another.
+const PARENTS_MAX: usize = 16;
 
 /// The state of the whole fleet as one writer told it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -30,6 +33,29 @@ impl Board {
             Input::Transition(transition) => self.apply_transition(transition),
             Input::Batch(batch) => self.apply_batch(batch),
         }
+    }
+
+    /// The host that keeps an unreachable one from us: the furthest of those above it that can't be reached either.
+    pub fn behind(&self, name: &HostName) -> Option<&HostName> {
+        let is_down = |host: &HostBoard| host.link_since().is_some() && host.link().0 != LinkState::Connected;
+        let mut host = self.hosts.get(name).filter(|host| is_down(host))?;
+        let mut behind = None;
+        // The configuration knows no circles; a board of another one can't send us round for ever either.
+        for _ in 0..PARENTS_MAX {
+            let Some((parent, above)) = host.parent.as_ref().and_then(|parent| self.hosts.get_key_value(parent)) else {
+                break;
+            };
+            if !is_down(above) {
+                break;
+            }
+            (behind, host) = (Some(parent), above);
+        }
+        behind
+    }
+
+    /// How many hosts can't be reached because this one can't.
+    pub fn hidden_behind(&self, name: &HostName) -> usize {
+        self.hosts.keys().filter(|host| self.behind(host) == Some(name)).count()
     }
 
     pub fn apply_transition(&mut self, transition: &Transition) {
@@ -83,6 +109,8 @@ impl Board {
             let mut board = before.remove(&entry.name).unwrap_or_default();
             board.groups.clone_from(&entry.groups);
             board.own = entry.own;
+            board.colour = entry.colour;
+            board.parent.clone_from(&entry.parent);
             if board.trend_window_ms != entry.trend_window_ms {
                 board.trend_window_ms = entry.trend_window_ms;
                 board.trends.clear();

@@ -15,7 +15,8 @@ fn host() -> HostName {
 
 fn watched() -> Board {
     let mut board = Board::default();
-    let entry = HostEntry { name: host(), groups: vec![], own: false, trend_window_ms: 3_600_000 };
+    let entry =
+        HostEntry { name: host(), groups: vec![], own: false, trend_window_ms: 3_600_000, colour: None, parent: None };
     let change = Change::FleetChanged { hosts: vec![entry], groups: vec![], digest: String::new() };
     board.apply_transition(&Transition::new(at(0), change));
     board.apply_transition(&Transition::new(

@@ -22,7 +22,11 @@ const OFFERED_WIDTH: u16 = 44;
 
 pub fn draw(frame: &mut Frame, screen: &Screen, theme: &Theme) {
     let area = frame.area();
-    let buffer = frame.buffer_mut();
+    draw_all(frame.buffer_mut(), area, screen, theme);
+    theme.glyphs().lower(frame.buffer_mut());
+}
+
+fn draw_all(buffer: &mut Buffer, area: Rect, screen: &Screen, theme: &Theme) {
     buffer.set_style(area, theme.style(Meaning::Plain));
     if let Some(wall) = &screen.wall {
         return draw_wall(buffer, area, wall, theme);

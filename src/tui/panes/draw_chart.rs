@@ -3,7 +3,6 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::symbols::Marker;
 use ratatui::text::Line;
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Widget};
 use unicode_width::UnicodeWidthStr;
@@ -28,7 +27,7 @@ pub fn draw_chart(buffer: &mut Buffer, area: Rect, chart: &ChartView, theme: &Th
     }
     let style = theme.style(Meaning::Trend);
     let dim = theme.style(Meaning::Dim);
-    let marker = Marker::Braille;
+    let marker = theme.glyphs().marker();
     let datasets = chart.runs.iter().map(|run| {
         // A single reading between two gaps has no line.
         let kind = if run.len() == 1 { GraphType::Scatter } else { GraphType::Line };

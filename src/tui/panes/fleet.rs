@@ -13,11 +13,12 @@ use crate::domain::check::{CheckKind, Pane};
 use crate::domain::fleet::HostName;
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
+use crate::domain::text::SafeText;
 use crate::domain::time::short_duration;
 use crate::domain::transition::LinkState;
 use crate::tui::model::Model;
 use crate::tui::screen::{
-    Cell, Column, TableView, piece, reason_piece, status_piece, trend_cell, whole_reason, window, wrapped,
+    Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, whole_reason, window, wrapped,
 };
 use crate::tui::theme::{Meaning, glyph};
 
@@ -93,11 +94,10 @@ fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
     };
     let age = host.probes.values().filter_map(|cell| cell.reading.as_ref()).map(|reading| reading.age(now)).min();
     let reason = match (link, why, &worst) {
+        (link, Some(why), _) if link != LinkState::Connected => link_reason(model, name, link, why, worst.as_ref()),
         (LinkState::Connected, _, Some(view)) => reason_piece(view),
         (LinkState::Connected, _, None) => piece("connected, no answer yet", Meaning::Dim),
-        (_, Some(why), Some(view)) => piece(format!("{link}: {why}; last: {}", view.result.reason), Meaning::Plain),
-        (_, Some(why), None) => piece(format!("{link}: {why}"), Meaning::Plain),
-        (_, None, _) => piece(link.word(), Meaning::Dim),
+        (_, _, _) => piece(link.word(), Meaning::Dim),
     };
     vec![
         Cell::Text(status_cell),
@@ -107,6 +107,20 @@ fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
         Cell::Text(piece(format!("{:>4}", age.map_or("-".to_owned(), |age| age.to_string())), Meaning::Dim)),
         Cell::Text(reason),
     ]
+}
+
+/// Why a host can't be reached: what it is behind, or what went wrong and what is behind it in turn.
+fn link_reason(model: &Model, name: &HostName, link: LinkState, why: &SafeText, worst: Option<&CheckView>) -> Piece {
+    if let Some(parent) = model.board.behind(name) {
+        return piece(format!("behind {parent}, which can't be reached"), Meaning::Dim);
+    }
+    let hidden = match model.board.hidden_behind(name) {
+        0 => String::new(),
+        1 => " (1 host behind it)".to_owned(),
+        count => format!(" ({count} hosts behind it)"),
+    };
+    let last = worst.map(|view| format!("; last: {}", view.result.reason)).unwrap_or_default();
+    piece(format!("{link}{hidden}: {why}{last}"), Meaning::Plain)
 }
 
 /// The check that decides the row: the worst, then the one with least time left.
@@ -119,7 +133,7 @@ pub fn worst_check<'a>(model: &Model, host: &'a HostBoard) -> Option<CheckView<'
 }
 
 /// One glyph a pane; a pane that nobody watches is a hole, not a green light.
-fn pane_glyphs(model: &Model, host: &HostBoard) -> crate::tui::screen::Piece {
+fn pane_glyphs(model: &Model, host: &HostBoard) -> Piece {
     let glyphs = Pane::ALL.map(|pane| match host.pane_status(pane, model.now) {
         Some(status) => glyph(status, Quality::Fresh),
         None => "·",
@@ -144,7 +158,7 @@ fn value(cell: &crate::domain::board::CheckCell) -> f64 {
     cell.result.last().value.unwrap_or(0.0)
 }
 
-fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<crate::tui::screen::Piece>> {
+fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<Piece>> {
     let Some(host) = model.board.hosts.get(name) else { return Vec::new() };
     let (link, why) = host.link();
     let since = host.link_since().map(|since| match since.age_at(model.now) {

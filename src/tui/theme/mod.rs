@@ -3,12 +3,15 @@
 pub mod check;
 pub mod colour;
 pub mod file;
+pub mod glyphs;
 
 use std::fmt;
 
-use ratatui::style::{Modifier, Style};
+use ratatui::style::{Color, Modifier, Style};
 
 use self::colour::{Colour, Tier};
+use self::glyphs::Glyphs;
+use crate::domain::fleet::ProtectionColour;
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
 
@@ -27,6 +30,8 @@ pub enum Meaning {
     Trend,
     Banner,
     Status(Status, Quality),
+    /// The colour of a host's group, so that one sees whose machine is under one's hands.
+    Protection(ProtectionColour),
 }
 
 /// A style that every theme must give.
@@ -120,16 +125,31 @@ pub struct Theme {
     pub name: String,
     looks: [Look; Role::ALL.len()],
     tier: Tier,
+    glyphs: Glyphs,
 }
 
 impl Theme {
     pub fn new(name: &str, looks: [Look; Role::ALL.len()]) -> Self {
-        Self { name: name.to_owned(), looks, tier: Tier::True }
+        Self { name: name.to_owned(), looks, tier: Tier::True, glyphs: Glyphs::default() }
     }
 
     /// The same theme in the colours that a terminal has.
     pub fn in_tier(self, tier: Tier) -> Self {
         Self { tier, ..self }
+    }
+
+    /// The same theme in the signs that a terminal has.
+    pub fn in_glyphs(self, glyphs: Glyphs) -> Self {
+        Self { glyphs, ..self }
+    }
+
+    pub fn glyphs(&self) -> Glyphs {
+        self.glyphs
+    }
+
+    /// Whether it shows any colour at all.
+    fn has_colours(&self) -> bool {
+        self.looks.iter().any(|look| look.foreground.is_some() || look.background.is_some())
     }
 
     pub fn look(&self, role: Role) -> Look {
@@ -149,10 +169,12 @@ impl Theme {
             Meaning::Trend => Role::Trend,
             Meaning::Banner => Role::Banner,
             Meaning::Status(status, _) => Role::of_status(status),
+            Meaning::Protection(_) => Role::Selected,
         };
         let style = self.style_of(role);
         match meaning {
             Meaning::Status(_, Quality::Stale | Quality::Missing) => style.patch(self.style_of(Role::Stale)),
+            Meaning::Protection(colour) if self.has_colours() => protected(colour),
             _ => style,
         }
     }
@@ -164,6 +186,19 @@ impl Theme {
         style.bg = look.background.map(|colour| colour.in_tier(self.tier));
         style
     }
+}
+
+/// On one of the terminal's own colours, which every terminal has.
+fn protected(colour: ProtectionColour) -> Style {
+    let (ink, ground) = match colour {
+        ProtectionColour::Red => (Color::White, Color::Red),
+        ProtectionColour::Yellow => (Color::Black, Color::Yellow),
+        ProtectionColour::Green => (Color::Black, Color::Green),
+        ProtectionColour::Blue => (Color::White, Color::Blue),
+        ProtectionColour::Magenta => (Color::White, Color::Magenta),
+        ProtectionColour::Cyan => (Color::Black, Color::Cyan),
+    };
+    Style::new().fg(ink).bg(ground).add_modifier(Modifier::BOLD)
 }
 
 /// The shape of a status, so that meaning never hangs on colour alone; a stale one has a shape of its own.

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 use super::host_engine::{Hosting, start};
+use super::manual::targets;
 use super::{CommandError, Common};
 use crate::adapters::clock;
 use crate::adapters::store::state_dir::{Claim, StateDir};
@@ -28,6 +30,7 @@ const CLAIM_AGAIN_EVERY: Duration = Duration::from_millis(50);
 #[derive(Args)]
 pub struct CheckArguments {
     /// Hosts or node sets such as web[1-9], or groups as @GROUP; all where none is named
+    #[arg(add = ArgValueCompleter::new(targets))]
     targets: Vec<String>,
     /// Print the whole board as JSON (docs/check.md)
     #[arg(long)]

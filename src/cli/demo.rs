@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use tokio::sync::mpsc;
 
 use super::attach::{history, tail};
+use super::manual::scenarios;
 use super::screen::{options, present, take_terminal};
 use super::{CommandError, Common};
 use crate::adapters::config_file::read_trusted;
@@ -26,7 +28,7 @@ const DEFAULT: &str = "thursday-backup";
 #[derive(Args)]
 pub struct DemoArguments {
     /// A scenario by its name, or a file of one
-    #[arg(default_value = DEFAULT)]
+    #[arg(default_value = DEFAULT, add = ArgValueCompleter::new(scenarios))]
     scenario: String,
     /// Say what scenarios there are
     #[arg(long)]

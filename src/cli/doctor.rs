@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
+use super::manual::host_names;
 use super::{CommandError, Common, block_on};
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::{Stage, open_staged, target_of};
@@ -17,6 +19,7 @@ use crate::domain::text::SafeText;
 #[derive(Args)]
 pub struct DoctorArguments {
     /// The host as hosts.toml names it
+    #[arg(add = ArgValueCompleter::new(host_names))]
     host: String,
 }
 

@@ -5,7 +5,9 @@ use std::io::{self, BufRead, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 
+use super::manual::host_names;
 use super::{CommandError, Common, block_on};
 use crate::adapters::ssh_config::SshSettings;
 use crate::adapters::transport::ssh::host_key::Recorder;
@@ -24,6 +26,7 @@ enum HostsCommand {
     /// Show a host's key, and record it where it is unknown and you type yes
     Trust {
         /// The host as hosts.toml names it
+        #[arg(add = ArgValueCompleter::new(host_names))]
         host: String,
     },
 }

@@ -216,6 +216,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
 
 /// From the command line to an exit code.
 pub fn run() -> ExitCode {
+    manual::complete_if_asked();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),

@@ -82,14 +82,42 @@ fn the_example_configuration_is_whole_and_without_errors() {
 }
 
 #[test]
-fn completions_and_manual_pages_name_every_command() {
+fn completions_know_commands_options_hosts_and_groups() {
     let place = Place::new();
-    for shell in ["bash", "zsh", "fish"] {
+    std::fs::create_dir(place.path("dogwatch")).unwrap();
+    place.write("dogwatch/hosts.toml", "[group.prod]\nhosts = ['web[1-2]']\n[host.db1]\n");
+    for shell in ["zsh", "fish"] {
         let output = dogwatch(&place, &["completions", shell]);
-        assert_eq!(output.status.code(), Some(0));
-        let text = text(&output.stdout);
-        assert!(text.contains("doctor") && text.contains("read-only"), "{shell}");
+        assert!(output.status.success() && text(&output.stdout).contains("DOGWATCH_COMPLETE"), "{shell}");
     }
+    let script = place.write("completions.bash", &text(&dogwatch(&place, &["completions", "bash"]).stdout));
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_dogwatch"));
+    let completed = |words: &str| {
+        let count = words.split(' ').count() - 1;
+        let ask = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD={count}; COMP_TYPE=9; \
+             $(complete -p dogwatch | sed 's/.*-F \\([^ ]*\\).*/\\1/') dogwatch \"${{COMP_WORDS[{count}]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script.display()
+        );
+        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let output = std::process::Command::new("bash")
+            .args(["--norc", "-c", &ask])
+            .env("PATH", path)
+            .env("XDG_CONFIG_HOME", &place.0)
+            .output()
+            .unwrap();
+        text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ") + text(&output.stderr).trim()
+    };
+    assert_eq!(completed("dogwatch doctor web"), "web1 web2");
+    assert_eq!(completed("dogwatch check @"), "@prod");
+    assert_eq!(completed("dogwatch --read-o"), "--read-only");
+    assert_eq!(completed("dogwatch doct"), "doctor");
+    assert_eq!(completed("dogwatch demo log-p"), "log-purge");
+}
+
+#[test]
+fn manual_pages_name_every_command() {
+    let place = Place::new();
     let page = text(&dogwatch(&place, &["man"]).stdout);
     assert!(page.contains("dogwatch") && page.contains("themes"), "{page}");
     assert!(text(&dogwatch(&place, &["man", "frame"]).stdout).contains("COLSxROWS"));

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::rig::{Rig, Screen, Simulated};
+use super::keys::key_to_paint;
+use super::rig::{Rig, Simulated};
 use super::{cpu, ms, verdict};
 
 const LOAD_HOSTS: usize = 500;
@@ -12,7 +13,6 @@ const LOAD_CADENCE_S: u64 = 30;
 const SOAK_HOSTS: usize = 50;
 const WARM_UP: Duration = Duration::from_secs(300);
 const KEY_EVERY: Duration = Duration::from_secs(1);
-const PAINT_WITHIN: Duration = Duration::from_secs(2);
 
 /// 500 hosts each 30 s: at least 99.9 % of the samples come, and a key is painted within 50 ms in 99 of 100 cases.
 pub fn load(rig: &Rig, simulated: &Simulated, minutes: u64) -> io::Result<()> {
@@ -42,20 +42,6 @@ pub fn load(rig: &Rig, simulated: &Simulated, minutes: u64) -> io::Result<()> {
         verdict(p99 < Duration::from_millis(50))
     );
     Ok(())
-}
-
-fn key_to_paint(screen: &mut Screen, key: &str) -> io::Result<Duration> {
-    let painted = |screen: &Screen| screen.seen.lock().map_or(0, |seen| seen.writes.len());
-    let before = painted(screen);
-    let pressed = Instant::now();
-    screen.press(key)?;
-    while painted(screen) == before {
-        if PAINT_WITHIN < pressed.elapsed() {
-            return Err(io::Error::other("a key was never painted"));
-        }
-        std::thread::sleep(Duration::from_micros(500));
-    }
-    Ok(pressed.elapsed())
 }
 
 /// 50 hosts each 10 s: memory grows by less than 5 % after the first five minutes, and no descriptor is left open.

@@ -4,6 +4,8 @@
 
 mod cpu;
 mod frames;
+mod idle;
+mod keys;
 mod long;
 mod rig;
 mod rivals;
@@ -47,6 +49,15 @@ fn main() -> io::Result<()> {
             let fleet = Duration::from_secs(60) * minutes.parse::<u32>().map_err(io::Error::other)?;
             whole_fleet(&rig, &simulated, &Windows { fleet, ..Windows::of(1) })
         }
+        ["--keys"] => {
+            let rig = prepared()?;
+            let _simulated = rig.simulated()?;
+            keys::measure(&rig)
+        }
+        ["--beside-bottom", minutes] => {
+            let minutes: u64 = minutes.parse().map_err(io::Error::other)?;
+            idle::beside_bottom(&prepared()?, Duration::from_secs(60 * minutes))
+        }
         ["--load", minutes] => {
             let rig = prepared()?;
             let simulated = rig.simulated()?;
@@ -58,7 +69,7 @@ fn main() -> io::Result<()> {
             long::soak(&rig, minutes.parse().map_err(io::Error::other)?)
         }
         _ => Err(io::Error::other(
-            "usage: benches/run [--quick | --frames | --parts | (--fleet | --load | --soak) MINUTES]",
+            "usage: benches/run [--quick | --frames | --keys | --parts | (--fleet | --beside-bottom | --load | --soak) MINUTES]",
         )),
     }
 }
@@ -94,7 +105,8 @@ fn table(shorter: u32) -> io::Result<()> {
     start_up(&rig)?;
     cold_connect(&rig, &simulated)?;
     whole_fleet(&rig, &simulated, &windows)?;
-    idle(&rig, &windows)
+    keys::measure(&rig)?;
+    idle::measure(&rig, windows.idle)
 }
 
 /// The script of a steady poll, byte for byte as the simulated fleet was sent it: the first one asks for more.
@@ -276,20 +288,4 @@ fn written(screen: &Screen) -> Vec<usize> {
 fn size_mb(directory: &Path) -> f64 {
     let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
     files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>() as f64 / 1e6
-}
-
-/// The own machine alone at the default cadence, the shells it starts counted in; and `btm`, where it is installed.
-fn idle(rig: &Rig, windows: &Windows) -> io::Result<()> {
-    std::fs::write(rig.path("hosts-own.toml"), "[host.own-machine]\nlocal = true\n")?;
-    let screen = rig.screen(&rig.path("hosts-own.toml"), "state-idle")?;
-    screen.wait(Duration::from_secs(30), |seen| seen.all_answered)?;
-    std::thread::sleep(Duration::from_secs(10));
-    let before = cpu::tree(screen.pid(), &[]);
-    std::thread::sleep(windows.idle);
-    let share = (cpu::tree(screen.pid(), &[]) - before).as_secs_f64() * 100.0 / windows.idle.as_secs_f64();
-    println!(
-        "\nidle, own machine, {} s: {share:.2} % of a core (bottom, as BENCH.md measured it: 0.6 %)",
-        windows.idle.as_secs()
-    );
-    Ok(())
 }

@@ -119,11 +119,18 @@ impl Rig {
 
     /// `dogwatch` with a screen of 200×50, in a state directory of its own.
     pub fn screen(&self, hosts: &Path, state: &str) -> io::Result<Screen> {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
+        command.args(["--hosts".as_ref(), hosts.as_os_str(), "--state".as_ref(), self.path(state).as_os_str()]);
+        Screen::start(command)
+    }
+}
+
+impl Screen {
+    /// A program on a terminal of 200×50.
+    pub fn start(mut command: CommandBuilder) -> io::Result<Self> {
         let pty = native_pty_system();
         let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
         let pair = pty.openpty(size).map_err(io::Error::other)?;
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
-        command.args(["--hosts".as_ref(), hosts.as_os_str(), "--state".as_ref(), self.path(state).as_os_str()]);
         command.env("TERM", "xterm-256color");
         let started = Instant::now();
         let child = pair.slave.spawn_command(command).map_err(io::Error::other)?;

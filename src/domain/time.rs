@@ -80,6 +80,7 @@ pub fn words(duration: Duration) -> String {
         0..=119 => format!("{s} s"),
         120..=7_199 => format!("{} min", s / 60),
         7_200..=172_799 => format!("{} h {:02} min", s / 3_600, s % 3_600 / 60),
+        _ if s % 86_400 < 3_600 => format!("{} d", s / 86_400),
         _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
     }
 }

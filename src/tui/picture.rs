@@ -1,5 +1,6 @@
 //! One frame as text, as text with colours, or as a picture.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use ratatui::buffer::{Buffer, Cell};
@@ -12,6 +13,7 @@ const CELL_HEIGHT: f64 = 18.0;
 const BASELINE: f64 = 13.5;
 const FONT_SIZE: f64 = 14.0;
 const MARGIN: f64 = 12.0;
+const DOT_RADIUS: f64 = 1.3;
 /// What a terminal without colours of its own looks like in a picture.
 const GROUND: [u8; 3] = [0x11, 0x15, 0x1a];
 const INK: [u8; 3] = [0xd8, 0xde, 0xe6];
@@ -180,7 +182,7 @@ fn dimmed(ink: [u8; 3], ground: [u8; 3]) -> [u8; 3] {
 fn svg(buffer: &Buffer) -> String {
     let (columns, lines) = (f64::from(buffer.area.width), f64::from(buffer.area.height));
     let (width, height) = (columns * CELL_WIDTH + 2.0 * MARGIN, lines * CELL_HEIGHT + 2.0 * MARGIN);
-    let ground = buffer.content.first().map_or(GROUND, |cell| rgb(cell.bg, GROUND));
+    let ground = page(buffer);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
          font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" font-size=\"{FONT_SIZE}\">\n\
@@ -194,6 +196,53 @@ fn svg(buffer: &Buffer) -> String {
         }
     }
     out + "</svg>\n"
+}
+
+/// What most of the frame lies on.
+fn page(buffer: &Buffer) -> [u8; 3] {
+    let mut counts: BTreeMap<[u8; 3], usize> = BTreeMap::new();
+    for cell in &buffer.content {
+        *counts.entry(rgb(cell.bg, GROUND)).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(GROUND, |(ground, _)| ground)
+}
+
+/// Bars and braille as shapes: fonts differ in how they draw them, and join them seldom. True where a run was all of them.
+fn svg_shapes(out: &mut String, run: &Run, y: f64, ink: [u8; 3]) -> bool {
+    let is_shape = |c: char| c == ' ' || bar_height(c).is_some() || braille_dots(c).is_some();
+    if !run.text.chars().all(is_shape) {
+        return false;
+    }
+    let ink = hex(ink);
+    for (index, c) in (0_u16..).zip(run.text.chars()) {
+        let x = MARGIN + f64::from(run.x + index) * CELL_WIDTH;
+        if let Some(height) = bar_height(c) {
+            let top = y + CELL_HEIGHT - height;
+            let _ = writeln!(
+                out,
+                "<rect x=\"{x:.1}\" y=\"{top:.2}\" width=\"{CELL_WIDTH}\" height=\"{height:.2}\" fill=\"{ink}\"/>"
+            );
+        }
+        for (column, row) in braille_dots(c).into_iter().flatten() {
+            let (dot_x, dot_y) = (x + (column + 0.5) * CELL_WIDTH / 2.0, y + (row + 0.5) * CELL_HEIGHT / 4.0);
+            let _ = writeln!(out, "<circle cx=\"{dot_x:.1}\" cy=\"{dot_y:.2}\" r=\"{DOT_RADIUS}\" fill=\"{ink}\"/>");
+        }
+    }
+    true
+}
+
+/// The height of one of the eight bars of a sparkline, in pixels.
+fn bar_height(c: char) -> Option<f64> {
+    let eighths = ('▁'..='█').contains(&c).then(|| u32::from(c) - u32::from('▁') + 1)?;
+    Some(f64::from(eighths) * CELL_HEIGHT / 8.0)
+}
+
+/// Columns and rows of a braille character's dots; Unicode numbers them down the left, down the right, then the last row.
+fn braille_dots(c: char) -> Option<Vec<(f64, f64)>> {
+    const PLACES: [(f64, f64); 8] =
+        [(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (1.0, 2.0), (0.0, 3.0), (1.0, 3.0)];
+    let bits = u32::from(c).checked_sub(0x2800).filter(|bits| *bits < 0x100)?;
+    Some(PLACES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, place)| *place).collect())
 }
 
 fn svg_run(out: &mut String, run: &Run, y: f64, page: [u8; 3]) {
@@ -214,7 +263,7 @@ fn svg_run(out: &mut String, run: &Run, y: f64, page: [u8; 3]) {
             hex(ground)
         );
     }
-    if run.text.trim().is_empty() {
+    if run.text.trim().is_empty() || svg_shapes(out, run, y, ink) {
         return;
     }
     let bold = if run.modifiers.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };

@@ -143,3 +143,23 @@ fn a_frame_is_printed_in_three_forms_and_markup_of_a_path_is_inert_in_it() {
     assert!(svg.contains("a&lt;b&gt;&amp;c") && !svg.contains("a<b>"), "{svg}");
     assert_eq!(dogwatch(&place, &["frame", "--view", "nothing"]).status.code(), Some(64));
 }
+
+#[test]
+fn the_readmes_pictures_are_what_the_program_draws() {
+    let place = Place::new();
+    for (file, arguments) in [
+        ("fleet.svg", ["unwatched-corner", "34h", "fleet", "120x26"]),
+        ("host.svg", ["log-copy", "7h 30m", "host:fin1", "120x32"]),
+    ] {
+        let [demo, at, view, size] = arguments;
+        let words =
+            ["frame", "--format", "svg", "--theme", "dark", "--demo", demo, "--at", at, "--view", view, "--size", size];
+        let drawn = text(&dogwatch(&place, &words).stdout);
+        let kept = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(file));
+        assert!(
+            kept.unwrap() == drawn,
+            "assets/{file} is another picture: dogwatch {} >assets/{file}",
+            words.join(" ")
+        );
+    }
+}

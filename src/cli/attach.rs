@@ -6,7 +6,6 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 
 use tokio::sync::mpsc;
 
@@ -16,7 +15,7 @@ use crate::adapters::{config_file, own_machine};
 use crate::domain::fleet::{HostName, Reach};
 use crate::domain::text::SafeText;
 use crate::engine::Command;
-use crate::engine::tail::NEWS_MAX;
+use crate::engine::tail::TailWish;
 use crate::tui::{KeepCopy, OpenShell, ReadHistory, ReadLogs};
 
 /// What was copied last, beside the store.
@@ -35,12 +34,9 @@ pub fn history(database: &Path) -> ReadHistory {
 /// Asks the engine of this process to read logs on.
 pub fn tail(commands: mpsc::Sender<Command>) -> ReadLogs {
     Box::new(move |hosts| {
-        let (news, lines) = sync_channel(NEWS_MAX);
-        // A queue that is full of commands empties within a moment; until then the log stays empty.
-        if let Err(error) = commands.try_send(Command::Tail { hosts, news }) {
-            tracing::warn!("asking for the logs: {error}");
-        }
-        lines
+        let (wish, feed) = TailWish::new(hosts);
+        let asked = commands.try_send(Command::Tail(wish));
+        asked.map(|()| feed).map_err(|_| "the engine is too busy to read logs: try again".to_owned())
     })
 }
 

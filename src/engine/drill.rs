@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,14 +14,14 @@ use super::lane::{Polled, Report};
 use super::memory::LaneMemory;
 use super::persist::Persister;
 use super::plan::{self, Plan, Poll};
-use super::tail::{LineNews, Tail};
+use super::tail::{Tail, TailWish};
 use super::{Command, EngineError, StoreOpener};
 use crate::adapters::clock;
 use crate::adapters::scenario::{Offsets, Scenario};
 use crate::adapters::transport::{End, Output};
 use crate::config::Config;
 use crate::domain::board::Board;
-use crate::domain::fleet::{HostName, HostSpec};
+use crate::domain::fleet::HostSpec;
 use crate::domain::probe::script::END_STATUS;
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::time::Moment;
@@ -111,6 +110,7 @@ impl Drill {
     /// Looks at every host once, and moves on; false once the scenario is over.
     pub fn step(&mut self) -> bool {
         if self.scenario.lasts < self.at {
+            self.look_at_the_end();
             return false;
         }
         self.clock.set(self.at);
@@ -144,10 +144,22 @@ impl Drill {
         true
     }
 
-    fn tail(&mut self, hosts: &[HostName], news: &SyncSender<LineNews>) {
-        let meant = self.hosts.iter_mut().filter(|host| hosts.is_empty() || hosts.contains(&host.spec.name));
-        let lanes = meant.flat_map(|host| &mut host.lanes).filter(|lane| lane.lane == Lane::Fast);
-        lanes.for_each(|lane| lane.tail = Some(Tail::new(news.clone())));
+    fn tail(&mut self, wish: &TailWish) {
+        for host in &mut self.hosts {
+            let [fast, _] = &mut host.lanes;
+            fast.tail = wish.of(&host.spec.name, &host.spec.settings);
+        }
+    }
+
+    /// What was written before the end can still be read; nothing comes after it.
+    fn look_at_the_end(&mut self) {
+        let (at, now) = (self.scenario.lasts, self.clock.now());
+        for host in &mut self.hosts {
+            let [fast, _] = &mut host.lanes;
+            if fast.tail.as_ref().is_some_and(|tail| !tail.has_begun()) {
+                fast.look_at_logs(&host.spec, &self.scenario, at, now);
+            }
+        }
     }
 
     /// Plays the scenario at the screen's pace, and then stands still until it is told to stop.
@@ -163,8 +175,8 @@ impl Drill {
                     _ = steps.tick() => {}
                     command = commands.recv() => match command {
                         Some(Command::Stop) | None => break,
-                        Some(Command::Tail { hosts, news }) => {
-                            self.tail(&hosts, &news);
+                        Some(Command::Tail(wish)) => {
+                            self.tail(&wish);
                             continue;
                         }
                         Some(Command::PollNow(_) | Command::Unlock(_) | Command::ShellOpened { .. } | Command::Configure(_)) => continue,
@@ -207,13 +219,11 @@ impl DrilledLane {
 
     /// Reads the logs on for a screen.
     fn look_at_logs(&mut self, spec: &HostSpec, scenario: &Scenario, at: Duration, now: Moment) {
-        let Some(tail) = &mut self.tail else { return };
-        let Some(poll) = tail.poll(&spec.settings, now) else { return };
+        let Some(tail) = self.tail.as_mut().filter(|tail| !tail.is_over()) else { return };
+        let poll = tail.poll(&spec.settings, now);
         let offsets = offsets(tail.memory(), spec);
         let output = brought(&poll, |probe| scenario.parts(&spec.name, probe, at, &offsets));
-        if tail.take(&spec.name, &spec.settings, &poll, &output).is_err() {
-            self.tail = None;
-        }
+        tail.take(&spec.settings, &poll, &output);
     }
 
     /// Asks what is due: on the slow lane each probe by itself.

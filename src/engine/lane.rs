@@ -1,6 +1,7 @@
 //! One lane of one host: connects, polls what is due, backs off, and reports.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::adapters::transport::ssh::{Secrets, SshLane, target_of};
 use crate::adapters::transport::{End, Output, RunLimits, Transport};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::disk::SlowMount;
-use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, compose, split};
+use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, ShellId, compose, split};
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::time::Moment;
 use crate::domain::transition::{Link, LinkState};
@@ -57,8 +58,10 @@ pub struct Polled {
 /// What the two lanes of a host share.
 #[derive(Default)]
 pub struct Shared {
-    /// Told when somebody asks for a poll of this host now.
-    pub poll_now: Notify,
+    /// Told when somebody asks for a poll of this host now, each lane by itself: one that is at work polls again after it.
+    poll_now: [Notify; 2],
+    /// What each lane knew when it last finished a poll: one that is begun again after a fault goes on from there.
+    left: [RefCell<Left>; 2],
     /// What the fast lane's newest disk reading named for the slow lane; `None` before the first poll ended.
     mounts: RefCell<Option<Vec<SlowMount>>>,
     mounts_changed: Notify,
@@ -67,7 +70,39 @@ pub struct Shared {
     tail_wanted: Notify,
 }
 
+/// What a lane must know beyond its own fault.
+#[derive(Clone, Default)]
+struct Left {
+    cursors: Rc<Cursors>,
+    running: HashMap<ProbeId, ShellId>,
+}
+
 impl Shared {
+    /// For a host whose reading goes on where an earlier process left it.
+    pub fn new(cursors: Rc<Cursors>) -> Self {
+        let left = || RefCell::new(Left { cursors: cursors.clone(), ..Left::default() });
+        Self { left: [left(), left()], ..Self::default() }
+    }
+
+    pub fn ask_for_poll(&self) {
+        self.poll_now.iter().for_each(Notify::notify_one);
+    }
+
+    /// Tells the slow lane what mounts there are; one that never saw any, none.
+    pub fn name_mounts(&self, seen: Option<&[SlowMount]>) {
+        let mut mounts = self.mounts.borrow_mut();
+        // A first poll that failed names no mounts, and that is an answer too.
+        let changed = match seen {
+            Some(seen) => mounts.as_deref() != Some(seen),
+            None => mounts.is_none(),
+        };
+        if changed {
+            *mounts = Some(seen.unwrap_or_default().to_vec());
+            self.mounts_changed.notify_waiters();
+            self.mounts_changed.notify_one();
+        }
+    }
+
     /// Reads this host's logs on for a screen; a wish before it is over.
     pub fn tail(&self, tail: Tail) {
         *self.tail.borrow_mut() = Some(tail);
@@ -81,7 +116,6 @@ pub struct LaneContext {
     pub reports: mpsc::Sender<Report>,
     pub shared: Rc<Shared>,
     pub secrets: Secrets,
-    pub cursors: Rc<Cursors>,
     pub mode: Run,
     pub now: fn() -> Moment,
 }
@@ -113,7 +147,8 @@ impl LaneTask {
         };
         // Half of an interval at most: a tick serves the more hosts for each wake-up.
         let spread = (clock::random_u128() % 500) as f64 / 1_000.0;
-        let memory = LaneMemory { cursors: context.cursors.clone(), ..LaneMemory::default() };
+        let Left { cursors, running } = context.shared.left[lane as usize].borrow().clone();
+        let memory = LaneMemory { cursors, running, ..LaneMemory::default() };
         let plan = Plan::new(&spec, lane, Instant::now());
         Self { spec, lane, plan, memory, transport, context, link: Link::default(), spread, tail: None }
     }
@@ -126,7 +161,7 @@ impl LaneTask {
             (Run::Once, Lane::Slow) => Box::pin(self.run_slow_once()).await,
         };
         if self.lane == Lane::Fast {
-            self.share_mounts(None);
+            self.context.shared.name_mounts(None);
         }
         // A core that is gone needs no farewell.
         let _ = self.report(Report::Ended).await;
@@ -139,7 +174,7 @@ impl LaneTask {
             let tail_is_due = until(self.tail.as_ref().map(|(_, due)| *due));
             tokio::select! {
                 () = until_due => {}
-                () = shared.poll_now.notified() => {
+                () = shared.poll_now[self.lane as usize].notified() => {
                     self.transport.skip_back_off();
                     self.plan.make_due(Instant::now());
                 }
@@ -152,7 +187,7 @@ impl LaneTask {
                     continue;
                 }
                 () = tail_is_due => {
-                    Box::pin(self.look_at_logs()).await;
+                    Box::pin(self.look_at_logs()).await?;
                     continue;
                 }
                 error = self.transport.ended() => {
@@ -169,20 +204,58 @@ impl LaneTask {
     }
 
     /// Reads the logs on for a screen, over a link that is up: nobody logs in for it.
-    async fn look_at_logs(&mut self) {
-        let Some((mut tail, due)) = self.tail.take() else { return };
-        let settings = &self.spec.settings;
-        let now = (self.context.now)();
-        if let (true, Some(poll)) = (self.link.is_up(), tail.poll(settings, now)) {
-            let limits = RunLimits { deadline: settings.deadline, output_bytes_max: settings.output_bytes_max };
-            match self.transport.run(&poll.script, limits).await {
-                Ok(output) if tail.take(&self.spec.name, settings, &poll, &output).is_err() => return,
-                Ok(_) => {}
-                // The next poll finds the same, and tells it.
-                Err(error) => tracing::info!("reading the logs of {}: {error}", self.spec.name),
+    async fn look_at_logs(&mut self) -> Result<(), CoreGone> {
+        let Some((mut tail, due)) = self.tail.take().filter(|(tail, _)| !tail.is_over()) else { return Ok(()) };
+        let reports = self.look(&mut tail).await;
+        self.tail = Some((tail, (due + TAIL_EVERY).max(Instant::now())));
+        for report in reports {
+            self.report(report).await?;
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self, tail: &mut Tail) -> Vec<Report> {
+        let settings = self.spec.settings.clone();
+        if !self.link.is_up() {
+            let why = self.link.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            tail.tell_trouble(Some(format!("not read: {}{why}", self.link.state).as_str().into()));
+            return Vec::new();
+        }
+        if let Some(probe) =
+            [ProbeId::Logs, ProbeId::Journal].iter().find(|probe| self.memory.running.contains_key(probe))
+        {
+            tail.tell_trouble(Some(
+                format!("not read: an earlier look at {probe} still runs on the host").as_str().into(),
+            ));
+            return Vec::new();
+        }
+        let sent = (self.context.now)();
+        let poll = tail.poll(&settings, sent);
+        let limits = RunLimits { deadline: settings.deadline, output_bytes_max: settings.output_bytes_max };
+        match self.transport.run(&poll.script, limits).await {
+            Ok(output) => {
+                tail.take(&settings, &poll, &output);
+                // A look that hangs is never started twice, by a poll neither.
+                self.note_stuck(&poll, &output, sent).into_iter().collect()
+            }
+            Err(error) => {
+                tail.tell_trouble(Some(format!("not read: {error}").as_str().into()));
+                self.link_report(error.link()).into_iter().collect()
             }
         }
-        self.tail = Some((tail, (due + TAIL_EVERY).max(Instant::now())));
+    }
+
+    /// Remembers the shell of a probe that passed its deadline, and says so.
+    fn note_stuck(&mut self, poll: &Poll, output: &Output, sent: Moment) -> Option<Report> {
+        let answers = poll.answers(output);
+        let hung = poll.probes.iter().zip(&answers.sections).find(|(_, answer)| answer.is_none());
+        match (&output.end, answers.shell, hung) {
+            (End::DeadlinePassed, Some(shell), Some((probe, _))) => {
+                self.memory.running.insert(probe.clone(), shell);
+                Some(Report::Stuck { host: self.spec.name.clone(), probe: probe.clone(), since: sent })
+            }
+            _ => None,
+        }
     }
 
     /// Waits for the fast lane to name the mounts, then asks each probe once; a host that can't be reached is not tried twice.
@@ -207,20 +280,6 @@ impl LaneTask {
     fn take_mounts(&mut self) {
         self.memory.mounts = self.context.shared.mounts.borrow().clone().unwrap_or_default();
         self.plan.set_mounts(&self.memory, Instant::now());
-    }
-
-    fn share_mounts(&self, seen: Option<&[SlowMount]>) {
-        let mut mounts = self.context.shared.mounts.borrow_mut();
-        // A first poll that failed names no mounts, and that is an answer too.
-        let changed = match seen {
-            Some(seen) => mounts.as_deref() != Some(seen),
-            None => mounts.is_none(),
-        };
-        if changed {
-            *mounts = Some(seen.unwrap_or_default().to_vec());
-            self.context.shared.mounts_changed.notify_waiters();
-            self.context.shared.mounts_changed.notify_one();
-        }
     }
 
     async fn poll_due(&mut self) -> Result<(), CoreGone> {
@@ -306,22 +365,22 @@ impl LaneTask {
         let outcomes = poll.outcomes(&answers, output, &settings, &mut self.memory, received);
         for (probe, outcome) in &outcomes {
             if let Ok(Reading::Disk(disk)) = outcome {
-                self.share_mounts(Some(&disk.slow_mounts));
+                self.context.shared.name_mounts(Some(&disk.slow_mounts));
             }
             if outcome.is_err() && self.lane == Lane::Slow {
                 self.plan.reschedule(probe, started + plan::slow_retry(probe, &settings));
             }
         }
-        let hung = poll.probes.iter().zip(&answers.sections).find(|(_, answer)| answer.is_none());
-        if let (End::DeadlinePassed, Some(shell), Some((probe, _))) = (&output.end, answers.shell, hung) {
-            self.memory.running.insert(probe.clone(), shell);
-            if self.lane == Lane::Slow {
-                // The own machine's shell was killed, and would be asked again at once.
-                self.plan.reschedule(probe, started + settings.slow_cadence);
-            }
-            reports.push(Report::Stuck { host: self.spec.name.clone(), probe: probe.clone(), since: sent });
+        let stuck = self.note_stuck(poll, output, sent);
+        if let (Some(Report::Stuck { probe, .. }), Lane::Slow) = (&stuck, self.lane) {
+            // The own machine's shell was killed, and would be asked again at once.
+            self.plan.reschedule(probe, started + settings.slow_cadence);
         }
+        reports.extend(stuck);
         let cursors = (before != self.memory.cursors).then(|| self.memory.cursors.clone());
+        let LaneMemory { cursors: reached, running, .. } = &self.memory;
+        *self.context.shared.left[self.lane as usize].borrow_mut() =
+            Left { cursors: reached.clone(), running: running.clone() };
         reports.push(Report::Polled(Polled {
             host: self.spec.name.clone(),
             lane: self.lane,

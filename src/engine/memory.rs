@@ -32,6 +32,8 @@ pub struct LaneMemory {
     /// Shared with the engine, and copied only when a reading moves them.
     pub cursors: Rc<Cursors>,
     pub runs_read_at_s: Option<i64>,
+    /// Entries of a journal that are told at the first look, where that is not just the newest.
+    pub journal_entries_first: u32,
     pub mounts: Vec<SlowMount>,
     /// The shells of probes that passed their deadline, and may still run on the host.
     pub running: HashMap<ProbeId, ShellId>,

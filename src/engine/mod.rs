@@ -14,7 +14,6 @@ pub mod tail;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -41,7 +40,7 @@ use feed::Publisher;
 use lane::{LaneContext, Report, Shared};
 use memory::Cursors;
 use persist::{Persister, Store};
-use tail::{LineNews, Tail};
+use tail::TailWish;
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -86,11 +85,8 @@ pub enum Command {
         host: HostName,
         by: SafeText,
     },
-    /// Reads the logs of some hosts on for a screen, until that is gone; all where none is named.
-    Tail {
-        hosts: Vec<HostName>,
-        news: SyncSender<LineNews>,
-    },
+    /// Reads logs on for a screen, until that is gone.
+    Tail(TailWish),
     /// A new configuration, or why it is none.
     Configure(Result<Config, ConfigError>),
     Stop,
@@ -167,6 +163,8 @@ struct Engine {
     lanes_ended: usize,
     secrets: Secrets,
     cursors: HashMap<HostName, Rc<Cursors>>,
+    /// What a screen reads on, for hosts that are begun again.
+    tail: Option<TailWish>,
     /// How long the newest polls of the fast lane took, over SSH.
     poll_ms: VecDeque<u32>,
 }
@@ -197,6 +195,7 @@ impl Engine {
             lanes_ended: 0,
             secrets: setup.secrets,
             cursors: decoded(setup.cursors),
+            tail: None,
             persister: Persister::new(store),
             poll_ms: VecDeque::new(),
         };
@@ -228,7 +227,7 @@ impl Engine {
                         self.poll_now(None);
                     }
                     Some(Command::ShellOpened { host, by }) => self.note_shell(host, by),
-                    Some(Command::Tail { hosts, news }) => self.tail(&hosts, &news),
+                    Some(Command::Tail(wish)) => self.tail(wish),
                     Some(Command::Configure(Ok(config))) => self.watch(&config),
                     Some(Command::Configure(Err(error))) => self.core.reject_config(&error, clock::now()),
                     Some(Command::Stop) | None => break,
@@ -322,12 +321,15 @@ impl Engine {
 
     fn start(&self, spec: &HostSpec) -> WatchedHost {
         let spec = Rc::new(spec.clone());
-        let shared = Rc::new(Shared::default());
+        let cursors = self.cursors.get(&spec.name).cloned().unwrap_or_default();
+        let shared = Rc::new(Shared::new(cursors));
+        if let Some(tail) = self.tail.as_ref().and_then(|wish| wish.of(&spec.name, &spec.settings)) {
+            shared.tail(tail);
+        }
         let context = LaneContext {
             reports: self.reports.clone(),
             shared: shared.clone(),
             secrets: self.secrets.clone(),
-            cursors: self.cursors.get(&spec.name).cloned().unwrap_or_default(),
             mode: self.mode,
             now: clock::now,
         };
@@ -336,9 +338,13 @@ impl Engine {
         WatchedHost { spec, shared, lanes }
     }
 
-    fn tail(&self, hosts: &[HostName], news: &SyncSender<LineNews>) {
-        let meant = self.hosts.iter().filter(|(name, _)| hosts.is_empty() || hosts.contains(name));
-        meant.for_each(|(_, watched)| watched.shared.tail(Tail::new(news.clone())));
+    fn tail(&mut self, wish: TailWish) {
+        for (name, watched) in &self.hosts {
+            if let Some(tail) = wish.of(name, &watched.spec.settings) {
+                watched.shared.tail(tail);
+            }
+        }
+        self.tail = Some(wish);
     }
 
     fn note_shell(&mut self, host: HostName, by: SafeText) {
@@ -349,6 +355,6 @@ impl Engine {
 
     fn poll_now(&self, host: Option<&HostName>) {
         let wanted = self.hosts.iter().filter(|(name, _)| host.is_none_or(|host| host == *name));
-        wanted.for_each(|(_, watched)| watched.shared.poll_now.notify_waiters());
+        wanted.for_each(|(_, watched)| watched.shared.ask_for_poll());
     }
 }

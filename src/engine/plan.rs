@@ -167,7 +167,8 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
             parameters: memory.cursors.logs.parameters(settings.logs.iter(), settings.log),
         },
         ProbeId::Journal => {
-            let parameters = memory.cursors.journal.parameters(settings.logs.iter(), settings.log);
+            let (watches, first) = (settings.logs.iter(), memory.journal_entries_first.max(1));
+            let parameters = memory.cursors.journal.parameters(watches, settings.log, first);
             Section { script: journal::SCRIPT, parameters }
         }
         ProbeId::Cron => {

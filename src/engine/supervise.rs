@@ -23,6 +23,10 @@ pub async fn supervised(spec: Rc<HostSpec>, lane: Lane, context: LaneContext) {
         // A core that is gone needs no word of it.
         let _ = context.reports.send(Report::Link { host: spec.name.clone(), lane, link }).await;
         if context.mode == Run::Once {
+            if lane == Lane::Fast {
+                // The slow lane waits to hear of them.
+                context.shared.name_mounts(None);
+            }
             let _ = context.reports.send(Report::Ended).await;
         }
     };

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 use super::keymap::Keymap;
 use super::model::FeedSource;
@@ -16,12 +15,12 @@ use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
 use crate::domain::trend::history::HostHistory;
 use crate::engine::feed::Feed;
-use crate::engine::tail::LineNews;
+use crate::engine::tail::LogFeed;
 
 /// Reads a host's last day, or says why it can't be read; on a thread of its own.
 pub type ReadHistory = Arc<dyn Fn(&HostName, Moment) -> Result<HostHistory, String> + Send + Sync>;
-/// Begins to read the logs of these hosts on, or of all where none is named.
-pub type ReadLogs = Box<dyn FnMut(Vec<HostName>) -> Receiver<LineNews>>;
+/// Begins to read the logs of these hosts on, for as long as the feed lives; or says why not.
+pub type ReadLogs = Box<dyn FnMut(Vec<HostName>) -> Result<LogFeed, String>>;
 /// The command that opens a shell on a host, noted with the engine; or why there is none.
 pub type OpenShell = Box<dyn FnMut(&HostName) -> Result<Vec<OsString>, String>>;
 /// Keeps what was copied in a file, for terminals that take no copy.

@@ -23,7 +23,7 @@ use crate::domain::status::Status;
 use crate::domain::text::SafeText;
 use crate::domain::time::at;
 use crate::domain::transition::{Batch, Change, HostEntry, Input, Link, LinkState, Observation, Seen, Transition};
-use crate::engine::tail::{LineNews, LogNews};
+use crate::engine::tail::{LineNews, LogNews, Missed};
 
 const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 35), (200, 50)];
 const FRESH_FOR_MS: u64 = 28_000;
@@ -192,9 +192,7 @@ fn log_book() -> LogBook {
     let log = |watch: &str, lines: &[&str], gap_bytes: u64| LogNews {
         watch: watch.into(),
         lines: lines.iter().map(|line| SafeText::new(line)).collect(),
-        lines_left_out: 0,
-        gap_bytes,
-        gap_is_open: false,
+        missed: Missed { bytes: gap_bytes, ..Missed::default() },
         trouble: None,
     };
     let db = [

@@ -14,6 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::domain::fleet::HostName;
 use crate::domain::trend::history::HostHistory;
 
+/// How long is waited where the terminal has something to read, and it is no key.
+const HALF_KEY_PAUSE: Duration = Duration::from_millis(50);
+
 pub(super) enum Wake {
     Key(KeyEvent),
     Mouse(MouseEvent),
@@ -88,6 +91,13 @@ fn read_terminal(
             may_go_on.recv().map_err(|_| gone())?;
             continue;
         }
+        if typed.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(io::Error::other("the terminal is gone"));
+        }
+        if !event::poll(Duration::ZERO)? {
+            // Half of a key, or more than crossterm takes at once: the rest comes with the next key.
+            std::thread::sleep(HALF_KEY_PAUSE);
+        }
         while event::poll(Duration::ZERO)? {
             let wake = match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => Wake::Key(key),
@@ -96,9 +106,6 @@ fn read_terminal(
                 Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Paste(_) => continue,
             };
             wakes.send(wake).map_err(|_| gone())?;
-        }
-        if typed.intersects(PollFlags::HUP | PollFlags::ERR) {
-            return Err(io::Error::other("the terminal is gone"));
         }
     }
 }

@@ -115,6 +115,9 @@ pub fn parse_key(text: &str) -> Option<Key> {
     if name == "space" {
         return Some((KeyCode::Char(' '), modifiers));
     }
+    if modifiers == KeyModifiers::CONTROL {
+        return control(name);
+    }
     if let Some((_, code, _)) = NAMED_KEYS.iter().find(|(known, _, _)| *known == name) {
         return Some((*code, modifiers));
     }
@@ -124,6 +127,15 @@ pub fn parse_key(text: &str) -> Option<Key> {
     let mut chars = name.chars();
     match (chars.next(), chars.next()) {
         (Some(c), None) if !c.is_control() => Some((KeyCode::Char(c), modifiers)),
+        (Some(_) | None, _) => None,
+    }
+}
+
+/// A letter with Ctrl, as terminals send it: in lower case, and not those that are Tab and Enter themselves.
+fn control(name: &str) -> Option<Key> {
+    let mut chars = name.chars();
+    match (chars.next().map(|c| c.to_ascii_lowercase()), chars.next()) {
+        (Some(c @ 'a'..='z'), None) if !matches!(c, 'i' | 'm') => Some((KeyCode::Char(c), KeyModifiers::CONTROL)),
         (Some(_) | None, _) => None,
     }
 }
@@ -240,6 +252,8 @@ mod tests {
         assert_eq!(shown("alt-x").as_deref(), Some("Alt-x"));
         assert_eq!(shown("f5").as_deref(), Some("F5"));
         assert_eq!(shown("-").as_deref(), Some("-"));
+        assert_eq!(shown("ctrl-R").as_deref(), Some("^r"));
+        assert_eq!((shown("ctrl-i"), shown("ctrl-1"), shown("ctrl-up")), (None, None, None));
         assert_eq!((shown("f13"), shown("qq"), shown("ctrl-"), shown("")), (None, None, None, None));
     }
 

@@ -12,10 +12,12 @@ use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::stamp::stamp;
 use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
-use crate::engine::tail::{LineNews, LogNews};
+use crate::engine::tail::{LineNews, LogNews, Missed};
 
 /// Lines kept; past that the oldest go, and are counted.
 const LINES_MAX: usize = 20_000;
+/// A host's clock may be this much ahead of what is known of it.
+const AHEAD_MS_MAX: i64 = 60_000;
 /// Words that make a line an error: what syslog, web servers, databases and languages write.
 const ERROR: &str = r#"(?i)\b(?:error|fatal|panic|fail(?:ed|ure)?|crit(?:ical)?|emerg|exception|denied|no space left)\b|" 5\d\d (?:\d+|-)(?: |$)"#;
 
@@ -51,10 +53,11 @@ pub struct LogBook {
     /// Whose logs they are, in words.
     pub whose: String,
     lines: BTreeMap<Place, LogLine>,
-    /// What is shown: as it was when it was paused.
+    /// What is shown.
     shown: Vec<Place>,
     selected: Option<Place>,
-    pub paused: bool,
+    /// While it is paused: the number of the first line that is not shown.
+    paused_at: Option<u64>,
     include: Option<Regex>,
     exclude: Option<Regex>,
     error: Option<Regex>,
@@ -67,7 +70,8 @@ pub struct LogBook {
 /// What is remembered of one log.
 struct LogState {
     number: u32,
-    last_ms: Option<i64>,
+    /// Of its newest line that has a stamp.
+    stamped_ms: Option<i64>,
     trouble: Option<SafeText>,
 }
 
@@ -107,7 +111,7 @@ impl LogBook {
             lines: BTreeMap::new(),
             shown: Vec::new(),
             selected: None,
-            paused: false,
+            paused_at: None,
             include: None,
             exclude: None,
             error: Regex::new(ERROR).ok(),
@@ -117,46 +121,56 @@ impl LogBook {
         }
     }
 
-    /// Takes new lines in. A line without a stamp belongs to the line before; where there is none, to now.
+    /// Takes new lines in.
     pub fn take(&mut self, news: LineNews, clock: HostClock, now: Moment) {
         for log in news.logs {
             self.take_log(&news.host, log, clock, now);
         }
-        while LINES_MAX < self.lines.len() {
-            self.lines.pop_first();
-            self.forgotten += 1;
+        // What is looked at while it stands still is not taken away: then the newest go.
+        let max = if self.paused_at.is_some() { 2 * LINES_MAX } else { LINES_MAX };
+        while max < self.lines.len() {
+            let gone = if self.paused_at.is_some() { self.lines.pop_last() } else { self.lines.pop_first() };
+            self.forgotten += u64::from(gone.is_some());
         }
     }
 
     fn take_log(&mut self, host: &HostName, log: LogNews, clock: HostClock, now: Moment) {
         let fresh = u32::try_from(self.logs.len()).unwrap_or(u32::MAX);
         let key = (host.clone(), log.watch.clone());
-        let state = self.logs.entry(key).or_insert(LogState { number: fresh, last_ms: None, trouble: None });
+        let state = self.logs.entry(key).or_insert(LogState { number: fresh, stamped_ms: None, trouble: None });
         let number = state.number;
-        let mut at_ms = state.last_ms.unwrap_or(now.utc_ms);
-        let told = log.trouble.filter(|trouble| state.trouble.as_ref() != Some(trouble));
-        if told.is_some() {
-            state.trouble.clone_from(&told);
+        // A line without a stamp belongs to the line before it; in a log that has none at all it is as old as its news.
+        let mut at_ms = state.stamped_ms.unwrap_or(now.utc_ms);
+        let told = log.trouble.clone().filter(|trouble| state.trouble.as_ref() != Some(trouble));
+        state.trouble = log.trouble;
+        let entry = |text: SafeText, rest_at, kind| LogLine {
+            host: host.clone(),
+            watch: log.watch.clone(),
+            text,
+            rest_at,
+            kind,
+            is_kept: true,
+        };
+        for gap in gaps(log.missed).into_iter().chain(told) {
+            let place = self.place(number, now.utc_ms);
+            self.insert(place, entry(gap, 0, LineKind::Gap));
         }
-        for gap in gaps(log.gap_bytes, log.gap_is_open, log.lines_left_out).into_iter().chain(told) {
-            let (host, watch) = (host.clone(), log.watch.clone());
-            let place = self.place(number, at_ms);
-            self.insert(place, LogLine { host, watch, text: gap, rest_at: 0, kind: LineKind::Gap, is_kept: true });
-        }
+        let mut stamped_ms = None;
         for text in log.lines {
             let stamp = stamp(text.as_str(), clock.zone, now.utc());
-            at_ms = stamp.map_or(at_ms, |stamp| stamp.at.timestamp_millis() - clock.skew_ms);
+            let true_ms = stamp.map(|stamp| stamp.at.timestamp_millis() - clock.skew_ms);
+            // Nothing was written after now: what says so is no stamp, and must not hide what comes later.
+            let true_ms = true_ms.filter(|true_ms| *true_ms <= now.utc_ms + AHEAD_MS_MAX);
+            stamped_ms = true_ms.or(stamped_ms);
+            at_ms = true_ms.unwrap_or(at_ms);
             let is_error = self.error.as_ref().is_some_and(|error| error.is_match(text.as_str()));
             let kind = if is_error { LineKind::Error } else { LineKind::Plain };
-            let rest_at = stamp.map_or(0, |stamp| stamp.rest_at);
+            let rest_at = stamp.filter(|_| true_ms.is_some()).map_or(0, |stamp| stamp.rest_at);
             let place = self.place(number, at_ms);
-            self.insert(
-                place,
-                LogLine { host: host.clone(), watch: log.watch.clone(), text, rest_at, kind, is_kept: true },
-            );
+            self.insert(place, entry(text, rest_at, kind));
         }
-        if let Some(state) = self.logs.get_mut(&(host.clone(), log.watch)) {
-            state.last_ms = Some(at_ms);
+        if let Some(state) = self.logs.get_mut(&(host.clone(), log.watch.clone())) {
+            state.stamped_ms = stamped_ms.or(state.stamped_ms);
         }
     }
 
@@ -207,21 +221,31 @@ impl LogBook {
     }
 
     fn show_all(&mut self) {
-        self.shown = self.lines.iter().filter(|(_, line)| line.is_kept).map(|(place, _)| *place).collect();
+        let before = self.paused_at.unwrap_or(u64::MAX);
+        let is_shown = |(place, line): &(&Place, &LogLine)| line.is_kept && place.number < before;
+        self.shown = self.lines.iter().filter(is_shown).map(|(place, _)| *place).collect();
     }
 
     /// Brings what is shown up to date, unless it is paused.
     pub fn refresh(&mut self) {
-        if !self.paused {
+        if self.paused_at.is_none() {
             self.show_all();
         }
     }
 
+    pub fn is_paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+
+    pub fn pause(&mut self, paused: bool) {
+        self.paused_at = paused.then_some(self.next + 1);
+        self.refresh();
+    }
+
     /// Lines that came while it was paused.
     pub fn waiting(&self) -> usize {
-        let last = self.shown.last().copied();
-        let newer = self.lines.iter().rev().take_while(|(place, _)| last.is_none_or(|last| last < **place));
-        if self.paused { newer.filter(|(_, line)| line.is_kept).count() } else { 0 }
+        let Some(from) = self.paused_at else { return 0 };
+        self.lines.iter().filter(|(place, line)| line.is_kept && from <= place.number).count()
     }
 
     pub fn len(&self) -> usize {
@@ -268,12 +292,13 @@ impl LogBook {
     }
 }
 
-fn gaps(bytes: u64, is_open: bool, lines: u64) -> impl IntoIterator<Item = SafeText> {
+fn gaps(missed: Missed) -> Vec<SafeText> {
+    let Missed { lines, bytes, is_open } = missed;
     let unread =
         (0 < bytes).then(|| format!("… {} were not read: more came than bytes_max", bytes_words(bytes as f64)));
     let open = is_open.then(|| "… more entries came than entries_max: nobody counts what was left out".to_owned());
     let dropped = (0 < lines).then(|| format!("… dropped {lines} lines: more came than a screen holds"));
-    [unread, open, dropped].into_iter().flatten().map(|text| SafeText::new(&text)).collect::<Vec<_>>()
+    [unread, open, dropped].into_iter().flatten().map(|text| SafeText::new(&text)).collect()
 }
 
 fn compiled(pattern: &str) -> Result<Option<Regex>, String> {
@@ -302,8 +327,7 @@ mod tests {
 
     fn news(name: &str, lines: &[&str]) -> LineNews {
         let lines = lines.iter().map(|line| SafeText::new(line)).collect();
-        let log =
-            LogNews { watch: "/l".into(), lines, lines_left_out: 0, gap_bytes: 0, gap_is_open: false, trouble: None };
+        let log = LogNews { watch: "/l".into(), lines, missed: Missed::default(), trouble: None };
         LineNews { host: host(name), logs: vec![log] }
     }
 
@@ -319,8 +343,8 @@ mod tests {
     fn lines_of_two_hosts_stand_in_the_order_of_their_true_times() {
         let mut book = LogBook::new(String::new());
         // b's clock is a minute ahead.
-        book.take(news("b", &["2026-09-21T15:01:20Z second"]), clock(60_000), at(0));
-        book.take(news("a", &["2026-09-21T15:00:10Z first", "2026-09-21T15:00:30Z third"]), clock(0), at(0));
+        book.take(news("b", &["2026-09-21T15:01:20Z second"]), clock(60_000), at(7_200));
+        book.take(news("a", &["2026-09-21T15:00:10Z first", "2026-09-21T15:00:30Z third"]), clock(0), at(7_200));
         let order: Vec<String> =
             shown(&mut book).iter().map(|line| line.rsplit(' ').next().unwrap_or("").to_owned()).collect();
         assert_eq!(order, ["first", "second", "third"]);
@@ -332,9 +356,9 @@ mod tests {
         book.take(
             news("a", &["2026-09-21T15:00:10Z Exception", "  at main()", "2026-09-21T15:00:30Z later"]),
             clock(0),
-            at(0),
+            at(7_200),
         );
-        book.take(news("b", &["2026-09-21T15:00:10Z same time"]), clock(0), at(0));
+        book.take(news("b", &["2026-09-21T15:00:10Z same time"]), clock(0), at(7_200));
         assert_eq!(shown(&mut book)[..2], ["a 2026-09-21T15:00:10Z Exception", "a   at main()"]);
     }
 
@@ -342,8 +366,8 @@ mod tests {
     fn what_was_not_read_is_a_line_of_its_own_with_its_count() {
         let mut book = LogBook::new(String::new());
         let mut more = news("a", &["2026-09-21T15:00:10Z x"]);
-        (more.logs[0].gap_bytes, more.logs[0].lines_left_out) = (12_000, 7);
-        book.take(more, clock(0), at(0));
+        more.logs[0].missed = Missed { lines: 7, bytes: 12_000, is_open: false };
+        book.take(more, clock(0), at(7_200));
         let lines = shown(&mut book).join("\n");
         assert!(lines.contains("12 kB were not read") && lines.contains("dropped 7 lines"), "{lines}");
     }
@@ -381,11 +405,32 @@ mod tests {
         let mut book = LogBook::new(String::new());
         book.take(news("a", &["1790000001 one"]), clock(0), at(0));
         book.refresh();
-        book.paused = true;
+        book.pause(true);
         book.take(news("a", &["1790000002 two", "1790000003 three"]), clock(0), at(0));
         assert_eq!((shown(&mut book).len(), book.waiting()), (1, 2));
-        book.paused = false;
+        book.pause(false);
         assert_eq!(shown(&mut book).len(), 3);
+    }
+
+    #[test]
+    fn a_log_without_stamps_is_as_old_as_its_news_and_one_from_the_future_hides_nothing() {
+        let mut book = LogBook::new(String::new());
+        book.take(news("a", &["no stamp at all", "9999999999 a request's number"]), clock(0), at(0));
+        book.take(news("b", &["2026-09-21T15:13:20Z at second 3600"]), clock(0), at(3_600));
+        book.take(news("a", &["later, without one"]), clock(0), at(3_700));
+        let last: Vec<String> = shown(&mut book).into_iter().rev().take(2).collect();
+        assert_eq!(last, ["a later, without one", "b 2026-09-21T15:13:20Z at second 3600"]);
+    }
+
+    #[test]
+    fn a_trouble_that_comes_again_is_told_again() {
+        let mut book = LogBook::new(String::new());
+        for trouble in [Some("not read: lost"), Some("not read: lost"), None, Some("not read: lost")] {
+            let mut more = news("a", &[]);
+            more.logs[0].trouble = trouble.map(SafeText::from);
+            book.take(more, clock(0), at(0));
+        }
+        assert_eq!(shown(&mut book).len(), 2);
     }
 
     #[test]

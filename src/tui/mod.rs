@@ -3,6 +3,7 @@
 mod attachment;
 pub mod filter;
 mod footer;
+mod foreground;
 #[cfg(test)]
 mod golden;
 mod input;
@@ -15,11 +16,13 @@ pub mod panes;
 pub mod picture;
 pub mod plain;
 pub mod prompt;
+mod recurrence;
 pub mod run;
 pub mod screen;
 pub mod theme;
 mod tty;
 pub mod update;
+mod watchdog;
 mod why_not;
 
 pub use attachment::{Attachment, KeepCopy, OpenShell, ReadHistory, ReadLogs, ScreenOptions};

@@ -14,6 +14,7 @@ use crate::tui::filter::Filter;
 use crate::tui::keymap::Keymap;
 use crate::tui::log_book::LogBook;
 use crate::tui::prompt::Prompt;
+use crate::tui::recurrence::Remembered;
 
 /// A feed without a sign of life for this long makes the board stale.
 pub const FEED_STALE_AFTER: Duration = Duration::from_secs(5);
@@ -51,12 +52,18 @@ pub struct Model {
     pub row: usize,
     pub scroll: usize,
     pub help: bool,
+    /// Lines of the help that are above its window.
+    pub help_scroll: usize,
     pub source: FeedSource,
     /// Why nothing comes any more.
     pub feed_ended: Option<String>,
     pub now: Moment,
-    /// Rows that a page holds, told by the last frame.
+    /// Rows that a page holds, told by the last frame; and of a pane or a host, all rows, and the selected row's host.
     pub page_rows: usize,
+    pub row_total: usize,
+    pub row_host: Option<HostName>,
+    /// How the selected trouble comes again, reckoned once.
+    pub recurrence: Remembered,
     pub message: Option<String>,
     /// What is being typed.
     pub prompt: Option<Prompt>,
@@ -103,10 +110,14 @@ impl Model {
             row: 0,
             scroll: 0,
             help: false,
+            help_scroll: 0,
             source,
             feed_ended: None,
             now,
             page_rows: 10,
+            row_total: 0,
+            row_host: None,
+            recurrence: Remembered::default(),
             message: None,
             prompt: None,
             filter: Filter::default(),

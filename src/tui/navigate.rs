@@ -1,7 +1,6 @@
 //! From view to view, and from row to row.
 
 use super::model::{Model, View};
-use super::panes::checks;
 
 /// Views that Esc goes back through.
 const CAME_FROM_MAX: usize = 16;
@@ -43,7 +42,7 @@ pub fn back(model: &mut Model) {
 pub fn open(model: &mut Model) {
     let opened = match &model.view {
         View::Fleet => model.selected_host.clone(),
-        View::Pane(pane) => checks::host_at(model, *pane, model.row),
+        View::Pane(_) => model.row_host.clone(),
         View::Host(_) | View::Log => None,
     };
     if let Some(host) = opened {

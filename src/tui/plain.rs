@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use rustix::process::{Signal, getpid, kill_process};
+
 use super::attachment::Attachment;
 use super::input::{Wake, watch_signals};
 use super::model::{FEED_STALE_AFTER, FeedSource, Model};
@@ -43,15 +45,12 @@ pub fn announce(attachment: &Attachment, now: &dyn Fn() -> Moment, out: &mut imp
 fn is_ended(signals: &Receiver<Wake>) -> bool {
     match signals.recv_timeout(TICK) {
         Ok(Wake::End | Wake::Interrupted) | Err(RecvTimeoutError::Disconnected) => true,
-        Ok(
-            Wake::Key(_)
-            | Wake::Mouse(_)
-            | Wake::History(..)
-            | Wake::Said(_)
-            | Wake::Resized
-            | Wake::Suspend
-            | Wake::Continued,
-        )
+        Ok(Wake::Suspend) => {
+            // As any program does; it goes on where it was.
+            let _ = kill_process(getpid(), Signal::STOP);
+            false
+        }
+        Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::History(..) | Wake::Said(_) | Wake::Resized | Wake::Continued)
         | Err(RecvTimeoutError::Timeout) => false,
     }
 }

@@ -1,9 +1,6 @@
 //! The screen's loop: keys, signals and the feed in; frames and commands out.
 
 use std::io::{self, Write};
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
@@ -12,6 +9,7 @@ use ratatui::{TerminalOptions, Viewport};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::attachment::{Attachment, ScreenOptions};
+use super::foreground::{self, Ended};
 use super::input::{Terminal, Wake, watch_signals};
 use super::log_book::HostClock;
 use super::model::Model;
@@ -20,15 +18,18 @@ use super::screen;
 use super::theme::Theme;
 use super::tty::{self, FrameSink};
 use super::update::{self, Effect};
+use super::watchdog::Beats;
 use crate::domain::fleet::HostName;
-use crate::engine::tail::LineNews;
+use crate::domain::time::Moment;
+use crate::domain::trend::history::HostHistory;
+use crate::engine::tail::LogFeed;
 
 /// The feed is drained, and ages move, once a tick; a key is answered at once.
 const TICK: Duration = Duration::from_millis(500);
 /// A host's last day is read again after this long.
 const HISTORY_EVERY: Duration = Duration::from_secs(30);
-/// How long a frame that is still being written is waited for before another program gets the terminal.
-const LAST_FRAME_MAX: Duration = Duration::from_secs(1);
+/// And never sooner than this by this machine's clock, which a demo's runs ahead of.
+const HISTORY_PAUSE: Duration = Duration::from_secs(2);
 
 type Output = ratatui::Terminal<CrosstermBackend<FrameSink>>;
 
@@ -42,28 +43,43 @@ pub fn show(attachment: Attachment, options: ScreenOptions) -> io::Result<()> {
     result
 }
 
+/// What becomes of the loop after a key.
+enum Flow {
+    GoOn,
+    Quit,
+    /// The program was stopped, and goes on when it is told to.
+    Stopped,
+}
+
+/// When a host's last day was last asked for.
+struct HistoryAsked {
+    host: HostName,
+    at: Moment,
+    began: Instant,
+    is_read_still: bool,
+}
+
 struct Loop {
     attachment: Attachment,
     options: ScreenOptions,
     wakes: Sender<Wake>,
     input: Terminal,
     output: Output,
-    busy: Arc<AtomicBool>,
+    beats: Beats,
     model: Model,
     theme: Theme,
     title: String,
-    /// When the open host's last day was last asked for, and of which host.
-    history_asked: Option<(HostName, Instant)>,
-    lines: Option<Receiver<LineNews>>,
+    history_asked: Option<HistoryAsked>,
+    lines: Option<LogFeed>,
 }
 
 impl Loop {
     fn new(attachment: Attachment, options: ScreenOptions, wakes: Sender<Wake>) -> io::Result<Self> {
         let sink = FrameSink::new();
-        let busy = sink.busy_flag();
         let viewport = TerminalOptions { viewport: Viewport::Fullscreen };
         let output = ratatui::Terminal::with_options(CrosstermBackend::new(sink), viewport)?;
         let input = Terminal::watch(wakes.clone())?;
+        let beats = Beats::watched(tty::write_over);
         let mut model = Model::new(attachment.source.clone(), (options.now)());
         model.can_unlock = attachment.unlock.is_some();
         model.can_tail = attachment.tail.is_some();
@@ -77,7 +93,7 @@ impl Loop {
         let theme = options.theme.clone().in_tier(options.tier).in_glyphs(options.glyphs);
         let title = String::new();
         let (history_asked, lines) = (None, None);
-        Ok(Self { attachment, options, wakes, input, output, busy, model, theme, title, history_asked, lines })
+        Ok(Self { attachment, options, wakes, input, output, beats, model, theme, title, history_asked, lines })
     }
 
     fn run(&mut self, inbox: &Receiver<Wake>) -> io::Result<()> {
@@ -96,23 +112,26 @@ impl Loop {
             match wake {
                 Some(Wake::Key(key)) => {
                     let rows = screen::row_count(&self.model);
-                    if let Some(effect) = update::press(&mut self.model, key, rows)
-                        && self.carry_out(effect, inbox)?
-                    {
-                        return Ok(());
+                    if let Some(effect) = update::press(&mut self.model, key, rows) {
+                        match self.carry_out(effect, inbox)? {
+                            Flow::GoOn => {}
+                            Flow::Quit => return Ok(()),
+                            Flow::Stopped => continue,
+                        }
                     }
                 }
                 Some(Wake::Mouse(mouse)) => {
                     let rows = screen::row_count(&self.model);
                     update::mouse(&mut self.model, mouse, rows);
                 }
-                Some(Wake::History(host, read)) => match read {
-                    Ok(history) => self.model.history = Some((host, history)),
-                    Err(error) => tracing::warn!("the last day of {host}: {error}"),
-                },
+                Some(Wake::History(host, read)) => self.take_history(host, read),
                 Some(Wake::Said(said)) => self.model.message = Some(said),
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
-                Some(Wake::Suspend) => suspend()?,
+                // Until it goes on, the terminal is another program's: nothing is painted.
+                Some(Wake::Suspend) => {
+                    suspend()?;
+                    continue;
+                }
                 Some(Wake::Continued) => self.take_back()?,
                 Some(Wake::Resized) | None => {}
             }
@@ -132,41 +151,52 @@ impl Loop {
         self.tell()
     }
 
-    /// Carries out what a key asked for; true where that was to quit.
-    fn carry_out(&mut self, effect: Effect, inbox: &Receiver<Wake>) -> io::Result<bool> {
+    /// Carries out what a key asked for.
+    fn carry_out(&mut self, effect: Effect, inbox: &Receiver<Wake>) -> io::Result<Flow> {
         match effect {
-            Effect::Quit => return Ok(true),
-            Effect::Suspend => suspend()?,
+            Effect::Quit => return Ok(Flow::Quit),
+            Effect::Suspend => {
+                suspend()?;
+                return Ok(Flow::Stopped);
+            }
             Effect::PollNow(host) => (self.attachment.poll_now)(host),
-            Effect::Theme(name) => match self.options.themes.load(&name) {
-                Ok(loaded) => {
-                    self.theme = loaded.in_tier(self.options.tier).in_glyphs(self.options.glyphs);
-                    self.model.theme = name;
+            Effect::Theme(name) => {
+                match self.options.themes.load(&name) {
+                    Ok(loaded) => self.theme = loaded.in_tier(self.options.tier).in_glyphs(self.options.glyphs),
+                    Err(error) => self.model.message = Some(error.to_string()),
                 }
-                Err(error) => self.model.message = Some(error.to_string()),
-            },
+                // One that can't be read is passed over as well: the next key goes to the next.
+                self.model.theme = name;
+            }
             Effect::Unlock(typed) => self.attachment.unlock.iter_mut().for_each(|unlock| unlock(typed.clone())),
             Effect::Mouse(on) => self.output.backend_mut().write_all(tty::mouse(on))?,
             Effect::Copy(text) => self.copy(text)?,
-            Effect::Tail(hosts) => {
-                self.lines = self.attachment.tail.as_mut().map(|tail| tail(hosts));
-            }
+            Effect::Tail(hosts) => match self.attachment.tail.as_mut().map(|tail| tail(hosts)) {
+                Some(Ok(lines)) => self.lines = Some(lines),
+                Some(Err(why)) => self.model.message = Some(why),
+                None => {}
+            },
             Effect::EndTail => self.lines = None,
             Effect::Shell(host) => return self.open_shell(&host, inbox),
         }
-        Ok(false)
+        Ok(Flow::GoOn)
     }
 
-    /// Asks for the open host's last day, where that is not known or no longer new. The store is read aside.
+    /// Asks for the open host's last day, where that is not known or no longer new. The store is read aside, once at a time.
     fn read_history(&mut self) {
         let Some(host) = self.model.open_host().cloned() else { return };
         let Some(read) = self.attachment.history.clone() else { return };
-        let is_new = |(of, asked): &(HostName, Instant)| *of == host && asked.elapsed() < HISTORY_EVERY;
+        let now = self.model.now;
+        let is_new = |asked: &HistoryAsked| {
+            let is_of_host = asked.host == host && asked.at.age_at(now).is_within(HISTORY_EVERY);
+            asked.is_read_still || is_of_host || asked.began.elapsed() < HISTORY_PAUSE
+        };
         if self.history_asked.as_ref().is_some_and(is_new) {
             return;
         }
-        self.history_asked = Some((host.clone(), Instant::now()));
-        let (wakes, now) = (self.wakes.clone(), self.model.now);
+        let asked = HistoryAsked { host: host.clone(), at: now, began: Instant::now(), is_read_still: true };
+        self.history_asked = Some(asked);
+        let wakes = self.wakes.clone();
         std::thread::spawn(move || {
             let read = read(&host, now);
             // A screen that is gone needs it no more.
@@ -174,10 +204,21 @@ impl Loop {
         });
     }
 
+    fn take_history(&mut self, host: HostName, read: Result<HostHistory, String>) {
+        if let Some(asked) = &mut self.history_asked {
+            asked.is_read_still = false;
+        }
+        match read {
+            Ok(history) if self.model.open_host() == Some(&host) => self.model.history = Some((host, history)),
+            Ok(_) => {}
+            Err(error) => self.model.message = Some(format!("the last day of {host} can't be read: {error}")),
+        }
+    }
+
     fn read_lines(&mut self) {
         let (Some(lines), Some(book)) = (&self.lines, &mut self.model.log) else { return };
         let mut came = false;
-        for news in lines.try_iter() {
+        for news in lines.news.try_iter() {
             let clock = HostClock::of(self.model.board.hosts.get(&news.host));
             book.take(news, clock, self.model.now);
             came = true;
@@ -216,37 +257,34 @@ impl Loop {
         Ok(())
     }
 
-    /// Gives the terminal to the system's own ssh until that ends; true where a signal asked to end meanwhile.
-    fn open_shell(&mut self, host: &HostName, inbox: &Receiver<Wake>) -> io::Result<bool> {
-        let Some(shell) = &mut self.attachment.shell else { return Ok(false) };
+    /// Gives the terminal to the system's own ssh until that ends.
+    fn open_shell(&mut self, host: &HostName, inbox: &Receiver<Wake>) -> io::Result<Flow> {
+        let Some(shell) = &mut self.attachment.shell else { return Ok(Flow::GoOn) };
         let command = match shell(host) {
             Ok(command) => command,
             Err(why) => {
                 self.model.message = Some(why);
-                return Ok(false);
+                return Ok(Flow::GoOn);
             }
         };
-        let [program, arguments @ ..] = command.as_slice() else { return Ok(false) };
-        let asked = Instant::now();
-        while self.busy.load(Ordering::Acquire) && asked.elapsed() < LAST_FRAME_MAX {
-            std::thread::yield_now();
-        }
+        let beats = self.beats.clone();
         let ended = self.input.lend(|| {
             tty::leave();
-            println!(
-                "dogwatch: {} — exit to come back",
-                command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-            );
-            Command::new(program).args(arguments).status()
+            beats.stand_still();
+            foreground::run(&command, inbox)
         })?;
+        let said = match ended {
+            Ok(Ended::AskedToEnd) => return Ok(Flow::Quit),
+            Ok(Ended::With(0)) => format!("back from {host}"),
+            Ok(Ended::With(status)) => format!("back from {host}: the shell there ended with {status}"),
+            Err(error) => format!(
+                "{} can't be started: {error}",
+                command.first().map(|word| word.to_string_lossy()).unwrap_or_default()
+            ),
+        };
         self.take_back()?;
-        self.model.message = Some(match ended {
-            Ok(status) if status.success() => format!("back from {host}"),
-            Ok(status) => format!("back from {host}: {} ended with {status}", program.to_string_lossy()),
-            Err(error) => format!("{} can't be started: {error}", program.to_string_lossy()),
-        });
-        // Ctrl-C was meant for the other program.
-        Ok(inbox.try_iter().any(|wake| matches!(wake, Wake::End)))
+        self.model.message = Some(said);
+        Ok(Flow::GoOn)
     }
 
     /// Takes the terminal again, and paints it whole.
@@ -257,14 +295,19 @@ impl Loop {
         }
         // A repaint by `clear` would ask the terminal for its cursor, and wait for the answer.
         let size = self.output.size()?;
-        self.output.resize(size.into())
+        self.output.resize(size.into())?;
+        // Much may have happened meanwhile: nothing old is painted as if it were new.
+        self.tick()
     }
 
     /// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
     fn paint(&mut self) -> io::Result<()> {
-        if self.busy.load(Ordering::Acquire) {
+        self.beats.beat();
+        if tty::is_busy() {
             return Ok(());
         }
+        self.model.now = (self.options.now)();
+        self.model.sort();
         let (model, theme) = (&mut self.model, &self.theme);
         self.output.draw(|frame| {
             let area = frame.area();

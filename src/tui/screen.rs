@@ -1,6 +1,6 @@
 //! The view model: every word, number and order on the screen is decided here, before anything is drawn.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::footer::{filter_words, footer, offered};
 use super::log_book::LogBook;
@@ -12,9 +12,8 @@ use super::theme::{Meaning, glyph};
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Unit;
 use crate::domain::fleet::HostName;
-use crate::domain::incident::recurrence::{Recurrence, ordinal};
+use crate::domain::incident::recurrence::ordinal;
 use crate::domain::observed::Quality;
-use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::status::Status;
 use crate::domain::time::{Age, short_duration};
 
@@ -69,6 +68,7 @@ pub struct Screen {
     pub chart: Option<ChartView>,
     pub footer: Vec<Piece>,
     pub help: Option<Vec<(String, &'static str)>>,
+    pub help_scroll: usize,
     /// In place of all the rest.
     pub wall: Option<WallView>,
     /// What the palette offers, above the footer.
@@ -79,8 +79,7 @@ pub struct Screen {
 pub fn row_count(model: &Model) -> usize {
     match &model.view {
         View::Fleet => model.order.len(),
-        View::Pane(pane) => checks::row_count(model, *pane),
-        View::Host(name) => host::row_count(model, name),
+        View::Pane(_) | View::Host(_) => model.row_total,
         View::Log => model.log.as_ref().map_or(0, LogBook::len),
     }
 }
@@ -112,6 +111,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         detail,
         chart,
         footer: footer(model, usize::from(width)),
+        help_scroll: model.help_scroll,
         help: model.help.then(|| model.keymap.bindings().iter().map(|key| (key.shown(), key.what)).collect()),
     }
 }
@@ -228,19 +228,6 @@ pub fn reason_piece(view: &CheckView) -> Piece {
     piece(format!("{trouble}{}{}", view.result.reason, open_words(view)), meaning)
 }
 
-/// The whole reason of a check, with how its trouble comes again.
-pub fn whole_reason(host: Option<&HostBoard>, view: &CheckView) -> String {
-    let cron = host.and_then(|host| host.probes.get(&ProbeId::Cron)?.reading.as_ref());
-    let jobs = cron.and_then(|reading| match reading.last().as_ref() {
-        Reading::Cron(cron) => Some(cron),
-        _ => None,
-    });
-    let again = view.episode.filter(|episode| episode.is_open() && 1 < episode.earlier.len());
-    let again = again.and_then(|episode| Recurrence::of(episode, jobs));
-    let again = again.map(|again| format!(" — {}", again.words())).unwrap_or_default();
-    format!("{}{again}", reason_piece(view).text)
-}
-
 /// Since when a check has been in trouble, and how often it came back: `; for 2h, 3 flaps`.
 fn open_words(view: &CheckView) -> String {
     let Some(Age::Known(open_for)) = view.open_for else { return String::new() };
@@ -249,17 +236,20 @@ fn open_words(view: &CheckView) -> String {
         1 => ", 1 flap".to_owned(),
         flaps => format!(", {flaps} flaps"),
     };
-    let again = match view.episode.map_or(0, |episode| episode.earlier.len()) {
+    let again = match view.episode.map_or(0, |episode| episode.before as usize) {
         0 => String::new(),
         before => format!(", {} time", ordinal(before + 1)),
     };
     format!("; for {}{flaps}{again}", short_duration(open_for))
 }
 
-/// Text over several lines, broken at spaces; what does not fit into the last one is cut with `…`.
+/// Text over several lines, broken at spaces, and within words that are longer than a line; what does not fit into the last
+/// one is cut with `…`.
 pub fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<Vec<Piece>> {
+    // A space before each line, and room for the mark.
+    let room = width.saturating_sub(2).max(1);
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in text.split(' ').flat_map(|word| pieces_of(word, room)) {
         let is_last = lines.len() == lines_max;
         match lines.last_mut() {
             Some(line) if line.width() + 1 + word.width() < width => {
@@ -275,6 +265,22 @@ pub fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<Vec<Piece>> {
         }
     }
     lines.into_iter().map(|line| vec![piece(line, Meaning::Plain)]).collect()
+}
+
+/// A word in pieces of at most `room` columns.
+fn pieces_of(word: &str, room: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let (mut start, mut columns) = (0, 0);
+    for (at, c) in word.char_indices() {
+        let wide = c.width().unwrap_or(0);
+        if room < columns + wide && start < at {
+            pieces.push(&word[start..at]);
+            (start, columns) = (at, 0);
+        }
+        columns += wide;
+    }
+    pieces.push(&word[start..]);
+    pieces
 }
 
 /// Rows kept for the whole reason of the selected row, where there is room.
@@ -386,6 +392,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_word_longer_than_a_line_is_broken_within() {
+        let shown = |lines: Vec<Vec<Piece>>| lines.into_iter().map(|line| line[0].text.clone()).collect::<Vec<_>>();
+        assert_eq!(shown(wrapped("{\"a\":1,\"b\":22}", 8, 3)), [" {\"a\":1", " ,\"b\":2", " 2}"]);
+        assert_eq!(shown(wrapped("日本日本", 6, 1)), [" 日本…"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The terminal's one writer: whole frames, from a thread of their own, so that a stalled terminal stalls nothing else.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,33 +19,57 @@ use ratatui::crossterm::{cursor, execute, queue};
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
 const POP_TITLE: &[u8] = b"\x1b[23;2t";
 
+/// Whether a frame is being written: there is one terminal, and one writer.
+static BUSY: AtomicBool = AtomicBool::new(false);
+/// How long a frame that is being written is waited for before the terminal is given to somebody else.
+const LAST_FRAME_MAX: Duration = Duration::from_secs(1);
+
 /// Collects one frame; [`Write::flush`] hands it to the writer's thread as one piece.
 pub struct FrameSink {
     frame: Vec<u8>,
-    busy: Arc<AtomicBool>,
     writer: SyncSender<Vec<u8>>,
 }
 
 impl FrameSink {
     pub fn new() -> Self {
         let (writer, frames) = sync_channel::<Vec<u8>>(1);
-        let busy = Arc::new(AtomicBool::new(false));
-        let thread_busy = busy.clone();
         std::thread::spawn(move || {
             for frame in frames {
                 let mut out = io::stdout().lock();
                 // A terminal that is gone is noticed by the signal that goes with it.
                 let _ = out.write_all(&frame).and_then(|()| out.flush());
-                thread_busy.store(false, Ordering::Release);
+                drop(out);
+                BUSY.store(false, Ordering::Release);
             }
         });
-        Self { frame: Vec::with_capacity(64 << 10), busy, writer }
+        Self { frame: Vec::with_capacity(64 << 10), writer }
     }
+}
 
-    /// Whether the frame before this one is still being written: the next must then not be drawn at all.
-    pub fn busy_flag(&self) -> Arc<AtomicBool> {
-        self.busy.clone()
+/// Whether the frame before is still being written: the next must then not be drawn at all.
+pub fn is_busy() -> bool {
+    BUSY.load(Ordering::Acquire)
+}
+
+/// Waits for the frame that is being written, within reason; false where the terminal takes nothing.
+fn is_free_soon() -> bool {
+    let asked = Instant::now();
+    while is_busy() {
+        if LAST_FRAME_MAX < asked.elapsed() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
+    true
+}
+
+/// Writes a line over the first one, past the thread that draws; nothing where the terminal is busy.
+pub fn write_over(text: &str) {
+    if is_busy() {
+        return;
+    }
+    let mut out = io::stdout().lock();
+    let _ = write!(out, "\x1b7\x1b[1;1H\x1b[7m{text}\x1b[0m\x1b8").and_then(|()| out.flush());
 }
 
 impl Write for FrameSink {
@@ -62,7 +86,7 @@ impl Write for FrameSink {
             return Ok(());
         }
         queue!(self.frame, EndSynchronizedUpdate)?;
-        self.busy.store(true, Ordering::Release);
+        BUSY.store(true, Ordering::Release);
         let frame = std::mem::take(&mut self.frame);
         self.writer.send(frame).map_err(|_| io::Error::other("the terminal's writer is gone"))
     }
@@ -111,8 +135,13 @@ pub fn enter() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)
 }
 
-/// Gives the terminal back; harmless when it was never taken.
+/// Gives the terminal back; harmless when it was never taken. A terminal that takes nothing any more gets its modes only:
+/// writing to it would wait for ever.
 pub fn leave() {
+    if !is_free_soon() {
+        let _ = disable_raw_mode();
+        return;
+    }
     let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
     let _ = io::stdout().write_all(POP_TITLE).and_then(|()| io::stdout().flush());
     let _ = disable_raw_mode();

@@ -33,7 +33,7 @@ pub enum Effect {
     Mouse(bool),
     /// Hand a text to the terminal's clipboard.
     Copy(String),
-    /// Read the logs of these hosts on; of all where none is named.
+    /// Read the logs of these hosts on.
     Tail(Vec<HostName>),
     EndTail,
     /// Give the terminal to the system's own ssh.
@@ -101,8 +101,12 @@ pub fn mouse(model: &mut Model, mouse: MouseEvent, rows: usize) {
 pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
     model.message = None;
     if model.help {
-        model.help = false;
-        if matches!(action, Action::Back | Action::Help | Action::Quit) {
+        match action {
+            Action::Up | Action::PageUp | Action::First => model.help_scroll = model.help_scroll.saturating_sub(1),
+            Action::Down | Action::PageDown | Action::Last => model.help_scroll = model.help_scroll.saturating_add(1),
+            _ => (model.help, model.help_scroll) = (false, 0),
+        }
+        if model.help || matches!(action, Action::Back | Action::Help | Action::Quit) {
             return None;
         }
     }
@@ -140,8 +144,8 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::PreviousError => seek_error(model, false),
         Action::Pause => {
             if let Some(book) = &mut model.log {
-                book.paused = !book.paused;
-                book.refresh();
+                let paused = !book.is_paused();
+                book.pause(paused);
             }
         }
         Action::Command => model.prompt = Some(Prompt::new(Asked::Command, "")),

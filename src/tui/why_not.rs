@@ -2,7 +2,7 @@
 
 use super::keymap::Action;
 use super::model::{Model, View};
-use super::panes;
+use super::{panes, screen};
 
 pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
     match action {
@@ -15,13 +15,15 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         Action::Passphrase if !model.can_unlock => {
             Some("another process logs in: start that one with --ask-passphrase")
         }
+        Action::Log if model.view == View::Log => Some("the log is open"),
+        Action::Log if model.open_host().is_none() && model.order.is_empty() => Some("no host is shown"),
         Action::Log if !model.can_tail => Some("another process polls: its own screen reads logs"),
         Action::Shell if !model.can_open_shells => Some("no ssh can be started from here"),
         Action::PollNow if model.feed_is_dead() => {
             Some("the engine is gone: quit and start dogwatch again to take over")
         }
         Action::Shell if panes::selected_host(model).is_none() => Some("no host is selected"),
-        Action::Copy if panes::selected_text(model).is_none() => Some("nothing is selected"),
+        Action::Copy if screen::row_count(model) == 0 => Some("nothing is selected"),
         Action::Pause | Action::NextError | Action::PreviousError | Action::Exclude if model.log.is_none() => {
             Some("a key of the log view: l opens it")
         }

@@ -70,10 +70,18 @@ fn the_mouse_is_the_terminals_own_until_m_takes_it() {
     terminal.press("m");
     terminal.until_sent("\x1b[?1000h");
     terminal.until("dogwatch's");
-    // A press on the second row of the table, as xterm's mode 1006 writes it.
+    // A press on the second row of the table, as xterm's mode 1006 writes it: the row is told whole below it.
+    let row = |shown: &str, row: usize| {
+        shown.lines().nth(row).unwrap_or_default().split_whitespace().nth(3).unwrap_or_default().to_owned()
+    };
+    let shown = terminal.until("disk.inodes:/");
+    let (first, second) = (row(&shown, 3), row(&shown, 4));
+    assert_ne!(first, second, "{shown}");
     terminal.press("\x1b[<0;10;5M");
-    terminal.press("\r");
-    terminal.until("the machine Dogwatch runs on");
+    terminal.press("y");
+    terminal.until("copied.txt too");
+    let copied = std::fs::read_to_string(place.path("state/copied.txt")).unwrap();
+    assert!(copied.contains(&format!(" {second}: ")), "{copied} is not {second}");
     terminal.press("m");
     terminal.until_sent("\x1b[?1000l");
     terminal.press("q");

@@ -3,10 +3,9 @@
 use std::fs;
 use std::io::Write;
 use std::process::Command;
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use dogwatch::engine::tail::{LineNews, LogNews};
+use dogwatch::engine::tail::{LogFeed, LogNews};
 
 use crate::screen::Terminal;
 use crate::support::*;
@@ -17,12 +16,12 @@ fn append(file: &std::path::Path, text: &str) {
 }
 
 /// Takes news until the lines so far are as wanted.
-fn lines_until(news: &Receiver<LineNews>, what: &str, wanted: impl Fn(&[LogNews], &[String]) -> bool) -> Vec<String> {
+fn lines_until(feed: &LogFeed, what: &str, wanted: impl Fn(&[LogNews], &[String]) -> bool) -> Vec<String> {
     let deadline = Instant::now() + GUARD;
     let (mut logs, mut lines) = (Vec::new(), Vec::new());
     while !wanted(&logs, &lines) {
         let left = deadline.saturating_duration_since(Instant::now());
-        let news = news.recv_timeout(left).unwrap_or_else(|error| panic!("{what}: {error}\n{lines:?}\n{logs:?}"));
+        let news = feed.news.recv_timeout(left).unwrap_or_else(|error| panic!("{what}: {error}\n{lines:?}\n{logs:?}"));
         lines.extend(news.logs.iter().flat_map(|log| &log.lines).map(ToString::to_string));
         logs.extend(news.logs);
     }
@@ -93,7 +92,7 @@ fn what_a_lost_link_kept_from_the_screen_comes_later_or_is_counted() {
     append(&log, "the last line\n");
     let told = std::cell::Cell::new(0);
     let lines = lines_until(&news, "after", |logs, lines| {
-        told.set(logs.iter().map(|log| log.gap_bytes).sum());
+        told.set(logs.iter().map(|log| log.missed.bytes).sum());
         lines.iter().any(|line| line == "the last line")
     });
     let seen: u64 = lines.iter().map(|line| line.len() as u64 + 1).sum();

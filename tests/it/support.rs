@@ -17,7 +17,7 @@ use dogwatch::config;
 use dogwatch::domain::board::{Board, CheckView, HostBoard};
 use dogwatch::domain::fleet::HostName;
 use dogwatch::engine::feed::{Feed, FeedMessage, Publisher};
-use dogwatch::engine::tail::{LineNews, NEWS_MAX};
+use dogwatch::engine::tail::{LogFeed, TailWish};
 use dogwatch::engine::{self, Command as EngineCommand, Run, Setup, StoreOpener};
 use tokio::sync::mpsc;
 
@@ -237,10 +237,10 @@ impl Watch {
     }
 
     /// Has the logs of every host read on.
-    pub fn tail(&self) -> std::sync::mpsc::Receiver<LineNews> {
-        let (news, lines) = std::sync::mpsc::sync_channel(NEWS_MAX);
-        self.commands.blocking_send(EngineCommand::Tail { hosts: Vec::new(), news }).unwrap();
-        lines
+    pub fn tail(&self) -> LogFeed {
+        let (wish, feed) = TailWish::new(self.board.hosts.keys().cloned().collect());
+        self.commands.blocking_send(EngineCommand::Tail(wish)).unwrap();
+        feed
     }
 
     /// Takes what the engine publishes until the board is as wanted.

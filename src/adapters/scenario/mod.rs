@@ -22,6 +22,8 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("nightly-transfer", include_str!("../../../assets/scenarios/nightly-transfer.toml")),
     ("log-copy", include_str!("../../../assets/scenarios/log-copy.toml")),
 ];
+/// Probes that have one name.
+const PROBES: [&str; 7] = ["host", "disk", "logs", "journal", "cron", "units", "smart"];
 /// What a host answers that is well; a scenario's own outputs come before it.
 const WELL: &str = include_str!("../../../assets/scenarios/well.toml");
 
@@ -96,6 +98,8 @@ pub enum ScenarioError {
     Fleet { file: String, error: ConfigError },
     #[error("scenario {file}: no host of its fleet is named {name}")]
     NoSuchHost { file: String, name: String },
+    #[error("scenario {file}: no probe is named {name}: there are {known}, backup:SET and mount:PATH", known = PROBES.join(", "))]
+    NoSuchProbe { file: String, name: String },
     #[error("scenario {file}: step and lasts must be longer than nothing, and lasts a whole step at least")]
     NoTime { file: String },
 }
@@ -129,6 +133,10 @@ impl Scenario {
         let is_known = |name: &str| name == "*" || config.fleet.hosts.iter().any(|host| host.name.as_str() == name);
         if let Some(name) = named.into_iter().find(|name| !is_known(name)) {
             return Err(ScenarioError::NoSuchHost { file, name: name.clone() });
+        }
+        let is_probe = |name: &str| PROBES.contains(&name) || name.starts_with("backup:") || name.starts_with("mount:");
+        if let Some(output) = scenario.output.iter().find(|output| !is_probe(&output.probe)) {
+            return Err(ScenarioError::NoSuchProbe { file, name: output.probe.clone() });
         }
         scenario.output.splice(..0, output);
         Ok((scenario, config))
@@ -220,6 +228,12 @@ mod tests {
     fn a_host_that_is_not_in_the_fleet_is_named() {
         let output = "[[output]]\nhosts = ['web2']\nprobe = 'disk'\nbytes = ''\n";
         assert_eq!(refused(&format!("{SMALL}{output}")), "scenario x.toml: no host of its fleet is named web2");
+    }
+
+    #[test]
+    fn a_probe_that_there_is_not_is_named() {
+        let output = "[[output]]\nhosts = ['web1']\nprobe = 'disks'\nbytes = ''\n";
+        assert!(refused(&format!("{SMALL}{output}")).contains("no probe is named disks: there are host, disk,"));
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -123,7 +124,14 @@ impl Place<'_> {
         let at = self.begins + since + chrono::Duration::seconds(number(found, 2));
         match found.get(3) {
             None => at.timestamp().to_string(),
-            Some(format) => at.format(format.as_str()).to_string(),
+            Some(format) => {
+                let mut shown = String::new();
+                // A format that there is none such stays as it is written.
+                match write!(shown, "{}", at.format(format.as_str())) {
+                    Ok(()) => shown,
+                    Err(_) => found[0].to_owned(),
+                }
+            }
         }
     }
 
@@ -164,6 +172,7 @@ mod tests {
 
     #[test]
     fn the_hosts_clock_moves_with_the_scenario() {
+        check("{now%Q}", 7, &["{now%Q}\n"]);
         check("now {now} {now-60} {now%H:%M} {begun%H:%M}", 7, &["now 25200 25140 07:00 06:00\n"]);
     }
 

@@ -52,10 +52,14 @@ pub async fn read(path: &Path, host: &HostName, now: Moment) -> Result<HostHisto
     }
 
     let of_host = format!("\"host\":\"{host}\"");
+    // Transitions are found by number: the newest checkpoint before the span says from which on.
+    let first = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM checkpoint WHERE at_ms < ?1");
+    let first: i64 = first.bind(from_ms).fetch_one(&pool).await.map_err(failed)?;
     let happened = sqlx::query(
-        "SELECT body FROM transition WHERE ?1 <= at_ms AND 0 < instr(body, ?2) ORDER BY number DESC LIMIT ?3",
+        "SELECT body FROM transition WHERE ?4 < number AND ?1 <= at_ms AND 0 < instr(body, ?2) ORDER BY number DESC LIMIT ?3",
     );
-    let rows = happened.bind(from_ms).bind(of_host).bind(MARKS_MAX).fetch_all(&pool).await.map_err(failed)?;
+    let rows =
+        happened.bind(from_ms).bind(of_host).bind(MARKS_MAX).bind(first).fetch_all(&pool).await.map_err(failed)?;
     for row in rows.iter().rev() {
         let record = |error: serde_json::Error| StoreError::Record { path: path.to_owned(), why: error.to_string() };
         let transition: Transition = serde_json::from_str(row.get(0)).map_err(record)?;

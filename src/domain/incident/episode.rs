@@ -26,6 +26,9 @@ pub struct Episode {
     /// When the same check was in trouble before, oldest first: milliseconds since the epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<i64>,
+    /// How often in all, also where `earlier` no longer holds them.
+    #[serde(default)]
+    pub before: u32,
 }
 
 impl Episode {
@@ -55,6 +58,7 @@ pub fn next(before: Option<Episode>, state: &CheckState, at: Moment) -> Option<E
                 worst: state.status,
                 flaps: 0,
                 closed: None,
+                before: before.as_ref().map_or(0, |before| before.before.saturating_add(1)),
                 earlier: before.map(openings).unwrap_or_default(),
             }),
             false => before,
@@ -103,7 +107,7 @@ mod tests {
             hard(Status::Ok, 30),
         ]);
         let closed = Some(at(30));
-        let expected = Episode { opened: at(0), worst: Status::Critical, flaps: 0, closed, earlier: vec![] };
+        let expected = Episode { opened: at(0), worst: Status::Critical, flaps: 0, closed, earlier: vec![], before: 0 };
         assert_eq!(episode, Some(expected));
     }
 
@@ -122,7 +126,8 @@ mod tests {
             hard(Status::Ok, 180),
             hard(Status::Critical, 240),
         ]);
-        let expected = Episode { opened: at(0), worst: Status::Critical, flaps: 2, closed: None, earlier: vec![] };
+        let expected =
+            Episode { opened: at(0), worst: Status::Critical, flaps: 2, closed: None, earlier: vec![], before: 0 };
         assert_eq!(episode, Some(expected));
     }
 

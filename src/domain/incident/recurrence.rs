@@ -1,5 +1,7 @@
 //! How a trouble comes again: how often, by what rhythm, and after which job each time.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
@@ -37,11 +39,10 @@ impl Recurrence {
         let opened = episode.earlier.iter().copied().chain([episode.opened.utc_ms]);
         let opened: Vec<DateTime<Utc>> = opened.filter_map(DateTime::from_timestamp_millis).collect();
         let zone: Tz = jobs.and_then(|jobs| jobs.zone.parse().ok()).unwrap_or(Tz::UTC);
-        let enough = TIMES_MIN <= opened.len();
         Some(Self {
-            times: opened.len(),
-            rhythm: rhythm(&opened, zone).filter(|_| enough),
-            suspect: jobs.filter(|_| enough).and_then(|jobs| suspect(&opened, &jobs.entries, zone)),
+            times: episode.before as usize + 1,
+            rhythm: rhythm(&opened, zone),
+            suspect: jobs.and_then(|jobs| suspect(&opened, &jobs.entries, zone)),
         })
     }
 
@@ -67,6 +68,10 @@ pub fn ordinal(number: usize) -> String {
 
 fn rhythm(opened: &[DateTime<Utc>], zone: Tz) -> Option<String> {
     let local: Vec<DateTime<Tz>> = opened.iter().map(|at| at.with_timezone(&zone)).collect();
+    // Three times on one day are one bad day.
+    if local.iter().map(|at| at.date_naive()).collect::<BTreeSet<_>>().len() < TIMES_MIN {
+        return None;
+    }
     let mut minutes: Vec<u32> = local.iter().map(|at| at.hour() * 60 + at.minute()).collect();
     minutes.sort_unstable();
     // On the clock's face: all lie within what the widest gap between two of them leaves.
@@ -86,9 +91,11 @@ fn rhythm(opened: &[DateTime<Utc>], zone: Tz) -> Option<String> {
 /// The rarest job that was due shortly before every opening.
 fn suspect(opened: &[DateTime<Utc>], jobs: &[CronEntry], zone: Tz) -> Option<String> {
     let precedes_all = |job: &&CronEntry| {
-        opened.iter().all(|at| {
-            schedule::previous(job.schedule.as_str(), zone, *at).is_some_and(|due| *at - due <= AFTER_JOB_MAX)
-        })
+        let due = opened
+            .iter()
+            .map(|at| schedule::previous(job.schedule.as_str(), zone, *at).filter(|due| *at - *due <= AFTER_JOB_MAX));
+        // One run can have begun one trouble only.
+        due.collect::<Option<BTreeSet<_>>>().is_some_and(|runs| TIMES_MIN <= runs.len() && runs.len() == opened.len())
     };
     let interval = |job: &CronEntry| {
         let due = schedule::previous(job.schedule.as_str(), zone, *opened.last()?)?;
@@ -126,7 +133,8 @@ mod tests {
         let mut earlier: Vec<i64> = opened.iter().map(|at| utc_ms(at)).collect();
         let newest = earlier.pop().unwrap_or_else(|| panic!("no opening"));
         let opened = Moment { utc_ms: newest, boot_ms: 0, origin: 1 };
-        let episode = Episode { opened, worst: Status::Critical, flaps: 0, closed: None, earlier };
+        let episode =
+            Episode { opened, worst: Status::Critical, flaps: 0, closed: None, before: earlier.len() as u32, earlier };
         let entries = vec![
             job("*/5 * * * *", "often"),
             job("25 6 * * *", "daily"),
@@ -158,6 +166,11 @@ mod tests {
             &["2026-06-04T23:50:00Z", "2026-06-06T00:10:00Z", "2026-06-09T00:00:00Z"],
             "3rd time, always about 00:00",
         );
+    }
+
+    #[test]
+    fn one_bad_morning_is_no_rhythm_and_makes_nobody_a_suspect() {
+        check(&["2026-06-04T04:35:00Z", "2026-06-04T04:55:00Z", "2026-06-04T05:15:00Z"], "3rd time");
     }
 
     #[test]

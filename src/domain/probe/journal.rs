@@ -11,11 +11,11 @@ use super::{ParseError, lines};
 use crate::domain::settings::{LogSettings, LogWatch};
 use crate::domain::text::SafeText;
 
-/// `$1` is the cap in entries, then for each watch its unit (or nothing) and its cursor (or nothing).
+/// `$1` is the cap in entries, `$2` how many are told where nothing is known yet, then for each watch its unit (or nothing) and its cursor (or nothing).
 ///
 /// Prints `g GROUPS`, then for each watch a cut, journalctl's lines with its last one `-- cursor: …`, and a cut.
 pub const SCRIPT: &str = r#"
-dw_max=$1; shift
+dw_max=$1 dw_first=$2; shift 2
 printf 'g %s %s\n' "$(id -u </dev/null)" "$(id -nG </dev/null)"
 while [ $# -gt 1 ]; do
   dw_unit=$1 dw_cursor=$2; shift 2
@@ -24,7 +24,7 @@ while [ $# -gt 1 ]; do
     if [ -n "$dw_cursor" ]; then
       journalctl -q --no-pager -o short-iso -n "$dw_max" --show-cursor --after-cursor="$dw_cursor" ${dw_unit:+-u "$dw_unit"} </dev/null 2>/dev/null
     else
-      journalctl -q --no-pager -o short-iso -n 1 --show-cursor ${dw_unit:+-u "$dw_unit"} </dev/null 2>/dev/null
+      journalctl -q --no-pager -o short-iso -n "$dw_first" --show-cursor ${dw_unit:+-u "$dw_unit"} </dev/null 2>/dev/null
     fi
   else
     printf -- '-- none\n'
@@ -45,8 +45,13 @@ pub struct JournalCursors {
 
 impl JournalCursors {
     /// The parameters of [`SCRIPT`].
-    pub fn parameters<'a>(&self, watches: impl Iterator<Item = &'a LogWatch>, limits: LogSettings) -> Vec<String> {
-        let mut parameters = vec![limits.entries_max.to_string()];
+    pub fn parameters<'a>(
+        &self,
+        watches: impl Iterator<Item = &'a LogWatch>,
+        limits: LogSettings,
+        first_entries: u32,
+    ) -> Vec<String> {
+        let mut parameters = vec![limits.entries_max.to_string(), first_entries.to_string()];
         for watch in watches {
             let LogWatch::Journal(unit) = watch else { continue };
             let cursor = self.cursors.get(&watch.label()).cloned().unwrap_or_default();
@@ -94,7 +99,8 @@ fn read_one(
     cursors: &mut JournalCursors,
 ) -> LogReading {
     let label = watch.label();
-    let known = cursors.cursors.contains_key(&label);
+    let before = cursors.cursors.get(&label).cloned();
+    let known = before.is_some();
     let mut log = LogReading::new(SafeText::new(&label), !known);
     let mut entries = Vec::new();
     for (_, line) in lines(output) {
@@ -108,14 +114,20 @@ fn read_one(
             }
         }
     }
-    if known {
+    let reads_on = before.is_some_and(|cursor| !cursor.is_empty());
+    // Nothing was asked for from before the first look, unless it is to be shown.
+    if reads_on || (!known && matches!(purpose, Purpose::Show)) {
         entries.iter().for_each(|entry| log.take(&[entry, b"\n".as_slice()].concat(), purpose));
-        if limits.entries_max as usize <= entries.len() {
+        if reads_on && limits.entries_max as usize <= entries.len() {
             // journalctl does not tell how many entries it left out.
             log.gap_is_open = true;
             // Reading on from here would fall ever further behind: it goes on at the end.
             cursors.cursors.insert(label.clone(), String::new());
         }
+    }
+    if known && !reads_on {
+        // Since the look that left entries out nobody has counted either.
+        log.gap_is_open = true;
     }
     if log.trouble.is_none() && !may_read {
         log.trouble = Some("only this user's own journal may be read: add it to group systemd-journal".into());
@@ -148,7 +160,7 @@ mod tests {
     fn the_second_poll_counts_what_came_after_the_cursor() {
         let mut cursors = JournalCursors::default();
         assert!(poll(&mut cursors, "g 0 root\n", "x y: old\n-- cursor: s=ab;i=1\n").first_sample);
-        assert_eq!(cursors.parameters([LogWatch::Journal(None)].iter(), Settings::default().log)[2], "s=ab;i=1");
+        assert_eq!(cursors.parameters([LogWatch::Journal(None)].iter(), Settings::default().log, 1)[3], "s=ab;i=1");
         let log = poll(&mut cursors, "g 0 root\n", "x sshd[1]: Failed password for y\n-- cursor: s=ab;i=2\n");
         assert_eq!((log.new_lines, log.matches.get("auth-failure")), (1, Some(&1)));
     }

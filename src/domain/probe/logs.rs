@@ -104,6 +104,9 @@ struct Cursor {
     name: Vec<u8>,
     /// The bytes just before the offset.
     tail: Vec<u8>,
+    /// The offset lies within a line, whose end is left out.
+    #[serde(skip)]
+    mid_line: bool,
 }
 
 impl LogCursors {
@@ -125,20 +128,13 @@ impl LogCursors {
         parameters
     }
 
-    /// Goes back so far in every file, so that the next look brings what was there before; says of which watches it will
-    /// begin in the middle of a line.
-    pub fn rewind(&mut self, bytes: u64) -> Vec<String> {
-        let mut mid_line = Vec::new();
-        for (watch, cursors) in &mut self.watches {
-            for cursor in cursors {
-                cursor.offset = cursor.offset.saturating_sub(bytes);
-                cursor.tail.clear();
-                if 0 < cursor.offset {
-                    mid_line.push(watch.clone());
-                }
-            }
+    /// Goes back so far in every file that is not a rotated copy, so that the next look brings what was there before.
+    pub fn rewind(&mut self, bytes: u64) {
+        for cursor in self.watches.values_mut().flatten().filter(|cursor| !is_rotated_copy(&cursor.name)) {
+            cursor.offset = cursor.offset.saturating_sub(bytes);
+            cursor.mid_line = 0 < cursor.offset;
+            cursor.tail.clear();
         }
-        mid_line
     }
 }
 
@@ -256,11 +252,17 @@ impl<'a> Draft<'a> {
         let [inode, size, modified, _group, offset, name] = fields(line)?;
         let (inode, size_bytes): (u64, u64) = (number(inode)?, number(size)?);
         let known = self.before.as_ref().and_then(|cursors| cursors.iter().find(|cursor| cursor.inode == inode));
-        let is_rotated_copy = name.ends_with(b".1") || rotated_by_date(name);
+        let is_rotated_copy = is_rotated_copy(name);
         if offset == b"-" && is_rotated_copy && self.before.is_some() {
             // A copy that was not there at the last poll.
             self.rotated = true;
-            self.after.push(Cursor { inode, offset: size_bytes, name: name.to_vec(), tail: Vec::new() });
+            self.after.push(Cursor {
+                inode,
+                offset: size_bytes,
+                name: name.to_vec(),
+                tail: Vec::new(),
+                mid_line: false,
+            });
             return Some(());
         }
         let shrunk_from = known.filter(|cursor| size_bytes < cursor.offset).map(|cursor| cursor.offset);
@@ -272,7 +274,7 @@ impl<'a> Draft<'a> {
             (Some(known), None) if !self.is_directory => Cursor { name: name.to_vec(), ..known.clone() },
             (Some(_) | None, Some(_) | None) => {
                 let offset = if offset == b"-" || self.is_directory { size_bytes } else { 0 };
-                Cursor { inode, offset, name: name.to_vec(), tail: Vec::new() }
+                Cursor { inode, offset, name: name.to_vec(), tail: Vec::new(), mid_line: false }
             }
         });
         if is_rotated_copy {
@@ -337,8 +339,15 @@ impl<'a> Draft<'a> {
             let start = complete.len().saturating_sub(OVERLAP_BYTES as usize);
             cursor.tail = complete[start..].to_vec();
         }
+        let end_of_line = if cursor.mid_line { complete.iter().position(|&byte| byte == b'\n') } else { None };
+        cursor.mid_line &= end_of_line.is_none();
+        let complete = end_of_line.map_or(complete, |end| &complete[end + 1..]);
         self.reading.take(complete, purpose);
     }
+}
+
+fn is_rotated_copy(name: &[u8]) -> bool {
+    name.ends_with(b".1") || rotated_by_date(name)
 }
 
 /// logrotate's dateext: `syslog-20261121`.

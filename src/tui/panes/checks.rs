@@ -5,24 +5,11 @@ use crate::domain::board::CheckView;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
+use crate::tui::recurrence::whole_reason;
 use crate::tui::screen::{
-    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, whole_reason, window,
-    wrapped,
+    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
 };
 use crate::tui::theme::Meaning;
-
-pub fn row_count(model: &Model, pane: Pane) -> usize {
-    Rows::of(model, pane).count()
-}
-
-/// Whose a row is.
-pub fn host_at(model: &Model, pane: Pane, row: usize) -> Option<HostName> {
-    let rows = Rows::of(model, pane);
-    match rows.checks.get(row) {
-        Some((host, _)) => Some((*host).clone()),
-        None => rows.jobs.get(row - rows.checks.len()).map(|job| job.host.clone()),
-    }
-}
 
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let (table_rows, reason_rows) = room_for_reason(rows);
@@ -31,8 +18,11 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let shown = window(model.scroll, selected, table_rows, all.count());
     let mut table = all.table(model, pane, shown.clone(), width);
     table.selected = (0 < all.count()).then(|| selected - shown.start);
-    let told = |(host, view): &(&HostName, CheckView)| whole_reason(model.board.hosts.get(*host), view);
+    let told = |(host, view): &(&HostName, CheckView)| {
+        whole_reason(&model.recurrence, host, model.board.hosts.get(*host), view)
+    };
     let reason = all.checks.get(selected).map(told).unwrap_or_default();
+    (model.row_total, model.row_host) = (all.count(), all.host(selected).cloned());
     (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);
     let title = vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)];
@@ -56,6 +46,14 @@ impl<'a> Rows<'a> {
 
     pub fn count(&self) -> usize {
         self.checks.len() + self.jobs.len()
+    }
+
+    /// Whose a row is.
+    fn host(&self, row: usize) -> Option<&'a HostName> {
+        match self.checks.get(row) {
+            Some((host, _)) => Some(host),
+            None => self.jobs.get(row - self.checks.len()).map(|job| job.host),
+        }
     }
 
     /// A row that is a check.

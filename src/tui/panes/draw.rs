@@ -67,7 +67,7 @@ fn draw_all(buffer: &mut Buffer, area: Rect, screen: &Screen, theme: &Theme) {
         draw_offered(buffer, area, offered, theme);
     }
     if let Some(help) = &screen.help {
-        draw_help(buffer, area, help, theme);
+        draw_help(buffer, area, help, screen.help_scroll, theme);
     }
 }
 
@@ -148,7 +148,7 @@ fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Them
         .render(over, buffer);
 }
 
-fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(String, &'static str)], theme: &Theme) {
+fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(String, &'static str)], scroll: usize, theme: &Theme) {
     let columns = if HELP_WIDTH <= area.width { 2 } else { 1 };
     let height = (help.len().div_ceil(columns) + LEGEND.len() + 3).min(usize::from(area.height)) as u16;
     let width = HELP_WIDTH.min(area.width);
@@ -166,7 +166,11 @@ fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(String, &'static str)], t
     let rows = help.len().div_ceil(columns);
     let row = |index: usize| Line::from_iter(help.iter().skip(index).step_by(rows.max(1)).flat_map(key));
     let lines: Vec<Line> = (0..rows).map(row).chain([Line::default()]).chain(LEGEND.map(Line::from)).collect();
+    let room = usize::from(height.saturating_sub(2));
+    let title = if room < lines.len() { " Help, ↑ ↓ " } else { " Help " };
+    let above = scroll.min(lines.len().saturating_sub(room)) as u16;
     Paragraph::new(lines)
-        .block(Block::bordered().title(" Help ").border_style(theme.style(Meaning::Border)))
+        .scroll((above, 0))
+        .block(Block::bordered().title(title).border_style(theme.style(Meaning::Border)))
         .render(over, buffer);
 }

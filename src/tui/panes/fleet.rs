@@ -17,8 +17,9 @@ use crate::domain::text::SafeText;
 use crate::domain::time::short_duration;
 use crate::domain::transition::LinkState;
 use crate::tui::model::Model;
+use crate::tui::recurrence::whole_reason;
 use crate::tui::screen::{
-    Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, whole_reason, window, wrapped,
+    Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, window, wrapped,
 };
 use crate::tui::theme::{Meaning, glyph};
 
@@ -179,7 +180,7 @@ fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<Piece>> {
         let said = format!(
             "{}  {}",
             view.id,
-            if index == 0 { whole_reason(Some(host), view) } else { reason_piece(view).text }
+            if index == 0 { whole_reason(&model.recurrence, name, Some(host), view) } else { reason_piece(view).text }
         );
         // The first is what the row stands there for: it is told whole.
         let rows = if index == 0 { rows.min(2) } else { rows.min(1) };

@@ -10,21 +10,18 @@ use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::smart::SmartReading;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
+use crate::tui::recurrence::whole_reason;
 use crate::tui::screen::{
-    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, whole_reason, window,
-    wrapped,
+    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
 };
 use crate::tui::theme::Meaning;
 
 /// A login shell slower than this is told: it runs at every poll.
 const LOGIN_SHELL_MS_MAX: u32 = 50;
 
-pub fn row_count(model: &Model, name: &HostName) -> usize {
-    model.board.hosts.get(name).map_or(0, |host| kept(model, name, host).count())
-}
-
 pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Built {
-    let total = row_count(model, name);
+    let total = model.board.hosts.get(name).map_or(0, |host| kept(model, name, host).count());
+    (model.row_total, model.row_host) = (total, Some(name.clone()));
     let notes = model.board.hosts.get(name).map(|host| notes(model, host)).unwrap_or_default();
     let rows = rows.saturating_sub(notes.len());
     let chart_rows = chart::rows_of(rows);
@@ -44,7 +41,7 @@ pub fn build(model: &mut Model, name: &HostName, width: u16, rows: usize) -> Bui
         columns,
         empty: "this host has told nothing yet",
     };
-    let reason = views.get(model.row).map(|view| whole_reason(host, view)).unwrap_or_default();
+    let reason = views.get(model.row).map(|view| whole_reason(&model.recurrence, name, host, view)).unwrap_or_default();
     let detail = wrapped(&reason, usize::from(width), reason_rows).into_iter().chain(notes).collect();
     let chart =
         host.zip(views.get(model.row)).and_then(|(host, view)| chart::build(model, name, host, view, chart_rows));

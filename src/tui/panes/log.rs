@@ -1,10 +1,11 @@
 //! The log view: lines of all watched logs, of one host or of all, in the order of their true times.
 
-use chrono::DateTime;
+use chrono::{DateTime, Datelike};
 
 use super::Built;
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
+use crate::domain::time::Moment;
 use crate::tui::log_book::{LineKind, LogBook, LogLine};
 use crate::tui::model::Model;
 use crate::tui::screen::{Cell, Column, Piece, TableView, piece, room_for_reason, window, wrapped};
@@ -17,7 +18,11 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     let selected = book.row();
     let shown = window(model.scroll, selected, table_rows, book.len());
     let table = TableView {
-        rows: shown.clone().filter_map(|row| book.line(row)).map(|(at_ms, line)| cells(at_ms, line)).collect(),
+        rows: shown
+            .clone()
+            .filter_map(|row| book.line(row))
+            .map(|(at_ms, line)| cells(model.now, at_ms, line))
+            .collect(),
         selected: (!book.is_empty()).then(|| selected - shown.start),
         columns,
         empty: empty(book),
@@ -30,7 +35,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
 }
 
 fn title(book: &LogBook) -> Vec<Piece> {
-    let state = match (book.paused, book.follows(), book.waiting()) {
+    let state = match (book.is_paused(), book.follows(), book.waiting()) {
         (true, _, waiting) => format!(", PAUSED, {waiting} more waiting"),
         (false, true, _) => ", following".to_owned(),
         (false, false, _) => ", G follows again".to_owned(),
@@ -60,7 +65,7 @@ fn columns(width: u16) -> Vec<Column> {
         _ => (16, 20),
     };
     vec![
-        Column { title: "TIME", width: 8 },
+        Column { title: "UTC", width: 8 },
         Column { title: "", width: 1 },
         Column { title: "HOST", width: host },
         Column { title: "LOG", width: log },
@@ -68,8 +73,19 @@ fn columns(width: u16) -> Vec<Column> {
     ]
 }
 
-fn cells(at_ms: i64, line: &LogLine) -> Vec<Cell> {
-    let time = DateTime::from_timestamp_millis(at_ms).unwrap_or_default().format("%H:%M:%S").to_string();
+/// The hour of today, else the day.
+fn time_words(now: Moment, at_ms: i64) -> String {
+    let at = DateTime::from_timestamp_millis(at_ms).unwrap_or_default();
+    let format = match (now.utc().date_naive() == at.date_naive(), now.utc().year() == at.year()) {
+        (true, _) => "%H:%M:%S",
+        (false, true) => "%d %b",
+        (false, false) => "%Y-%m",
+    };
+    at.format(format).to_string()
+}
+
+fn cells(now: Moment, at_ms: i64, line: &LogLine) -> Vec<Cell> {
+    let time = time_words(now, at_ms);
     let (mark, meaning) = match line.kind {
         LineKind::Plain => (" ", Meaning::Plain),
         LineKind::Error => (glyph(Status::Critical, Quality::Fresh), Meaning::Status(Status::Critical, Quality::Fresh)),

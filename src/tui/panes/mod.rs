@@ -34,7 +34,7 @@ pub struct Built {
 pub fn selected_host(model: &Model) -> Option<HostName> {
     match &model.view {
         View::Fleet => model.selected_host.clone().filter(|host| model.board.hosts.contains_key(host)),
-        View::Pane(pane) => checks::host_at(model, *pane, model.row),
+        View::Pane(_) => model.row_host.clone(),
         View::Host(name) => Some(name.clone()),
         View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.1.host.clone())),
     }

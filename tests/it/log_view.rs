@@ -121,3 +121,43 @@ fn ten_thousand_lines_at_once_are_capped_and_what_was_dropped_is_said() {
     terminal.press("q");
     assert_eq!(terminal.ends(), 0);
 }
+
+/// logrotate leaves a copy beside the log: what was there before the view opened comes from the log alone, and no new line
+/// is taken for the end of an old one.
+#[test]
+fn an_opened_log_shows_its_last_lines_and_loses_none_after() {
+    let place = Place::new();
+    let old: String = (0..2_000).map(|number| format!("old line {number}\n")).collect();
+    place.write("app.log.1", &old);
+    let log = place.write("app.log", &(0..2_000).map(|number| format!("line {number}\n")).collect::<String>());
+    let hosts = format!("{FAST}[host.me]\nlocal = true\nlogs = ['{}']\n", log.display());
+    let mut watch = Watch::start(&place, &hosts);
+    watch.until("me answers", |board| board.hosts.values().any(|host| host.has_answered()));
+    let feed = watch.tail();
+    let before = lines_until(&feed, "what was there", |_, lines| lines.iter().any(|line| line == "line 1999"));
+    assert!(before.iter().all(|line| line.starts_with("line ")), "{before:?}");
+    let first: usize = before[0][5..].parse().unwrap();
+    let shown: Vec<String> = (first..2_000).map(|number| format!("line {number}")).collect();
+    assert_eq!(before, shown, "half a line, or a line that is missing");
+    for number in 2_000..2_004 {
+        append(&log, &format!("line {number}\n"));
+        let lines = lines_until(&feed, "a new line", |_, lines| !lines.is_empty());
+        assert_eq!(lines, [format!("line {number}")]);
+    }
+}
+
+#[test]
+fn a_look_at_logs_that_hangs_is_said_and_never_started_twice() {
+    let place = Place::new();
+    let log = place.write("app.log", "one\n");
+    let hosts = format!("{FAST}deadline = '1s'\n[host.me]\nlocal = true\nlogs = ['{}']\n", log.display());
+    let mut watch = Watch::start(&place, &hosts);
+    watch.until("me answers", |board| board.hosts.values().any(|host| host.has_answered()));
+    let feed = watch.tail();
+    lines_until(&feed, "what was there", |_, lines| lines.iter().any(|line| line == "one"));
+    // A FIFO in its place: whoever opens it to read waits for a writer.
+    fs::remove_file(&log).unwrap();
+    run("mkfifo", &[log.to_str().unwrap()]);
+    let told = lines_until(&feed, "the trouble", |logs, _| logs.iter().any(|log| log.trouble.is_some()));
+    assert!(told.is_empty(), "{told:?}");
+}

@@ -355,3 +355,34 @@ fn a_terminal_that_is_gone_ends_it_within_two_seconds_with_its_store_closed() {
     // A store that was closed in good order leaves no write-ahead log.
     assert!(!place.path("state/series.db-wal").exists());
 }
+
+/// FAULTS.md 104 and 108: a terminal that takes nothing (Ctrl-S) holds nobody up, not even the way out.
+#[test]
+fn a_terminal_that_takes_nothing_is_left_within_three_seconds() {
+    let place = Place::new();
+    let hosts = place.write("hosts.toml", &own());
+    let pair = native_pty_system().openpty(PtySize { rows: 50, cols: 200, pixel_width: 0, pixel_height: 0 }).unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_dogwatch"));
+    command.args(["--hosts", hosts.to_str().unwrap(), "--state", place.path("state").to_str().unwrap()]);
+    command.args(["--theme", "dark"]);
+    command.env("TERM", "xterm-256color");
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    // Nobody reads: the pseudo-terminal holds a few kilobytes, a frame of this size is more.
+    let writer = format!("/proc/{}/task", child.process_id().unwrap());
+    let deadline = Instant::now() + GUARD;
+    let waits_to_write = || {
+        std::fs::read_dir(&writer).unwrap().flatten().any(|task| {
+            std::fs::read_to_string(task.path().join("wchan")).is_ok_and(|wchan| wchan.contains("n_tty_write"))
+                || std::fs::read_to_string(task.path().join("syscall")).is_ok_and(|call| call.starts_with("1 0x1 "))
+        })
+    };
+    while !waits_to_write() {
+        assert!(Instant::now() < deadline, "the terminal took everything");
+        std::thread::yield_now();
+    }
+    let began = Instant::now();
+    run("kill", &["-TERM", &child.process_id().unwrap().to_string()]);
+    child.wait().unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(!place.path("state/series.db-wal").exists());
+}

@@ -72,6 +72,10 @@ pub fn read_settings(reader: Reader, other_keys: &[&'static str]) -> Settings {
         s.logs.sort();
         s.logs.dedup();
     }
+    if let Some(directories) = reader.strings("no_world_writable") {
+        s.no_world_writable =
+            directories.into_iter().filter_map(|(at, dir)| absolute(dir, at, reader.notes())).collect();
+    }
     rules(&reader, &mut s.rules);
     s.backups = named(&reader, "backup", backup_set);
     s.jobs = named(&reader, "job", job);
@@ -120,6 +124,14 @@ fn log_watch(watch: &str, offset: usize, notes: &Notes) -> Option<LogWatch> {
         return Some(LogWatch::Path(watch.to_owned()));
     }
     notes.error(offset, format!("logs: '{watch}' is neither an absolute path nor journal or journal:UNIT"));
+    None
+}
+
+fn absolute(path: String, offset: usize, notes: &Notes) -> Option<String> {
+    if path.starts_with('/') {
+        return Some(path);
+    }
+    notes.error(offset, format!("no_world_writable: '{path}' is no absolute path"));
     None
 }
 

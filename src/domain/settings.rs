@@ -45,6 +45,8 @@ pub struct Settings {
     pub units: UnitSettings,
     pub log: LogSettings,
     pub logs: Vec<LogWatch>,
+    /// Directories below which nothing may be writable by everybody.
+    pub no_world_writable: Vec<String>,
     pub rules: Vec<RateRule>,
     pub backups: Vec<BackupSet>,
     pub jobs: Vec<JobSpec>,
@@ -236,6 +238,7 @@ impl Default for Settings {
             units: UnitSettings { ignore: Vec::new() },
             log: LogSettings { growth_warning: 24 * HOUR, bytes_max: 256 << 10, entries_max: 1_000 },
             logs: Vec::new(),
+            no_world_writable: Vec::new(),
             rules: built_in_rules(),
             backups: Vec::new(),
             jobs: Vec::new(),

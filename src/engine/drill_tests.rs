@@ -93,6 +93,8 @@ fn the_thursday_backup_is_told_weeks_before_the_disk_is_full() {
         let Some(Reading::Cron(jobs)) = jobs.as_deref() else { panic!("no jobs are known") };
         load.and_then(|episode| Recurrence::of(&episode, Some(jobs))).map(|again| again.words())
     };
+    let door = watch.check("web1", "host.world-writable:/var/www").map(|view| view.result.reason.to_string());
+    assert!(door.as_ref().is_some_and(|door| door.contains("uploads has mode 777")), "{door:?}");
     let (unpruned, said, _) = watch.when("web1", "backup.retention:weekly-full", Status::Warning);
     assert!(unpruned <= utc("2026-06-18T12:00") && said.contains("does not prune"), "{unpruned}: {said}");
     let suspect = again(&mut watch, "2026-06-25T05:00").unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::domain::fleet::HostSpec;
 use crate::domain::probe::logs::Purpose;
 use crate::domain::probe::script::{Answer, Answers, END_STATUS, Nonce, Section, compose, split};
 use crate::domain::probe::{
-    Lane, ParseError, ProbeId, Reading, backup, cron, disk, host, journal, logs, slow_mount, smart, units,
+    Lane, ParseError, ProbeId, Reading, backup, cron, disk, host, journal, logs, modes, slow_mount, smart, units,
 };
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
@@ -106,6 +106,9 @@ pub fn probes(settings: &Settings) -> Vec<ProbeId> {
     if settings.disk.smart {
         probes.push(ProbeId::Smart);
     }
+    if !settings.no_world_writable.is_empty() {
+        probes.push(ProbeId::Modes);
+    }
     probes.extend(settings.backups.iter().map(|set| ProbeId::Backup(set.name.clone())));
     probes
 }
@@ -118,7 +121,7 @@ pub fn cadence(probe: &ProbeId, settings: &Settings) -> Duration {
         ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart if uses_sudo(probe, settings) => {
             settings.slow_cadence.max(SUDO_INTERVAL_MIN)
         }
-        ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart => settings.slow_cadence,
+        ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes => settings.slow_cadence,
     }
 }
 
@@ -139,6 +142,7 @@ fn uses_sudo(probe: &ProbeId, settings: &Settings) -> bool {
         | ProbeId::Cron
         | ProbeId::Units
         | ProbeId::SlowMount(_)
+        | ProbeId::Modes
         | ProbeId::Engine => false,
     }
 }
@@ -188,6 +192,7 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
         ProbeId::Smart => {
             Section { script: smart::SCRIPT, parameters: vec![if settings.sudo { "sudo" } else { "" }.to_owned()] }
         }
+        ProbeId::Modes => Section { script: modes::SCRIPT, parameters: settings.no_world_writable.clone() },
         ProbeId::Engine => plain(":"),
     }
 }
@@ -299,6 +304,7 @@ fn read(
             Reading::Backup(backup::parse(answer, set, now.utc())?)
         }
         ProbeId::Smart => Reading::Smart(smart::parse(answer.body)?),
+        ProbeId::Modes => Reading::Modes(modes::parse(answer.body)?),
         ProbeId::Engine => return Err(gone()),
     })
 }

@@ -214,6 +214,7 @@ impl Tail {
             | ProbeId::SlowMount(_)
             | ProbeId::Backup(_)
             | ProbeId::Smart
+            | ProbeId::Modes
             | ProbeId::Engine => return Vec::new(),
         };
         read.map(|reading| reading.logs).unwrap_or_default()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use crate::support::*;
@@ -306,4 +307,23 @@ fn a_line_of_ten_megabytes_and_a_million_lines_are_capped_and_the_rest_is_counte
     });
     let line = check_line(&watch.board, "me", "host.load").unwrap();
     assert!(line.starts_with("OK"), "{line}");
+}
+
+#[test]
+fn a_directory_that_everybody_may_write_is_told_and_closed_again_is_ok() {
+    let place = Place::new();
+    let www = place.path("www");
+    fs::create_dir_all(www.join("uploads")).unwrap();
+    fs::set_permissions(www.join("uploads"), fs::Permissions::from_mode(0o777)).unwrap();
+    // As /tmp is: whoever may write there can't touch what is another's.
+    fs::create_dir(www.join("sticky")).unwrap();
+    fs::set_permissions(www.join("sticky"), fs::Permissions::from_mode(0o1777)).unwrap();
+    std::os::unix::fs::symlink("/tmp", www.join("link")).unwrap();
+    let hosts = format!("{FAST}no_world_writable = ['{}']\n[host.me]\nlocal = true\n", www.display());
+    let mut watch = Watch::start(&place, &hosts);
+    let id = format!("host.world-writable:{}", www.display());
+    let told = format!("WARNING {id} {} has mode 777: everybody may write there Fresh", www.join("uploads").display());
+    watch.until("the open directory is told", |board| check_line(board, "me", &id).as_ref() == Some(&told));
+    fs::set_permissions(www.join("uploads"), fs::Permissions::from_mode(0o755)).unwrap();
+    watch.until("it is closed", |board| check_line(board, "me", &id).is_some_and(|line| line.starts_with("OK ")));
 }

@@ -23,7 +23,7 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("log-copy", include_str!("../../../assets/scenarios/log-copy.toml")),
 ];
 /// Probes that have one name.
-const PROBES: [&str; 7] = ["host", "disk", "logs", "journal", "cron", "units", "smart"];
+const PROBES: [&str; 8] = ["host", "disk", "logs", "journal", "cron", "units", "smart", "modes"];
 /// What a host answers that is well; a scenario's own outputs come before it.
 const WELL: &str = include_str!("../../../assets/scenarios/well.toml");
 

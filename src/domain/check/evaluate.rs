@@ -7,7 +7,7 @@ use super::host_clock::ClockSkew;
 use super::logs::LogHistory;
 use super::{
     CheckId, CheckKind, CheckResult, Context, Unit, backup, cron_job, disk_inodes, disk_raid, disk_readonly,
-    disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, logs,
+    disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, host_writable, logs,
 };
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
@@ -68,6 +68,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         }
         Reading::Backup(reading) => backup::check(reading, context),
         Reading::Smart(reading) => disk_smart::check(reading),
+        Reading::Modes(reading) => host_writable::check(reading),
         Reading::Engine(_) => Vec::new(),
     }
 }
@@ -103,6 +104,11 @@ pub fn placeholders(probe: &ProbeId, settings: &Settings, why: &SafeText) -> Vec
                 missing(CheckKind::LogRate, format!("{rule}:{}", watch.label()).into(), Unit::PerWindow)
             };
             journals.flat_map(|watch| settings.rules.iter().map(move |rule| rate(watch, rule.name.as_str()))).collect()
+        }
+        ProbeId::Modes => {
+            let directories = settings.no_world_writable.iter();
+            let subject = |directory: &String| SafeText::new(directory);
+            directories.map(|dir| missing(CheckKind::HostWorldWritable, subject(dir), Unit::Count)).collect()
         }
         ProbeId::Units | ProbeId::Smart | ProbeId::Engine => Vec::new(),
     }

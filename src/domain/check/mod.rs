@@ -13,6 +13,7 @@ pub mod host_load;
 pub mod host_memory;
 pub mod host_reboot;
 pub mod host_units;
+pub mod host_writable;
 mod id;
 pub mod logs;
 pub mod state;
@@ -92,6 +93,7 @@ check_kinds! {
     HostReboot "host.reboot" Host,
     HostUnits "host.units" Host,
     HostClock "host.clock" Host,
+    HostWorldWritable "host.world-writable" Host,
 }
 
 impl CheckKind {
@@ -115,7 +117,8 @@ impl CheckKind {
             | CheckKind::CronJob
             | CheckKind::HostReboot
             | CheckKind::HostUnits
-            | CheckKind::HostClock => false,
+            | CheckKind::HostClock
+            | CheckKind::HostWorldWritable => false,
         }
     }
 }
@@ -128,6 +131,7 @@ impl CheckKind {
             | CheckKind::DiskRaid
             | CheckKind::DiskSmart
             | CheckKind::LogShrunk
+            | CheckKind::HostWorldWritable
             | CheckKind::HostReboot => false,
             CheckKind::DiskSpace
             | CheckKind::DiskInodes

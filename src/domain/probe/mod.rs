@@ -11,6 +11,7 @@ pub mod journal;
 mod log_reading;
 pub mod logs;
 pub mod md;
+pub mod modes;
 pub mod recent_matches;
 pub mod script;
 pub mod slow_mount;
@@ -40,6 +41,8 @@ pub enum ProbeId {
     Smart,
     /// Not asked of a host: what the engine says of itself.
     Engine,
+    // The order is that of stored rows: a new one comes last.
+    Modes,
 }
 
 /// Which of a host's two sessions carries a probe.
@@ -68,7 +71,7 @@ impl ProbeId {
             | ProbeId::Cron
             | ProbeId::Units
             | ProbeId::Engine => Lane::Fast,
-            ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart => Lane::Slow,
+            ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes => Lane::Slow,
         }
     }
 }
@@ -86,6 +89,7 @@ impl fmt::Display for ProbeId {
             ProbeId::Backup(set) => f.pad(&format!("backup:{set}")),
             ProbeId::Smart => f.pad("smart"),
             ProbeId::Engine => f.pad("engine"),
+            ProbeId::Modes => f.pad("modes"),
         }
     }
 }
@@ -103,6 +107,7 @@ pub enum Reading {
     Backup(backup::BackupReading),
     Smart(smart::SmartReading),
     Engine(engine::EngineReading),
+    Modes(modes::ModesReading),
 }
 
 /// Why a probe's answer could not be read.

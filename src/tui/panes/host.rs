@@ -80,6 +80,7 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
             | Reading::Units(_)
             | Reading::SlowMount(_)
             | Reading::Backup(_)
+            | Reading::Modes(_)
             | Reading::Smart(_) => {}
         }
     }

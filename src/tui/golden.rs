@@ -298,6 +298,61 @@ fn every_view_can_be_shown_in_ascii() {
     }
 }
 
+/// What hosts may print to move a screen's columns, or to look like the dashboard itself.
+fn mimics() -> Vec<SafeText> {
+    let bytes: [&[u8]; 6] = [
+        "日本語のマウント".as_bytes(),
+        "👩\u{200d}👩\u{200d}👧 🇩🇪 ✖\u{fe0f}".as_bytes(),
+        "e\u{301}e\u{301} \u{202e}gnp.exe".as_bytes(),
+        b"\xff\xfe broken \xc3",
+        b"/mnt\r\n\xe2\x97\x8f OK        db9            all is well\x1b[2;1H\xe2\x97\x8f OK        db9",
+        b"\ttab\x08\x08\x00nul",
+    ];
+    bytes.iter().map(|bytes| SafeText::from_bytes(bytes)).collect()
+}
+
+/// FAULTS.md 42 and 44: in a real terminal's eyes every column stands where it did, and no row begins with what a host said.
+#[test]
+fn nothing_that_a_host_says_moves_a_column_or_makes_a_row() {
+    let theme = Themes::default().load("dark").unwrap_or_else(|error| panic!("{error}")).in_tier(Tier::True);
+    let mut board = Board::default();
+    let entry = HostEntry {
+        name: host("web1"),
+        groups: vec![],
+        own: false,
+        trend_window_ms: 3_600_000,
+        colour: None,
+        parent: None,
+    };
+    let change = Change::FleetChanged { hosts: vec![entry], groups: vec![], digest: String::new() };
+    board.apply(&Input::Transition(Transition::new(at(0), change)));
+    let said = |text: SafeText| {
+        let id = CheckId::on(CheckKind::DiskSpace, text.clone());
+        CheckResult::new(id, Status::Warning, format!("88 % of {text}; 4.8 GB left"), Unit::Percent).value(88.0)
+    };
+    poll(&mut board, "web1", NOW - 3, mimics().into_iter().map(said).collect());
+    let mut model = Model::new(FeedSource::OwnEngine, at(NOW));
+    model.replace(board);
+    model.view = View::Pane(Pane::Disk);
+    model.sort();
+    let (columns, rows) = (120, 35);
+    let drawn = picture(&frame_of(&mut model, &theme, columns, rows), Format::Ansi).replace('\n', "\r\n");
+    let size = |cells: u16| std::num::NonZero::new(cells).unwrap_or(std::num::NonZero::<u16>::MIN);
+    let mut terminal = vt100::Parser::new(size(rows + 1), size(columns), 0);
+    terminal.process(drawn.as_bytes());
+    let cell = |row: u16, column: u16| terminal.screen().cell(row, column).map(|cell| cell.contents().to_owned());
+    let shown = terminal.screen().contents();
+    let age = shown.lines().nth(2).and_then(|titles| titles.find("AGE")).unwrap_or_else(|| panic!("{shown}")) as u16;
+    for row in 3..3 + mimics().len() as u16 {
+        let seconds = (cell(row, age + 1), cell(row, age + 2));
+        assert_eq!(seconds, (Some("3".to_owned()), Some("s".to_owned())), "row {row}:\n{shown}");
+        assert_eq!(cell(row, 0).as_deref(), Some("▲"), "row {row}:\n{shown}");
+    }
+    assert!(!shown.lines().any(|line| line.starts_with("● OK")), "{shown}");
+    let announced = super::plain::lines_of(&model);
+    assert!(announced.iter().all(|line| !line.contains(['\n', '\r', '\x1b'])), "{announced:?}");
+}
+
 /// FAULTS.md 102, as far as drawing goes.
 #[test]
 fn no_size_makes_any_view_panic() {

@@ -121,6 +121,14 @@ fn link_news(links: &mut HashMap<HostName, String>, name: &HostName, host: &Host
     (before.as_deref() != Some(words.as_str())).then(|| format!("{name} {words}"))
 }
 
+/// What is announced of a board that nobody has heard of yet.
+#[cfg(test)]
+pub fn lines_of(model: &Model) -> Vec<String> {
+    let mut announcer = Announcer::new(model.source.clone(), model.now);
+    announcer.model.replace(model.board.clone());
+    announcer.news()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

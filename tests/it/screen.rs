@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
+use dogwatch::engine::follow::read_once;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use crate::support::*;
@@ -176,6 +177,30 @@ fn it_shows_the_own_machine_opens_it_and_quits_leaving_the_terminal_as_it_was() 
     terminal.press("?");
     terminal.press("2");
     terminal.until("Disks over the fleet");
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+/// A whole shift in one run.
+#[test]
+fn start_filter_open_switch_the_theme_suspend_resize_quit() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &own(), 24, 80);
+    terminal.until("disk.space:/");
+    terminal.press("/m\r");
+    terminal.until("/m, 1 of 1 hosts");
+    terminal.press("\r");
+    terminal.until("the machine Dogwatch runs on");
+    terminal.press("t");
+    terminal.until("theme dark");
+    terminal.press("\x1a");
+    terminal.until_left(1);
+    terminal.until_stopped();
+    terminal.signal("-CONT");
+    terminal.until("the machine Dogwatch runs on");
+    terminal.master.resize(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
+    terminal.screen.screen_mut().set_size(size(40), size(120));
+    terminal.until(" UTC");
     terminal.press("q");
     assert_eq!(terminal.ends(), 0);
 }
@@ -378,6 +403,19 @@ fn a_terminal_that_takes_nothing_is_left_within_three_seconds() {
     };
     while !waits_to_write() {
         assert!(Instant::now() < deadline, "the terminal took everything");
+        std::thread::yield_now();
+    }
+    // Polls and the store miss nothing.
+    let database = place.path("state/series.db");
+    let newest = || {
+        let board = read_once(database.clone()).unwrap();
+        let readings =
+            board.hosts.values().flat_map(|host| host.probes.values()).filter_map(|cell| cell.reading.as_ref());
+        readings.map(|reading| reading.at().utc_ms).max().unwrap_or(0)
+    };
+    let stalled_at = newest();
+    while newest() < stalled_at + 2_000 {
+        assert!(Instant::now() < deadline, "nothing is polled any more");
         std::thread::yield_now();
     }
     let began = Instant::now();

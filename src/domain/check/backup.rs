@@ -31,7 +31,7 @@ fn age_of(archive: &Archive, now: DateTime<Utc>) -> Duration {
 fn age(reading: &BackupReading, set: &BackupSet, now: DateTime<Utc>) -> CheckResult {
     let id = id(CheckKind::BackupAge, set);
     if let Some(trouble) = &reading.trouble {
-        return CheckResult::missing(id, format!("backup {}: {trouble}", set.name), Unit::Seconds);
+        return CheckResult::missing(id, format!("{}: {trouble}", set.name), Unit::Seconds);
     }
     let Some(newest) = reading.archives.first() else {
         let unfinished = match reading.unfinished {
@@ -41,12 +41,12 @@ fn age(reading: &BackupReading, set: &BackupSet, now: DateTime<Utc>) -> CheckRes
         return CheckResult::new(
             id,
             Status::Critical,
-            format!("backup {}: no completed archive at all{unfinished}", set.name),
+            format!("{}: no completed archive at all{unfinished}", set.name),
             Unit::Seconds,
         );
     };
     if now + FUTURE_MAX < newest.at {
-        let reason = format!("backup {}: {} is dated in the future, which proves nothing", set.name, newest.name);
+        let reason = format!("{}: {} is dated in the future, which proves nothing", set.name, newest.name);
         return CheckResult::missing(id, reason, Unit::Seconds);
     }
     let age = age_of(newest, now);
@@ -56,7 +56,7 @@ fn age(reading: &BackupReading, set: &BackupSet, now: DateTime<Utc>) -> CheckRes
         () => Status::Ok,
     };
     let size = newest.size_bytes.map(|size| format!(", {}", bytes_words(size as f64))).unwrap_or_default();
-    let reason = format!("backup {}: newest completed archive is {} old ({}{size})", set.name, words(age), newest.name);
+    let reason = format!("{}: newest archive {} old ({}{size})", set.name, words(age), newest.name);
     CheckResult::new(id, status, reason, Unit::Seconds).value(age.as_secs_f64())
 }
 
@@ -64,10 +64,10 @@ fn retention(reading: &BackupReading, set: &BackupSet, now: DateTime<Utc>) -> Ch
     let id = id(CheckKind::BackupRetention, set);
     let count = reading.archives.len();
     if reading.trouble.is_some() {
-        return CheckResult::missing(id, format!("backup {}: its archives can't be counted", set.name), Unit::Count);
+        return CheckResult::missing(id, format!("{}: its archives can't be counted", set.name), Unit::Count);
     }
     let oldest = reading.archives.last().map(|archive| age_of(archive, now));
-    let held = format!("backup {}: {count} archives, oldest {} old", set.name, oldest.map_or("-".to_owned(), words));
+    let held = format!("{}: {count} archives, oldest {} old", set.name, oldest.map_or("-".to_owned(), words));
     let too_many = set.keep.is_some_and(|keep| (keep as usize) < count);
     let too_old = set.keep_age.zip(oldest).is_some_and(|(keep, oldest)| keep < oldest);
     let (status, reason) = match (too_many, too_old, set.keep, set.keep_age) {
@@ -86,21 +86,19 @@ fn target(reading: &BackupReading, set: &BackupSet, context: &Context) -> CheckR
     let Some(target) = &reading.target else {
         return match &reading.trouble {
             Some(trouble) if reading.blind => {
-                CheckResult::missing(id, format!("backup {}: {trouble}", set.name), Unit::Percent)
+                CheckResult::missing(id, format!("{}: {trouble}", set.name), Unit::Percent)
             }
-            Some(trouble) => {
-                CheckResult::new(id, Status::Critical, format!("backup {}: {trouble}", set.name), Unit::Percent)
-            }
+            Some(trouble) => CheckResult::new(id, Status::Critical, format!("{}: {trouble}", set.name), Unit::Percent),
             None => CheckResult::new(
                 id,
                 Status::Ok,
-                format!("backup {}: its repository answers; its space is not known here", set.name),
+                format!("{}: its repository answers; its space is not known here", set.name),
                 Unit::Percent,
             ),
         };
     };
     if target.read_only == Some(true) {
-        let reason = format!("backup {}: its target is READ-ONLY: nothing can be backed up there", set.name);
+        let reason = format!("{}: its target is READ-ONLY: nothing can be backed up there", set.name);
         return CheckResult::new(id, Status::Critical, reason, Unit::Percent).value(target.used_percent());
     }
     let percent = target.used_percent();
@@ -110,7 +108,7 @@ fn target(reading: &BackupReading, set: &BackupSet, context: &Context) -> CheckR
 
 fn target_words(set: &BackupSet, target: &Target) -> String {
     format!(
-        "backup {}: target {:.0} % used, {} left",
+        "{}: target {:.0} % used, {} left",
         set.name,
         target.used_percent().ceil(),
         bytes_words(target.available_bytes as f64)
@@ -162,9 +160,9 @@ mod tests {
             &[60],
             Some(FINE),
             None,
-            "backup.age:nightly CRITICAL backup nightly: newest completed archive is 2 d 12 h old (a, 1.0 MB)\n\
-             backup.retention:nightly OK backup nightly: 1 archives, oldest 2 d 12 h old\n\
-             backup.target:nightly OK backup nightly: target 50 % used, 50 B left",
+            "backup.age:nightly CRITICAL nightly: newest archive 2 d 12 h old (a, 1.0 MB)\n\
+             backup.retention:nightly OK nightly: 1 archives, oldest 2 d 12 h old\n\
+             backup.target:nightly OK nightly: target 50 % used, 50 B left",
         );
     }
 
@@ -174,9 +172,9 @@ mod tests {
             &[1, 25, 49],
             Some(Target { read_only: Some(true), ..FINE }),
             None,
-            "backup.age:nightly OK backup nightly: newest completed archive is 60 min old (a, 1.0 MB)\n\
-             backup.retention:nightly WARNING backup nightly: 3 archives, oldest 2 d 1 h old; the policy keeps 2: it does not prune\n\
-             backup.target:nightly CRITICAL backup nightly: its target is READ-ONLY: nothing can be backed up there",
+            "backup.age:nightly OK nightly: newest archive 60 min old (a, 1.0 MB)\n\
+             backup.retention:nightly WARNING nightly: 3 archives, oldest 2 d 1 h old; the policy keeps 2: it does not prune\n\
+             backup.target:nightly CRITICAL nightly: its target is READ-ONLY: nothing can be backed up there",
         );
     }
 
@@ -186,9 +184,9 @@ mod tests {
             &[],
             None,
             Some("does not exist: is it mounted?"),
-            "backup.age:nightly UNKNOWN backup nightly: does not exist: is it mounted?\n\
-             backup.retention:nightly UNKNOWN backup nightly: its archives can't be counted\n\
-             backup.target:nightly CRITICAL backup nightly: does not exist: is it mounted?",
+            "backup.age:nightly UNKNOWN nightly: does not exist: is it mounted?\n\
+             backup.retention:nightly UNKNOWN nightly: its archives can't be counted\n\
+             backup.target:nightly CRITICAL nightly: does not exist: is it mounted?",
         );
     }
 
@@ -198,9 +196,9 @@ mod tests {
             &[],
             Some(FINE),
             None,
-            "backup.age:nightly CRITICAL backup nightly: no completed archive at all\n\
-             backup.retention:nightly OK backup nightly: 0 archives, oldest - old\n\
-             backup.target:nightly OK backup nightly: target 50 % used, 50 B left",
+            "backup.age:nightly CRITICAL nightly: no completed archive at all\n\
+             backup.retention:nightly OK nightly: 0 archives, oldest - old\n\
+             backup.target:nightly OK nightly: target 50 % used, 50 B left",
         );
     }
 }

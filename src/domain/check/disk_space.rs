@@ -40,7 +40,6 @@ fn check_one(fs: &Filesystem, context: &Context) -> CheckResult {
 /// Gives a result in percent its reason, the time to full and the `room` that is left, and raises its status where that is
 /// near.
 pub fn with_forecast(mut result: CheckResult, mut told: String, room: &str, context: &Context) -> CheckResult {
-    // A narrow screen cuts reasons: how long there is left comes before how much.
     let percent = result.value.unwrap_or(0.0);
     let limits = context.settings.forecast;
     result.by_limit = Some(result.status);
@@ -61,7 +60,10 @@ pub fn with_forecast(mut result: CheckResult, mut told: String, room: &str, cont
                 };
                 result.status = result.status.max(by_time);
             }
-            write!(told, "; full in {}; {room} left", words(left))
+            // A narrow screen cuts reasons: how long there is left comes before how much.
+            let when = if left.is_zero() { "full now".to_owned() } else { format!("full in {}", words(left)) };
+            told = format!("{when}: {told}");
+            write!(told, "; {room} left")
         }
     };
     result.reason = told.as_str().into();
@@ -116,13 +118,13 @@ mod tests {
 
     #[test]
     fn a_full_disk_within_four_hours_is_critical_from_sixty_percent_on() {
-        check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL 60 % of /var; full in 3 h 00 min; 40 B left");
-        check(59, 41, &full_in_hours(3), "disk.space:/var OK 59 % of /var; full in 3 h 00 min; 41 B left");
+        check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL full in 3 h 00 min: 60 % of /var; 40 B left");
+        check(59, 41, &full_in_hours(3), "disk.space:/var OK full in 3 h 00 min: 59 % of /var; 41 B left");
     }
 
     #[test]
     fn a_full_disk_within_a_day_is_a_warning() {
-        check(70, 30, &full_in_hours(20), "disk.space:/var WARNING 70 % of /var; full in 20 h 00 min; 30 B left");
+        check(70, 30, &full_in_hours(20), "disk.space:/var WARNING full in 20 h 00 min: 70 % of /var; 30 B left");
     }
 
     #[test]

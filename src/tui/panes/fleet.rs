@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  STATUS     HOST      D L B C H  TREND   AGE REASON
-//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s 96 % of /var; full in 40 min; 1.2 GB left
+//!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s full in 40 min: 96 % of /var; 1.2 GB left
 //! ```
 
 use unicode_width::UnicodeWidthStr;

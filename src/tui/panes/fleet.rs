@@ -23,14 +23,18 @@ use crate::tui::screen::{
 };
 use crate::tui::theme::{Meaning, glyph};
 
-const DETAIL_ROWS: usize = 5;
+/// Rows for the selected host, its name among them.
+const DETAIL_ROWS_MIN: usize = 6;
+const DETAIL_ROWS_MAX: usize = 18;
 /// As wide as the table's first column.
 const STATUS_WIDTH: usize = 11;
 /// Below this many rows the selected host's checks are left to its own view.
 const ROWS_FOR_DETAIL: usize = 14;
 
 pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
-    let detail_rows = if rows < ROWS_FOR_DETAIL { 0 } else { DETAIL_ROWS + 1 };
+    // What a small fleet leaves free tells more of the selected host.
+    let free = rows.saturating_sub(model.order.len() + 2);
+    let detail_rows = if rows < ROWS_FOR_DETAIL { 0 } else { free.clamp(DETAIL_ROWS_MIN, DETAIL_ROWS_MAX) };
     let visible = rows.saturating_sub(detail_rows);
     model.page_rows = visible;
     let selected = model.selected_index();
@@ -39,7 +43,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     let mut table = table(model, &model.order[shown.clone()], width);
     table.selected = (!model.order.is_empty()).then(|| selected - shown.start);
     let detail = match model.order.get(selected) {
-        Some(name) if 0 < detail_rows => detail(model, name, usize::from(width)),
+        Some(name) if 0 < detail_rows => detail(model, name, usize::from(width), detail_rows),
         Some(_) | None => Vec::new(),
     };
     Built { title: vec![piece("Fleet, by need", Meaning::Heading)], table, detail, chart: None }
@@ -159,7 +163,7 @@ fn value(cell: &crate::domain::board::CheckCell) -> f64 {
     cell.result.last().value.unwrap_or(0.0)
 }
 
-fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<Piece>> {
+fn detail(model: &Model, name: &HostName, width: usize, rows: usize) -> Vec<Vec<Piece>> {
     let Some(host) = model.board.hosts.get(name) else { return Vec::new() };
     let (link, why) = host.link();
     let since = host.link_since().map(|since| match since.age_at(model.now) {
@@ -169,28 +173,34 @@ fn detail(model: &Model, name: &HostName, width: usize) -> Vec<Vec<Piece>> {
     let title = format!("{name}: {link}{}", since.unwrap_or_default());
     let mut lines = vec![vec![piece(title, Meaning::Heading)]];
     if let Some(why) = why {
-        lines.extend(wrapped(why.as_str(), width, DETAIL_ROWS));
+        lines.extend(wrapped(why.as_str(), width, rows / 2));
     }
-    let left = DETAIL_ROWS + 1 - lines.len();
     let mut views: Vec<CheckView> = host.views(model.now).collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.rank()));
-    let hidden = views.iter().skip(left).filter(|view| view.rank() != Status::Ok).count();
+    let mut troubles = views.iter().filter(|view| view.rank() != Status::Ok).count();
+    let mut hidden = 0;
     for (index, view) in views.iter().enumerate() {
-        let rows = left.saturating_sub(index);
-        let said = format!(
-            "{}  {}",
-            view.id,
-            if index == 0 { whole_reason(&model.recurrence, name, Some(host), view) } else { reason_piece(view).text }
-        );
-        // The first is what the row stands there for: it is told whole.
-        let rows = if index == 0 { rows.min(2) } else { rows.min(1) };
-        for (row, line) in wrapped(&said, width.saturating_sub(STATUS_WIDTH), rows).into_iter().enumerate() {
+        let is_trouble = view.rank() != Status::Ok;
+        let room = rows.saturating_sub(lines.len());
+        if room == 0 {
+            hidden += usize::from(is_trouble);
+            continue;
+        }
+        troubles = troubles.saturating_sub(usize::from(is_trouble));
+        // The first is what the row stands there for; each other trouble gets a second row where all have their first.
+        let (rows_max, reason) = match (index, is_trouble && 2 <= room.saturating_sub(troubles)) {
+            (0, _) => (2, whole_reason(&model.recurrence, name, Some(host), view)),
+            (_, true) => (2, reason_piece(view).text),
+            (_, false) => (1, reason_piece(view).text),
+        };
+        let said = format!("{}  {reason}", view.id);
+        let told = wrapped(&said, width.saturating_sub(STATUS_WIDTH), rows_max.min(room));
+        for (row, line) in told.into_iter().enumerate() {
             let status = if row == 0 { status_piece(view) } else { piece("", Meaning::Plain) };
             let padding = " ".repeat(STATUS_WIDTH.saturating_sub(status.text.width()));
             lines.push([status, piece(padding, Meaning::Plain)].into_iter().chain(line).collect());
         }
     }
-    lines.truncate(DETAIL_ROWS + 1);
     if let (1.., Some(first)) = (hidden, lines.first_mut()) {
         first.push(piece(format!("; {hidden} more in trouble: Enter shows all"), Meaning::Plain));
     }

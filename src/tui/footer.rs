@@ -1,5 +1,7 @@
 //! The last line of the screen: what is being typed, what was just said, and the keys that do something now.
 
+use std::borrow::Cow;
+
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::keymap::{Action, Binding};
@@ -77,9 +79,9 @@ fn said(model: &Model, room: usize) -> Option<Piece> {
 }
 
 /// The beginning of a text, with `…` where the rest was.
-fn cut(text: &str, room: usize) -> String {
+pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if text.width() <= room {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut left = room.saturating_sub(1);
     let fits = |c: &char| {
@@ -87,7 +89,7 @@ fn cut(text: &str, room: usize) -> String {
         left = rest.unwrap_or(0);
         rest.is_some()
     };
-    text.chars().take_while(fits).chain(['…']).collect()
+    Cow::Owned(text.chars().take_while(fits).chain(['…']).collect())
 }
 
 /// The end of a text that is being typed, where it is longer than its room.

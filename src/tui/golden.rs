@@ -342,9 +342,9 @@ fn nothing_that_a_host_says_moves_a_column_or_makes_a_row() {
     terminal.process(drawn.as_bytes());
     let cell = |row: u16, column: u16| terminal.screen().cell(row, column).map(|cell| cell.contents().to_owned());
     let shown = terminal.screen().contents();
-    let age = shown.lines().nth(2).and_then(|titles| titles.find("AGE")).unwrap_or_else(|| panic!("{shown}")) as u16;
+    let age = shown.lines().nth(2).and_then(|titles| titles.find("SEEN")).unwrap_or_else(|| panic!("{shown}")) as u16;
     for row in 3..3 + mimics().len() as u16 {
-        let seconds = (cell(row, age + 1), cell(row, age + 2));
+        let seconds = (cell(row, age + 2), cell(row, age + 3));
         assert_eq!(seconds, (Some("3".to_owned()), Some("s".to_owned())), "row {row}:\n{shown}");
         assert_eq!(cell(row, 0).as_deref(), Some("▲"), "row {row}:\n{shown}");
     }

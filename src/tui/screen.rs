@@ -98,6 +98,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
     };
     title.extend(demo_words(model));
     title.extend(filter_words(model));
+    title.extend(legend(model, &title, usize::from(width)));
     if !model.filter.is_empty() && model.view != View::Log {
         table.empty = "nothing matches: Esc shows all again";
     }
@@ -114,6 +115,14 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         help_scroll: model.help_scroll,
         help: model.help.then(|| model.keymap.bindings().iter().map(|key| (key.shown(), key.what)).collect()),
     }
+}
+
+/// What the letters above the fleet's glyphs mean, where there is room.
+fn legend(model: &Model, title: &[Piece], width: usize) -> Option<Piece> {
+    const LEGEND: &str = "   D disk  L logs  B backup  C cron  H host  · not watched";
+    let taken: usize = title.iter().map(|piece| piece.text.width()).sum();
+    let has_room = model.view == View::Fleet && taken + LEGEND.width() <= width;
+    has_room.then(|| piece(LEGEND, Meaning::Dim))
 }
 
 /// The window's title: what is wrong, in counts.
@@ -147,7 +156,7 @@ pub fn marks(model: &Model) -> impl Iterator<Item = Piece> {
 /// What is played, and what time it is there.
 fn demo_words(model: &Model) -> Option<Piece> {
     let title = model.demo.as_ref()?;
-    Some(piece(format!("   {title}, {}", model.now.utc().format("%a %-d %b %H:%M")), Meaning::Dim))
+    Some(piece(format!("   playing “{title}”, now {}", model.now.utc().format("%a %-d %b %H:%M")), Meaning::Dim))
 }
 
 /// Whose machine is under one's hands, where its group has a colour; else the program's name.
@@ -228,7 +237,7 @@ pub fn reason_piece(view: &CheckView) -> Piece {
     piece(format!("{trouble}{}{}", view.result.reason, open_words(view)), meaning)
 }
 
-/// Since when a check has been in trouble, and how often it came back: `; for 2h, 3 flaps`.
+/// Since when a check has been in trouble, and how often it came back: `; raised 2h ago, 3 flaps`.
 fn open_words(view: &CheckView) -> String {
     let Some(Age::Known(open_for)) = view.open_for else { return String::new() };
     let flaps = match view.episode.map_or(0, |episode| episode.flaps) {
@@ -240,7 +249,7 @@ fn open_words(view: &CheckView) -> String {
         0 => String::new(),
         before => format!(", {} time", ordinal(before + 1)),
     };
-    format!("; for {}{flaps}{again}", short_duration(open_for))
+    format!("; raised {} ago{flaps}{again}", short_duration(open_for))
 }
 
 /// Text over several lines, broken at spaces, and within words that are longer than a line; what does not fit into the last

@@ -105,7 +105,7 @@ fn columns(width: u16) -> Vec<Column> {
         Column { title: "HOST", width: host },
         Column { title: "CHECK", width: subject },
         Column { title: "TREND", width: trend },
-        Column { title: " AGE", width: 4 },
+        Column { title: "SEEN", width: 4 },
         Column { title: "REASON", width: width.saturating_sub(fixed) },
     ]
 }

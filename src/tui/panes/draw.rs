@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 
 use super::draw_chart::draw_chart;
 use super::draw_wall::draw_wall;
+use crate::tui::footer::cut;
 use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
 
@@ -16,7 +17,7 @@ const LEGEND: [&str; 4] = [
     " ✖ CRITICAL ? UNKNOWN ▲ WARNING ● OK ~ too old",
     " … not yet confirmed · nobody watches this; a gap",
     " D L B C H  disk, logs, backup, cron, host",
-    " AGE  of the newest value; counts are of hosts",
+    " SEEN  how long ago the newest value came; counts are of hosts",
 ];
 const OFFERED_WIDTH: u16 = 44;
 
@@ -99,7 +100,7 @@ pub fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) 
             match cell {
                 Cell::Text(_) if width == 0 => {}
                 Cell::Text(piece) => {
-                    buffer.set_stringn(x, y, &piece.text, width, theme.style(piece.meaning));
+                    buffer.set_stringn(x, y, cut(&piece.text, width), width, theme.style(piece.meaning));
                 }
                 Cell::Trend(points) if 0 < width => {
                     let area = Rect { x, y, width: width as u16, height: 1 };

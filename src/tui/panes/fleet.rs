@@ -1,7 +1,7 @@
 //! The fleet, by need: one row a host.
 //!
 //! ```text
-//!  STATUS     HOST      D L B C H  TREND   AGE REASON
+//!  STATUS     HOST      D L B C H  TREND  SEEN REASON
 //!  ✖ CRITICAL db1       ✖ ● ● ● ●  ▁▂▄▆█    3s full in 40 min: 96 % of /var; 1.2 GB left
 //! ```
 
@@ -79,7 +79,7 @@ fn columns(width: u16) -> Vec<Column> {
         Column { title: "HOST", width: host },
         Column { title: "D L B C H", width: 9 },
         Column { title: "DISK", width: trend },
-        Column { title: " AGE", width: 4 },
+        Column { title: "SEEN", width: 4 },
         Column { title: "REASON", width: width.saturating_sub(fixed) },
     ]
 }

@@ -128,7 +128,7 @@ fn columns(width: u16) -> Vec<Column> {
         Column { title: "STATUS", width: 11 },
         Column { title: "CHECK", width: id },
         Column { title: "TREND", width: trend },
-        Column { title: " AGE", width: 4 },
+        Column { title: "SEEN", width: 4 },
         Column { title: "REASON", width: width.saturating_sub(11 + id + trend + 4 + 4) },
     ]
 }

@@ -19,7 +19,9 @@ const BRAILLE_LAST: char = '\u{28ff}';
 /// Stand-ins on the Linux console.
 const BLOCK: [(char, &str); 4] = [('✖', "×"), ('…', "."), ('▏', "|"), ('‐', "-")];
 /// Stand-ins in ASCII. The steps of a sparkline go from low to high.
-const ASCII: [(char, &str); 47] = [
+const ASCII: [(char, &str); 49] = [
+    ('“', "\""),
+    ('”', "\""),
     ('✖', "X"),
     ('▲', "!"),
     ('●', "+"),

@@ -8,6 +8,7 @@ mod lane;
 mod memory;
 pub mod persist;
 mod plan;
+mod shared;
 mod supervise;
 pub mod tail;
 
@@ -37,9 +38,10 @@ use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
 use core::Core;
 use feed::Publisher;
-use lane::{LaneContext, Report, Shared};
+use lane::{LaneContext, Report};
 use memory::Cursors;
 use persist::{Persister, Store};
+use shared::Shared;
 use tail::TailWish;
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.

@@ -24,6 +24,7 @@ mod tty;
 pub mod update;
 mod watchdog;
 mod why_not;
+mod wrap;
 
 pub use attachment::{Attachment, KeepCopy, OpenShell, ReadHistory, ReadLogs, ScreenOptions};
 pub use run::show;

@@ -7,9 +7,10 @@ use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
 use crate::tui::recurrence::whole_reason;
 use crate::tui::screen::{
-    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
+    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window,
 };
 use crate::tui::theme::Meaning;
+use crate::tui::wrap::wrapped;
 
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let (table_rows, reason_rows) = room_for_reason(rows);

@@ -18,10 +18,9 @@ use crate::domain::time::short_duration;
 use crate::domain::transition::LinkState;
 use crate::tui::model::Model;
 use crate::tui::recurrence::whole_reason;
-use crate::tui::screen::{
-    Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, window, wrapped,
-};
+use crate::tui::screen::{Cell, Column, Piece, TableView, piece, reason_piece, status_piece, trend_cell, window};
 use crate::tui::theme::{Meaning, glyph};
+use crate::tui::wrap::wrapped;
 
 /// Rows for the selected host, its name among them.
 const DETAIL_ROWS_MIN: usize = 6;

@@ -12,9 +12,10 @@ use crate::domain::time::Age;
 use crate::tui::model::Model;
 use crate::tui::recurrence::whole_reason;
 use crate::tui::screen::{
-    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window, wrapped,
+    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window,
 };
 use crate::tui::theme::Meaning;
+use crate::tui::wrap::wrapped;
 
 /// A login shell slower than this is told: it runs at every poll.
 const LOGIN_SHELL_MS_MAX: u32 = 50;

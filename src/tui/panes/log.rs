@@ -8,8 +8,9 @@ use crate::domain::status::Status;
 use crate::domain::time::Moment;
 use crate::tui::log_book::{LineKind, LogBook, LogLine};
 use crate::tui::model::Model;
-use crate::tui::screen::{Cell, Column, Piece, TableView, piece, room_for_reason, window, wrapped};
+use crate::tui::screen::{Cell, Column, Piece, TableView, piece, room_for_reason, window};
 use crate::tui::theme::{Meaning, glyph};
+use crate::tui::wrap::wrapped;
 
 pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     let (table_rows, detail_rows) = room_for_reason(rows);

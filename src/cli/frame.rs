@@ -92,8 +92,12 @@ impl FromStr for Shown {
 }
 
 pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandError> {
-    let theme =
-        themes::all().load(&themes::wanted(common))?.in_tier(Tier::True).in_glyphs(common.glyphs.unwrap_or_default());
+    // A picture has every sign; text goes where the locale says what it may hold.
+    let glyphs = match arguments.format {
+        FormatName::Svg => common.glyphs.unwrap_or_default(),
+        FormatName::Txt | FormatName::Ansi => themes::glyphs_of_text(common),
+    };
+    let theme = themes::all().load(&themes::wanted(common))?.in_tier(Tier::True).in_glyphs(glyphs);
     let mut model = match &arguments.demo {
         Some(scenario) => demo(scenario, arguments.at.map(Into::into))?,
         None => {
@@ -109,7 +113,7 @@ pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandErr
         return Err(CommandError::Usage(format!("no host is named {name}")));
     }
     model.view = view;
-    model.wall = wall;
+    model.wall = wall || common.wall;
     model.read_only = common.read_only;
     model.sort();
     let format = match arguments.format {

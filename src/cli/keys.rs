@@ -32,7 +32,11 @@ enum KeysCommand {
 pub fn run(arguments: &KeysArguments) -> Result<(), CommandError> {
     match &arguments.command {
         None => {
-            for binding in in_force()?.bindings() {
+            let keymap = in_force().unwrap_or_else(|error| {
+                eprintln!("dogwatch: keys at their defaults: {error}");
+                Keymap::default()
+            });
+            for binding in keymap.bindings() {
                 println!("{:<16} {:<14} {}", binding.name, binding.shown(), binding.what);
             }
         }
@@ -73,22 +77,28 @@ fn parse(text: &str) -> Result<Keymap, Vec<String>> {
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         format!("{line}:{column}")
     };
-    let rows: BTreeMap<Spanned<String>, Vec<Spanned<String>>> = toml::from_str(text).map_err(|error| {
+    let rows: BTreeMap<Spanned<String>, Spanned<toml::Value>> = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        vec![format!("{}: {}; write rows as poll = [\"r\", \"f5\"]", place(at), error.message())]
+        vec![format!("{}: {}", place(at), error.message())]
     })?;
     let mut keymap = Keymap::default();
     let mut problems = Vec::new();
     for (name, keys) in &rows {
+        let at = place(keys.span().start);
+        let words =
+            keys.get_ref().as_array().map(|keys| keys.iter().map(toml::Value::as_str).collect::<Option<Vec<_>>>());
+        let Some(Some(words)) = words else {
+            problems.push(format!("{at}: write the keys of an action as {} = [\"r\", \"f5\"]", name.get_ref()));
+            continue;
+        };
         let mut read = Vec::new();
-        for key in keys {
-            match parse_key(key.get_ref()) {
+        for word in words {
+            match parse_key(word) {
                 Some(key) => read.push(key),
-                None => problems.push(format!(
-                    "{}: '{}' is no key: write q, ctrl-r, alt-x, f5, space, enter, pageup …",
-                    place(key.span().start),
-                    key.get_ref()
-                )),
+                None => {
+                    problems
+                        .push(format!("{at}: '{word}' is no key: write q, ctrl-r, alt-x, f5, space, enter, pageup …"));
+                }
             }
         }
         if !keymap.rebind(name.get_ref(), read) {
@@ -100,9 +110,7 @@ fn parse(text: &str) -> Result<Keymap, Vec<String>> {
             problems.push(format!("{}: no action is named '{}'{meant}", place(name.span().start), name.get_ref()));
         }
     }
-    if problems.is_empty() {
-        problems.extend(keymap.complaints().into_iter().map(|complaint| format!("1: {complaint}")));
-    }
+    problems.extend(keymap.complaints().into_iter().map(|complaint| format!("1: {complaint}")));
     if problems.is_empty() { Ok(keymap) } else { Err(problems) }
 }
 
@@ -125,9 +133,12 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_place() {
-        check("pol = [\"f5\"]\nhelp = [\"qq\"]\n", "2:9: 'qq' is no key");
+        check("pol = [\"f5\"]\nhelp = [\"qq\"]\n", "2:8: 'qq' is no key");
         check("pol = [\"f5\"]\nhelp = [\"qq\"]\n", "1:1: no action is named 'pol', did you mean 'poll'?");
-        check("poll = 3\n", "1:8: ");
+        check(
+            "poll = 3\nup = \"k\"\n",
+            "1:8: write the keys of an action as poll = [\"r\", \"f5\"]; 2:6: write the keys",
+        );
         check("poll = [\"q\"]\n", "1: q stands for both poll and quit");
         check("quit = []\n", "1: quit must have a key");
     }

@@ -111,12 +111,15 @@ pub fn present(common: &Common, attachment: Attachment, options: ScreenOptions) 
 pub fn options(common: &Common) -> Result<ScreenOptions, CommandError> {
     let themes = themes::all();
     let theme = themes.load(&themes::wanted(common))?;
+    // A slip in keys.toml keeps nobody from looking.
+    let keymap = keys::in_force();
     Ok(ScreenOptions {
         themes,
         theme,
         tier: themes::tier(),
         glyphs: themes::glyphs(common),
-        keymap: keys::in_force()?,
+        notice: keymap.as_ref().err().map(|error| format!("keys at their defaults: {error}: dogwatch keys check")),
+        keymap: keymap.unwrap_or_default(),
         read_only: common.read_only,
         wall: common.wall,
         demo: None,

@@ -98,9 +98,18 @@ pub fn wanted(common: &Common) -> String {
 
 /// What signs the terminal has: as asked for, or as the environment says.
 pub fn glyphs(common: &Common) -> Glyphs {
+    glyphs_on(common, &env::var("TERM").unwrap_or_default())
+}
+
+/// What signs may stand in text that goes to a file or another program.
+pub fn glyphs_of_text(common: &Common) -> Glyphs {
+    glyphs_on(common, "")
+}
+
+fn glyphs_on(common: &Common, term: &str) -> Glyphs {
     let is_said = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(is_said).and_then(|name| env::var(name).ok());
-    common.glyphs.unwrap_or_else(|| Glyphs::of(locale.as_deref(), &env::var("TERM").unwrap_or_default()))
+    common.glyphs.unwrap_or_else(|| Glyphs::of(locale.as_deref(), term))
 }
 
 /// How many colours the terminal says it has.

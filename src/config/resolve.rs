@@ -99,6 +99,7 @@ pub fn fleet<'a>(root: &'a DeTable<'a>, notes: &'a Notes<'a>, own_name: &HostNam
     }
     share_settings(&mut specs);
     check_parents(&specs, &drafts, notes);
+    warn_of_idle_rules(&specs, &drafts, notes);
     warn_of_shared_addresses(&specs, &drafts, notes);
     if !specs.iter().any(|spec| spec.reach == Reach::Local) {
         add_own_host(&mut specs, own_name, base, notes);
@@ -192,6 +193,21 @@ fn check_parents(specs: &[HostSpec], drafts: &BTreeMap<HostName, HostDraft>, not
             above = parent_of(name).and_then(|spec| spec.parent.as_ref());
             steps += 1;
         }
+    }
+}
+
+/// A rule that counts over less time than lies between two polls can never give a rate.
+fn warn_of_idle_rules(specs: &[HostSpec], drafts: &BTreeMap<HostName, HostDraft>, notes: &Notes) {
+    for spec in specs.iter().filter(|spec| !spec.settings.logs.is_empty()) {
+        let cadence = spec.settings.cadence;
+        let Some(rule) = spec.settings.rules.iter().find(|rule| rule.per < cadence) else { continue };
+        let (per, every) = (humantime::format_duration(rule.per), humantime::format_duration(cadence));
+        let offset = drafts.get(&spec.name).map_or(0, |draft| draft.offset);
+        let told = format!(
+            "{}: rule {} counts over {per}, but logs are read each {every}: raise its 'per'",
+            spec.name, rule.name
+        );
+        notes.warning(offset, told);
     }
 }
 

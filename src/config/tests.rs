@@ -171,3 +171,13 @@ fn a_parent_is_a_host_of_the_fleet_and_nobody_is_above_themselves() {
         "hosts.toml:3:10: colour: 'purple' is none of red, yellow, green, blue, magenta, cyan",
     );
 }
+
+#[test]
+fn a_rule_that_can_never_give_a_rate_is_warned_of() {
+    let config = parsed("[host.db1]\ncadence = '10m'\nlogs = ['/var/log/syslog']\n");
+    let told: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["hosts.toml:1:7: db1: rule auth-failure counts over 5m, but logs are read each 10m: raise its 'per'"]
+    );
+}

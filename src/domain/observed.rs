@@ -47,6 +47,11 @@ impl<T> Observed<T> {
         }
     }
 
+    /// For how long a value of this kind is believed.
+    pub fn fresh_for(&self) -> Duration {
+        Duration::from_millis(self.fresh_for_ms)
+    }
+
     pub fn age(&self, now: Moment) -> Age {
         self.at.age_at(now)
     }

@@ -47,6 +47,8 @@ pub struct ScreenOptions {
     pub tier: Tier,
     pub glyphs: Glyphs,
     pub keymap: Keymap,
+    /// Said at the beginning.
+    pub notice: Option<String>,
     pub read_only: bool,
     pub wall: bool,
     /// What is played, where this is a demo.

@@ -116,7 +116,11 @@ fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
     };
     let room = width.saturating_sub(asked.width() + 1);
     let typed = format!("{}▏", tail(&shown, room));
-    vec![piece(asked, Meaning::Key), piece(typed, Meaning::Plain), piece(keys, Meaning::Dim)]
+    let hint = match &prompt.error {
+        Some(why) => piece(format!("  {why}"), Meaning::Match),
+        None => piece(keys, Meaning::Dim),
+    };
+    vec![piece(asked, Meaning::Key), piece(typed, Meaning::Plain), hint]
 }
 
 /// What the palette offers for what is typed; the meant one is selected.

@@ -159,7 +159,7 @@ const ROWS: [Row; 29] = [
     ("cron", &["5"], Action::Pane(Pane::Cron), "cron", true),
     ("filter", &["/"], Action::Filter, "find", true),
     ("log", &["l"], Action::Log, "read logs", true),
-    ("pause", &["space"], Action::Pause, "pause the log", true),
+    ("pause", &["space"], Action::Pause, "pause, go on", true),
     ("next-error", &["n"], Action::NextError, "next error", true),
     ("previous-error", &["N"], Action::PreviousError, "previous error", false),
     ("exclude", &["x"], Action::Exclude, "leave lines out", true),

@@ -1,6 +1,7 @@
 //! The lines that the log view holds: merged over hosts by their own stamps, set right by what each clock is off.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use chrono::{FixedOffset, Offset, Utc};
 use regex::Regex;
@@ -16,6 +17,8 @@ use crate::engine::tail::{LineNews, LogNews, Missed};
 
 /// Lines kept; past that the oldest go, and are counted.
 const LINES_MAX: usize = 20_000;
+/// A line that comes later than this after the line before it stands by itself.
+const BELONGS_WITHIN: Duration = Duration::from_secs(3);
 /// A host's clock may be this much ahead of what is known of it.
 const AHEAD_MS_MAX: i64 = 60_000;
 /// Words that make a line an error: what syslog, web servers, databases and languages write.
@@ -52,6 +55,8 @@ pub enum LineKind {
 pub struct LogBook {
     /// Whose logs they are, in words.
     pub whose: String,
+    /// Whether any of them is known to be watched.
+    pub is_watched: bool,
     lines: BTreeMap<Place, LogLine>,
     /// What is shown.
     shown: Vec<Place>,
@@ -70,8 +75,8 @@ pub struct LogBook {
 /// What is remembered of one log.
 struct LogState {
     number: u32,
-    /// Of its newest line that has a stamp.
-    stamped_ms: Option<i64>,
+    /// Of its newest line that has a stamp: what it says, and when the line came.
+    stamped: Option<(i64, Moment)>,
     trouble: Option<SafeText>,
 }
 
@@ -108,6 +113,7 @@ impl LogBook {
     pub fn new(whose: String) -> Self {
         Self {
             whose,
+            is_watched: true,
             lines: BTreeMap::new(),
             shown: Vec::new(),
             selected: None,
@@ -137,10 +143,11 @@ impl LogBook {
     fn take_log(&mut self, host: &HostName, log: LogNews, clock: HostClock, now: Moment) {
         let fresh = u32::try_from(self.logs.len()).unwrap_or(u32::MAX);
         let key = (host.clone(), log.watch.clone());
-        let state = self.logs.entry(key).or_insert(LogState { number: fresh, stamped_ms: None, trouble: None });
+        let state = self.logs.entry(key).or_insert(LogState { number: fresh, stamped: None, trouble: None });
         let number = state.number;
-        // A line without a stamp belongs to the line before it; in a log that has none at all it is as old as its news.
-        let mut at_ms = state.stamped_ms.unwrap_or(now.utc_ms);
+        // A line without a stamp belongs to the line before it, where that came just now; else it is as old as its news.
+        let before = state.stamped.filter(|(_, came)| came.age_at(now).is_within(BELONGS_WITHIN));
+        let mut at_ms = before.map_or(now.utc_ms, |(stamped_ms, _)| stamped_ms);
         let told = log.trouble.clone().filter(|trouble| state.trouble.as_ref() != Some(trouble));
         state.trouble = log.trouble;
         let entry = |text: SafeText, rest_at, kind| LogLine {
@@ -170,7 +177,7 @@ impl LogBook {
             self.insert(place, entry(text, rest_at, kind));
         }
         if let Some(state) = self.logs.get_mut(&(host.clone(), log.watch.clone())) {
-            state.stamped_ms = stamped_ms.or(state.stamped_ms);
+            state.stamped = stamped_ms.map(|stamped_ms| (stamped_ms, now)).or(state.stamped);
         }
     }
 
@@ -250,6 +257,11 @@ impl LogBook {
 
     pub fn len(&self) -> usize {
         self.shown.len()
+    }
+
+    /// Whether no line has come at all.
+    pub fn has_nothing(&self) -> bool {
+        self.lines.is_empty()
     }
 
     pub fn is_empty(&self) -> bool {

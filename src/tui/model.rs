@@ -48,6 +48,8 @@ pub struct Model {
     /// Hosts that turned CRITICAL since somebody was last told.
     alerts: Vec<HostName>,
     pub selected_host: Option<HostName>,
+    /// Whether somebody selected a host.
+    pub has_chosen: bool,
     /// The first visible row and the selected one, of the pane and host views.
     pub row: usize,
     pub scroll: usize,
@@ -107,6 +109,7 @@ impl Model {
             changed: HashSet::new(),
             alerts: Vec::new(),
             selected_host: None,
+            has_chosen: false,
             row: 0,
             scroll: 0,
             help: false,
@@ -175,7 +178,8 @@ impl Model {
             .collect();
         order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)).then_with(|| a.3.cmp(b.3)));
         self.order = order.into_iter().map(|(.., name)| name.clone()).collect();
-        if self.selected_host.as_ref().is_none_or(|name| !self.order.contains(name)) {
+        // Until somebody chooses another, the neediest host is the selected one.
+        if !self.has_chosen || self.selected_host.as_ref().is_none_or(|name| !self.order.contains(name)) {
             self.selected_host = self.order.first().cloned();
         }
     }

@@ -47,6 +47,7 @@ pub fn open(model: &mut Model) {
     };
     if let Some(host) = opened {
         model.selected_host = Some(host.clone());
+        model.has_chosen = true;
         go(model, View::Host(host));
     }
 }
@@ -64,7 +65,10 @@ pub fn step(model: &mut Model, rows: usize, to: impl Fn(usize, usize, usize) -> 
 
 pub fn select_row(model: &mut Model, row: usize) {
     match (&model.view, &mut model.log) {
-        (View::Fleet, _) => model.selected_host = model.order.get(row).cloned(),
+        (View::Fleet, _) => {
+            model.selected_host = model.order.get(row).cloned();
+            model.has_chosen = true;
+        }
         (View::Log, Some(book)) => book.select(row),
         (View::Pane(_) | View::Host(_) | View::Log, _) => model.row = row,
     }

@@ -20,7 +20,13 @@ pub enum Choice {
 /// What fits the typed text, best first: what begins with it, then what has its letters in their order.
 pub fn choices(model: &Model, typed: &str) -> Vec<(String, Choice)> {
     let typed = typed.trim().to_lowercase();
-    let fits = |(name, _): &(String, Choice)| is_subsequence(&typed, name);
+    let fits = |(name, _): &(String, Choice)| {
+        let last = name.rsplit(' ').next().unwrap_or(name);
+        // What all hosts or themes have in front says nothing, unless it was typed.
+        name.starts_with(&typed)
+            || is_subsequence(&typed, last)
+            || (typed.contains(' ') && is_subsequence(&typed, name))
+    };
     let mut choices: Vec<(String, Choice)> = all(model).filter(fits).collect();
     let rank = |name: &str| {
         let last = name.rsplit(' ').next().unwrap_or(name);

@@ -21,6 +21,8 @@ pub enum Asked {
 pub struct Prompt {
     pub asked: Asked,
     pub text: String,
+    /// Why what was typed is none.
+    pub error: Option<String>,
     /// Which of the choices below the line is meant.
     pub choice: usize,
 }
@@ -36,7 +38,7 @@ pub enum Typed {
 
 impl Prompt {
     pub fn new(asked: Asked, text: &str) -> Self {
-        Self { asked, text: text.to_owned(), choice: 0 }
+        Self { asked, text: text.to_owned(), error: None, choice: 0 }
     }
 
     /// Takes a key.

@@ -47,8 +47,6 @@ pub fn show(attachment: Attachment, options: ScreenOptions) -> io::Result<()> {
 enum Flow {
     GoOn,
     Quit,
-    /// The program was stopped, and goes on when it is told to.
-    Stopped,
 }
 
 /// When a host's last day was last asked for.
@@ -71,6 +69,8 @@ struct Loop {
     title: String,
     history_asked: Option<HistoryAsked>,
     lines: Option<LogFeed>,
+    /// The terminal is another program's, until this one is told to go on.
+    is_away: bool,
 }
 
 impl Loop {
@@ -90,10 +90,24 @@ impl Loop {
         model.theme.clone_from(&options.theme.name);
         model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
         model.keymap = options.keymap.clone();
+        model.message.clone_from(&options.notice);
         let theme = options.theme.clone().in_tier(options.tier).in_glyphs(options.glyphs);
         let title = String::new();
-        let (history_asked, lines) = (None, None);
-        Ok(Self { attachment, options, wakes, input, output, beats, model, theme, title, history_asked, lines })
+        let (history_asked, lines, is_away) = (None, None, false);
+        Ok(Self {
+            attachment,
+            options,
+            wakes,
+            input,
+            output,
+            beats,
+            model,
+            theme,
+            title,
+            history_asked,
+            lines,
+            is_away,
+        })
     }
 
     fn run(&mut self, inbox: &Receiver<Wake>) -> io::Result<()> {
@@ -116,7 +130,6 @@ impl Loop {
                         match self.carry_out(effect, inbox)? {
                             Flow::GoOn => {}
                             Flow::Quit => return Ok(()),
-                            Flow::Stopped => continue,
                         }
                     }
                 }
@@ -127,11 +140,7 @@ impl Loop {
                 Some(Wake::History(host, read)) => self.take_history(host, read),
                 Some(Wake::Said(said)) => self.model.message = Some(said),
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
-                // Until it goes on, the terminal is another program's: nothing is painted.
-                Some(Wake::Suspend) => {
-                    suspend()?;
-                    continue;
-                }
+                Some(Wake::Suspend) => self.suspend()?,
                 Some(Wake::Continued) => self.take_back()?,
                 Some(Wake::Resized) | None => {}
             }
@@ -155,10 +164,7 @@ impl Loop {
     fn carry_out(&mut self, effect: Effect, inbox: &Receiver<Wake>) -> io::Result<Flow> {
         match effect {
             Effect::Quit => return Ok(Flow::Quit),
-            Effect::Suspend => {
-                suspend()?;
-                return Ok(Flow::Stopped);
-            }
+            Effect::Suspend => self.suspend()?,
             Effect::PollNow(host) => (self.attachment.poll_now)(host),
             Effect::Theme(name) => {
                 match self.options.themes.load(&name) {
@@ -230,6 +236,9 @@ impl Loop {
 
     /// The window's title with the counts, and a word of what turned critical; both go with the next frame.
     fn tell(&mut self) -> io::Result<()> {
+        if self.is_away {
+            return Ok(());
+        }
         let counts = screen::title(&self.model);
         if counts != self.title {
             self.output.backend_mut().write_all(&tty::title(&counts))?;
@@ -287,9 +296,19 @@ impl Loop {
         Ok(Flow::GoOn)
     }
 
+    /// Gives the terminal back and stops, as Ctrl-Z does in any program; SIGCONT takes it again.
+    fn suspend(&mut self) -> io::Result<()> {
+        self.is_away = true;
+        self.beats.stand_still();
+        tty::leave();
+        kill_process(getpid(), Signal::STOP)?;
+        Ok(())
+    }
+
     /// Takes the terminal again, and paints it whole.
     fn take_back(&mut self) -> io::Result<()> {
         tty::enter()?;
+        self.is_away = false;
         if self.model.mouse {
             self.output.backend_mut().write_all(tty::mouse(true))?;
         }
@@ -302,6 +321,9 @@ impl Loop {
 
     /// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
     fn paint(&mut self) -> io::Result<()> {
+        if self.is_away {
+            return Ok(());
+        }
         self.beats.beat();
         if tty::is_busy() {
             return Ok(());
@@ -327,11 +349,4 @@ pub(super) fn drain(attachment: &Attachment, model: &mut Model) -> bool {
             Err(TryRecvError::Disconnected) => return false,
         }
     }
-}
-
-/// Gives the terminal back and stops, as Ctrl-Z does in any program; SIGCONT takes it again.
-fn suspend() -> io::Result<()> {
-    tty::leave();
-    kill_process(getpid(), Signal::STOP)?;
-    Ok(())
 }

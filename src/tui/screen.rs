@@ -1,5 +1,7 @@
 //! The view model: every word, number and order on the screen is decided here, before anything is drawn.
 
+use std::time::Duration;
+
 use unicode_width::UnicodeWidthStr;
 
 use super::footer::{filter_words, footer, offered};
@@ -10,7 +12,7 @@ use super::panes::wall::{self, WallView};
 use super::panes::{self, Built, checks, fleet, host, log, wall_table_rows};
 use super::theme::{Meaning, glyph};
 use crate::domain::board::{CheckView, HostBoard};
-use crate::domain::check::Unit;
+use crate::domain::check::{CheckId, Unit};
 use crate::domain::fleet::HostName;
 use crate::domain::incident::recurrence::ordinal;
 use crate::domain::observed::Quality;
@@ -174,7 +176,7 @@ fn whose(model: &Model) -> Piece {
 
 fn header(model: &Model, width: u16) -> Vec<Piece> {
     let counts = model.counts();
-    let mut pieces = vec![whose(model)];
+    let mut pieces: Vec<Piece> = (WIDTH_MIN <= width).then(|| whose(model)).into_iter().collect();
     pieces.extend(marks(model));
     for (count, status) in counts.worst_first() {
         let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
@@ -182,6 +184,9 @@ fn header(model: &Model, width: u16) -> Vec<Piece> {
         pieces.push(piece(format!(" {} {count} {word}", glyph(status, Quality::Fresh)), meaning));
     }
     let answered = model.answered();
+    if width < 60 && answered == counts.total() {
+        return pieces;
+    }
     pieces.push(match answered < counts.total() {
         true => piece(format!("  {answered} of {} hosts answered", counts.total()), Meaning::Plain),
         false => piece(format!("  of {} hosts", counts.total()), Meaning::Dim),
@@ -217,6 +222,8 @@ fn banner(model: &Model) -> Option<String> {
 pub fn status_piece(view: &CheckView) -> Piece {
     let shown = match view.quality {
         Quality::Stale => format!("{} STALE", glyph(view.status, view.quality)),
+        // What was not read might have said otherwise.
+        Quality::Partial if view.status == Status::Ok => format!("{} OK, part", glyph(view.status, view.quality)),
         Quality::Fresh | Quality::Partial | Quality::Missing => {
             let soft = if view.confirmed { "" } else { "…" };
             format!("{} {}{soft}", glyph(view.status, view.quality), view.status.word())
@@ -273,10 +280,15 @@ pub fn trend_cell(points: &[Option<f64>]) -> Cell {
     Cell::Trend(points.iter().map(|point| point.map(|value| value.clamp(0.0, 100.0).round() as u64)).collect())
 }
 
+/// For how long readings of a check are believed.
+pub fn fresh_for(host: Option<&HostBoard>, id: &CheckId) -> Duration {
+    host.and_then(|host| host.checks.get(id)).map_or(Duration::ZERO, |cell| cell.result.fresh_for())
+}
+
 /// A check's trend, in percent; other units have no scale of their own yet and show nothing, which no gap is.
 pub fn trend_of(host: Option<&HostBoard>, view: &CheckView, width: usize) -> Cell {
     match (view.result.unit, host.and_then(|host| host.trends.get(view.id))) {
-        (Unit::Percent, Some(trend)) => trend_cell(&trend.last_points(width)),
+        (Unit::Percent, Some(trend)) => trend_cell(&trend.last_points(width, fresh_for(host, view.id))),
         (Unit::Percent, None) => trend_cell(&vec![None; width]),
         _ => Cell::Trend(Vec::new()),
     }

@@ -11,10 +11,14 @@ use super::panes;
 use super::prompt::{Asked, Prompt, Typed};
 use super::why_not::why_not;
 use crate::domain::fleet::HostName;
+use crate::domain::probe::ProbeId;
 use crate::engine::feed::FeedMessage;
 
 /// Hosts whose logs are read at once: each is asked every second.
 const TAIL_HOSTS_MAX: usize = 64;
+/// Rows of the help that a page is, and more than it ever has.
+const HELP_PAGE: usize = 5;
+const HELP_ROWS_MAX: usize = 100;
 /// Rows that a turn of the mouse's wheel moves.
 const WHEEL_ROWS: usize = 3;
 
@@ -101,9 +105,14 @@ pub fn mouse(model: &mut Model, mouse: MouseEvent, rows: usize) {
 pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
     model.message = None;
     if model.help {
+        model.help_scroll = model.help_scroll.min(HELP_ROWS_MAX);
         match action {
-            Action::Up | Action::PageUp | Action::First => model.help_scroll = model.help_scroll.saturating_sub(1),
-            Action::Down | Action::PageDown | Action::Last => model.help_scroll = model.help_scroll.saturating_add(1),
+            Action::Up => model.help_scroll = model.help_scroll.saturating_sub(1),
+            Action::Down => model.help_scroll += 1,
+            Action::PageUp => model.help_scroll = model.help_scroll.saturating_sub(HELP_PAGE),
+            Action::PageDown => model.help_scroll += HELP_PAGE,
+            Action::First => model.help_scroll = 0,
+            Action::Last => model.help_scroll = HELP_ROWS_MAX,
             _ => (model.help, model.help_scroll) = (false, 0),
         }
         if model.help || matches!(action, Action::Back | Action::Help | Action::Quit) {
@@ -153,8 +162,11 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::NextTheme => return next_theme(model),
         Action::Mouse => {
             model.mouse = !model.mouse;
-            let whose =
-                if model.mouse { "the wheel and clicks are dogwatch's" } else { "the mouse is the terminal's own" };
+            let whose = if model.mouse {
+                "the wheel and clicks are dogwatch's: Shift selects text, m gives them back"
+            } else {
+                "the mouse is the terminal's own"
+            };
             model.message = Some(whose.to_owned());
             return Some(Effect::Mouse(model.mouse));
         }
@@ -186,7 +198,11 @@ fn open_log(model: &mut Model) -> Option<Effect> {
         hosts => format!("{} hosts", hosts.len()),
     };
     go(model, View::Log);
-    model.log = Some(LogBook::new(whose));
+    let is_log = |probe: &ProbeId| matches!(probe, ProbeId::Logs | ProbeId::Journal);
+    let watches = |host: &HostName| model.board.hosts.get(host).is_some_and(|host| host.probes.keys().any(is_log));
+    let mut book = LogBook::new(whose);
+    book.is_watched = hosts.iter().any(watches);
+    model.log = Some(book);
     Some(Effect::Tail(hosts))
 }
 
@@ -205,7 +221,8 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
         (Asked::Include | Asked::Exclude, Typed::Left) => drop(sift(model, prompt.asked, "")),
         (Asked::Include | Asked::Exclude, Typed::Done) => {
             if let Err(why) = sift(model, prompt.asked, &prompt.text) {
-                model.message = Some(format!("no pattern: {why}"));
+                prompt.error = Some(why);
+                model.prompt = Some(prompt);
             }
         }
         (Asked::Filter, Typed::Done) | (Asked::Command | Asked::Passphrase, Typed::Left) => {}
@@ -219,7 +236,8 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
             model.prompt = Some(prompt);
         }
         (Asked::Include | Asked::Exclude, Typed::Changed) => {
-            // A pattern that is not whole yet changes nothing.
+            // A pattern that is not whole yet changes nothing, and says so when it is meant to.
+            prompt.error = None;
             let _ = sift(model, prompt.asked, &prompt.text);
             model.prompt = Some(prompt);
         }

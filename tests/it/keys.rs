@@ -107,7 +107,7 @@ fn keys_of_ones_own_are_taken_and_a_broken_file_is_told_with_its_place() {
     let said = text(&check.stderr);
     assert_eq!(check.status.code(), Some(65), "{said}");
     assert!(said.contains("keys.toml:2:1: no action is named 'quitt', did you mean 'quit'?"), "{said}");
-    assert!(said.contains("keys.toml:1:9: 'F1' is no key"), "{said}");
+    assert!(said.contains("keys.toml:1:8: 'F1' is no key"), "{said}");
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub enum StoreError {
     NoHome,
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
+    #[error(
+        "{0} is not there: nothing polls for this state directory; start dogwatch or 'dogwatch collect' with the same --state"
+    )]
+    NoStore(PathBuf),
     #[error("{path} belongs to uid {owner}: it is not written to; name another with --state")]
     NotOurs { path: PathBuf, owner: u32 },
     #[error("[store] group = '{0}': no such group in /etc/group: name another, or write its number")]

@@ -49,6 +49,7 @@ impl StateDir {
         let path = Self::path_of(given)?;
         match fs::metadata(path.join(DATABASE)) {
             Ok(_) => Ok(Self(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::NoStore(path.join(DATABASE))),
             Err(error) => Err(StoreError::Io(path.join(DATABASE), error)),
         }
     }

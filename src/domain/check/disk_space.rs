@@ -48,6 +48,7 @@ pub fn with_forecast(mut result: CheckResult, mut told: String, room: &str, cont
         Forecast::NotEnough { have, need } => {
             write!(told, "; {room} left; time to full: not enough data: {have} of {need} points")
         }
+        Forecast::NotFilling if 100.0 <= percent => write!(told, "; {room} left: FULL"),
         Forecast::NotFilling => write!(told, "; {room} left; not filling"),
         Forecast::FullAt { utc_ms } => {
             let left = Duration::from_millis(u64::try_from(utc_ms - context.now.utc_ms).unwrap_or(0));

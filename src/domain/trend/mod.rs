@@ -108,14 +108,21 @@ impl Trend {
         self.whole.iter().map(middle).chain(newest).collect()
     }
 
-    /// The last `width` points up to the newest, oldest first; a gap is `None`.
-    pub fn last_points(&self, width: usize) -> Vec<Option<f64>> {
+    /// The last `width` points up to the newest, oldest first. A reading stands for as long as it is believed, `fresh_for`:
+    /// a gap, `None`, is where nothing was known, not where nothing was asked.
+    pub fn last_points(&self, width: usize, fresh_for: Duration) -> Vec<Option<f64>> {
         let mut row = vec![None; width];
         let Some(newest) = self.newest else { return row };
+        let fresh_ms = i64::try_from(fresh_for.as_millis()).unwrap_or(i64::MAX);
+        let stands_for = u32::try_from(fresh_ms / self.bucket_ms).unwrap_or(u32::MAX);
         for bucket in self.whole.iter().copied().chain([newest.bucket()]) {
-            let back = (newest.index - bucket.index) as usize;
-            if let Some(slot) = width.checked_sub(back.saturating_add(1)).and_then(|index| row.get_mut(index)) {
-                *slot = Some(f64::from(bucket.value));
+            let until = bucket.index.saturating_add(stands_for).min(newest.index);
+            // Of readings that stand long only the end can be in sight.
+            for index in (bucket.index..=until).rev().take(width.max(POINTS_MAX)) {
+                let back = (newest.index - index) as usize;
+                if let Some(slot) = width.checked_sub(back.saturating_add(1)).and_then(|place| row.get_mut(place)) {
+                    *slot = Some(f64::from(bucket.value));
+                }
             }
         }
         row
@@ -132,7 +139,10 @@ mod tests {
         for (second, value) in [(100, 1.0), (101, 2.0), (104, 5.0)] {
             trend.push(second * 1_000, value);
         }
-        assert_eq!(trend.last_points(6), [None, Some(1.0), Some(2.0), None, None, Some(5.0)]);
+        assert_eq!(trend.last_points(6, Duration::ZERO), [None, Some(1.0), Some(2.0), None, None, Some(5.0)]);
+        // Believed for as long as two of its buckets, it stands through one of them that brought nothing.
+        let held = [None, Some(1.0), Some(2.0), Some(2.0), None, Some(5.0)];
+        assert_eq!(trend.last_points(6, Duration::from_millis(u64::try_from(trend.bucket_ms).unwrap_or(0))), held);
     }
 
     #[test]
@@ -140,7 +150,7 @@ mod tests {
         let mut trend = Trend::new(Duration::from_secs(720));
         trend.push(100_000, 1.0);
         trend.push(105_000, 3.0);
-        assert_eq!(trend.last_points(1), [Some(2.0)]);
+        assert_eq!(trend.last_points(1, Duration::ZERO), [Some(2.0)]);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct ChartView {
     pub y_labels: [String; 2],
     /// What happened, each at its time.
     pub marks: Vec<(f64, Piece)>,
+    /// The same in words, newest first: shown in place of a curve where there is none.
+    pub events: Vec<Vec<Piece>>,
 }
 
 /// How many of a view's rows its chart takes.
@@ -67,6 +69,7 @@ pub fn build(model: &Model, name: &HostName, host: &HostBoard, view: &CheckView,
     let runs = history.runs(view.id, gap_ms(history, view.id));
     let span = std::time::Duration::from_millis(u64::try_from(to - from).unwrap_or(0));
     let told = match runs.is_empty() {
+        true if !view.id.kind.is_sampled() => ": yes or no, and when it changed".to_owned(),
         true => format!(" over {}: nothing is known yet", words(span)),
         false => format!(" over {}", words(span)),
     };
@@ -85,6 +88,7 @@ pub fn build(model: &Model, name: &HostName, host: &HostBoard, view: &CheckView,
         x_labels: [from, from + (to - from) / 2, to].map(|at| time_words(at, to - from)),
         y_labels: [0.0, top].map(|value| format!("{:>7}", value_words(view.result.unit, value))),
         marks: marks(history, view.id),
+        events: events(history, view.id, rows.saturating_sub(2)),
     })
 }
 
@@ -104,6 +108,21 @@ fn marks(history: &HostHistory, check: &CheckId) -> Vec<(f64, Piece)> {
     shown
 }
 
+fn events(history: &HostHistory, check: &CheckId, rows: usize) -> Vec<Vec<Piece>> {
+    let concerns = |mark: &&Mark| mark.check.as_ref().is_none_or(|of| of == check);
+    let told = |mark: &Mark| {
+        let at = DateTime::from_timestamp_millis(mark.at_ms).unwrap_or_default().format("%a %-d %b %H:%M");
+        let meaning = mark.status.map_or(Meaning::Plain, |status| Meaning::Status(status, Quality::Fresh));
+        let sign = mark.status.map_or("$", |status| glyph(status, Quality::Fresh));
+        vec![
+            piece(format!(" {at}  "), Meaning::Dim),
+            piece(sign, meaning),
+            piece(format!(" {}", mark.what), Meaning::Plain),
+        ]
+    };
+    history.marks.iter().rev().filter(concerns).take(rows).map(told).collect()
+}
+
 /// More than this between two points is a gap: three times what mostly lies between them, and five minutes at least.
 fn gap_ms(history: &HostHistory, check: &CheckId) -> i64 {
     let points = history.points.get(check).map(Vec::as_slice).unwrap_or_default();
@@ -113,7 +132,7 @@ fn gap_ms(history: &HostHistory, check: &CheckId) -> i64 {
 }
 
 fn time_words(utc_ms: i64, span_ms: i64) -> String {
-    let format = if DAY_MS < span_ms { "%-d %b" } else { "%a %H:%M" };
+    let format = if 3 * DAY_MS < span_ms { "%-d %b" } else { "%a %H:%M" };
     DateTime::from_timestamp_millis(utc_ms).unwrap_or_default().format(format).to_string()
 }
 

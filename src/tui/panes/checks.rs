@@ -64,7 +64,7 @@ impl<'a> Rows<'a> {
 
     /// Some rows, none of them selected.
     pub fn table(&self, model: &Model, pane: Pane, shown: std::ops::Range<usize>, width: u16) -> TableView {
-        let columns = columns(width);
+        let columns = columns(width, pane);
         let trend_width = usize::from(columns[3].width);
         let row_at = |index: usize| match self.checks.get(index) {
             Some((host, view)) => row(model, host, view, trend_width),
@@ -93,20 +93,26 @@ fn empty(pane: Pane) -> &'static str {
     }
 }
 
-fn columns(width: u16) -> Vec<Column> {
+fn columns(width: u16, pane: Pane) -> Vec<Column> {
     let (host, subject, trend) = match width {
-        0..60 => (10, 12, 0),
+        0..60 => (8, 0, 0),
         60..100 => (12, 18, 6),
         100..160 => (18, 28, 12),
         _ => (28, 44, 24),
     };
-    let fixed = 11 + host + subject + trend + 4 + 5;
+    let seen = if width < 60 { 0 } else { 4 };
+    // Of logs and jobs no course over time is drawn.
+    let (subject, trend) = match pane {
+        Pane::Logs | Pane::Cron => (subject + trend, 0),
+        Pane::Disk | Pane::Backup | Pane::Host => (subject, trend),
+    };
+    let fixed = 11 + host + subject + trend + seen + 5;
     vec![
         Column { title: "STATUS", width: 11 },
         Column { title: "HOST", width: host },
         Column { title: "CHECK", width: subject },
         Column { title: "TREND", width: trend },
-        Column { title: "SEEN", width: 4 },
+        Column { title: "SEEN", width: seen },
         Column { title: "REASON", width: width.saturating_sub(fixed) },
     ]
 }

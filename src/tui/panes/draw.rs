@@ -34,7 +34,7 @@ fn draw_all(buffer: &mut Buffer, area: Rect, screen: &Screen, theme: &Theme) {
     }
     line(buffer, row(area, 0), &screen.header, theme);
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
-        let needed = format!("needs {WIDTH_MIN}×{HEIGHT_MIN}");
+        let needed = format!("enlarge to {WIDTH_MIN}×{HEIGHT_MIN}");
         line(buffer, row(area, 1), &[Piece { text: needed, meaning: Meaning::Dim }], theme);
         return;
     }
@@ -134,7 +134,7 @@ fn places<'a>(area: Rect, table: &'a TableView) -> impl Iterator<Item = (u16, us
 
 /// The palette's choices, over the rows just above the footer.
 fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Theme) {
-    let height = (offered.len() as u16 + 2).min(area.height - 1);
+    let height = (offered.len().max(1) as u16 + 2).min(area.height - 1);
     let over = Rect { y: area.bottom() - 1 - height, height, width: OFFERED_WIDTH.min(area.width), ..area };
     Clear.render(over, buffer);
     buffer.set_style(over, theme.style(Meaning::Plain));
@@ -168,7 +168,7 @@ fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(String, &'static str)], s
     let row = |index: usize| Line::from_iter(help.iter().skip(index).step_by(rows.max(1)).flat_map(key));
     let lines: Vec<Line> = (0..rows).map(row).chain([Line::default()]).chain(LEGEND.map(Line::from)).collect();
     let room = usize::from(height.saturating_sub(2));
-    let title = if room < lines.len() { " Help, ↑ ↓ " } else { " Help " };
+    let title = if room < lines.len() { " Help: ↑ ↓ PgDn, Esc closes " } else { " Help: Esc closes " };
     let above = scroll.min(lines.len().saturating_sub(room)) as u16;
     Paragraph::new(lines)
         .scroll((above, 0))

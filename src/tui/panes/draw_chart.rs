@@ -14,6 +14,12 @@ use crate::tui::theme::{Meaning, Theme};
 pub fn draw_chart(buffer: &mut Buffer, area: Rect, chart: &ChartView, theme: &Theme) {
     let row = |y: u16| Rect { y: area.y + y, height: 1, ..area }.intersection(area);
     line(buffer, row(0), &chart.title, theme);
+    if chart.runs.is_empty() {
+        for (y, event) in (2..).zip(&chart.events) {
+            line(buffer, row(y), event, theme);
+        }
+        return;
+    }
     let labels = chart.y_labels.iter().map(|label| label.width()).max().unwrap_or(0) as u16;
     // As ratatui lays it out: the labels, then the axis, then the curve.
     let left = area.x + labels + 1;

@@ -152,8 +152,8 @@ fn disk_trend(host: &HostBoard, width: usize) -> Vec<Option<f64>> {
         .iter()
         .filter(|(id, _)| id.kind == CheckKind::DiskSpace)
         .max_by(|a, b| value(a.1).total_cmp(&value(b.1)));
-    match fullest.and_then(|(id, _)| host.trends.get(id)) {
-        Some(trend) => trend.last_points(width),
+    match fullest.and_then(|(id, cell)| Some((host.trends.get(id)?, cell.result.fresh_for()))) {
+        Some((trend, fresh_for)) => trend.last_points(width, fresh_for),
         None => vec![None; width],
     }
 }

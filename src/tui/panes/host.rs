@@ -110,8 +110,12 @@ fn next_job_words(cron: &CronReading, age: Age) -> Option<String> {
     let (next, entry) =
         cron.entries.iter().filter_map(|entry| Some((entry.next?, entry))).min_by_key(|(next, _)| *next)?;
     Some(format!(
-        "{} jobs and timers, {age} ago; next {} UTC: {} ({})",
-        cron.entries.len(),
+        "{}, {age} ago; next {} UTC: {} ({})",
+        if cron.entries.len() == 1 {
+            "1 job or timer".to_owned()
+        } else {
+            format!("{} jobs and timers", cron.entries.len())
+        },
         next.format("%Y-%m-%d %H:%M"),
         entry.command,
         entry.source

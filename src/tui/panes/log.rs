@@ -48,14 +48,15 @@ fn title(book: &LogBook) -> Vec<Piece> {
     let mut pieces = vec![piece(format!("Logs of {}, by true time", book.whose), Meaning::Heading)];
     pieces.push(piece(format!("{state}{forgotten}"), Meaning::Plain));
     pieces.extend(book.include().map(|pattern| piece(format!("  /{pattern}"), Meaning::Match)));
-    pieces.extend(book.exclude().map(|pattern| piece(format!("  without /{pattern}"), Meaning::Match)));
+    pieces.extend(book.exclude().map(|pattern| piece(format!("  without {pattern}"), Meaning::Match)));
     pieces
 }
 
 fn empty(book: &LogBook) -> &'static str {
-    match (book.include(), book.exclude()) {
-        (None, None) => "nothing yet: what hosts.toml watches by logs = […] is read each second while this is open",
-        (Some(_), _) | (None, Some(_)) => "nothing matches: Esc shows all again",
+    match (book.is_watched, book.has_nothing()) {
+        (false, _) => "no log is watched here: add logs = [\"/var/log/syslog\"] to hosts.toml",
+        (true, true) => "no line yet; watched logs are read each second",
+        (true, false) => "nothing matches: Esc shows all again",
     }
 }
 

@@ -26,7 +26,7 @@ const ASCII: [(char, &str); 49] = [
     ('▲', "!"),
     ('●', "+"),
     ('·', "."),
-    ('…', "."),
+    ('…', ">"),
     ('•', "*"),
     ('×', "x"),
     ('≥', ">"),
@@ -149,7 +149,7 @@ mod tests {
         Glyphs::Ascii.lower(&mut buffer);
         let shown: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
         assert!(shown.is_ascii(), "{shown}");
-        assert!(shown.starts_with("X!?+~ _.:-=+*# . ? "), "{shown}");
+        assert!(shown.starts_with("X!?+~ _.:-=+*# > ? "), "{shown}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn belongs(view: &View, action: Action) -> bool {
 }
 
 fn room_of(binding: &Binding) -> usize {
-    binding.first_shown().width() + binding.what.width() + 2
+    binding.first_shown.width() + binding.what.width() + 2
 }
 
 pub fn footer(model: &Model, width: usize) -> Vec<Piece> {
@@ -57,10 +57,10 @@ pub fn footer(model: &Model, width: usize) -> Vec<Piece> {
         }
         match why_not(model, binding.action) {
             None => {
-                pieces.push(piece(format!(" {}", binding.first_shown()), Meaning::Key));
+                pieces.push(piece(format!(" {}", binding.first_shown), Meaning::Key));
                 pieces.push(piece(format!(" {}", binding.what), Meaning::Plain));
             }
-            Some(_) => pieces.push(piece(format!(" {} {}", binding.first_shown(), binding.what), Meaning::Dim)),
+            Some(_) => pieces.push(piece(format!(" {} {}", binding.first_shown, binding.what), Meaning::Dim)),
         }
     }
     pieces
@@ -80,7 +80,8 @@ fn said(model: &Model, room: usize) -> Option<Piece> {
 
 /// The beginning of a text, with `…` where the rest was.
 pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
-    if text.width() <= room {
+    // No character is wider than its bytes: most texts need not be measured.
+    if text.len() <= room || text.width() <= room {
         return Cow::Borrowed(text);
     }
     let mut left = room.saturating_sub(1);

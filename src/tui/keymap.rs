@@ -46,6 +46,8 @@ pub struct Binding {
     /// As keys.toml names it.
     pub name: &'static str,
     pub keys: Vec<Key>,
+    /// The first of its keys, as the footer writes it in each frame.
+    pub first_shown: String,
     pub action: Action,
     pub what: &'static str,
     pub in_footer: bool,
@@ -61,9 +63,9 @@ impl Binding {
         shown
     }
 
-    /// The first of its keys, for the footer.
-    pub fn first_shown(&self) -> String {
-        self.keys.first().map(|key| shown_key(*key)).unwrap_or_default()
+    fn set_keys(&mut self, keys: Vec<Key>) {
+        self.first_shown = keys.first().map(|key| shown_key(*key)).unwrap_or_default();
+        self.keys = keys;
     }
 }
 
@@ -183,12 +185,11 @@ pub struct Keymap {
 
 impl Default for Keymap {
     fn default() -> Self {
-        let binding = |(name, keys, action, what, in_footer): &Row| Binding {
-            name,
-            keys: keys.iter().filter_map(|key| parse_key(key)).collect(),
-            action: *action,
-            what,
-            in_footer: *in_footer,
+        let binding = |(name, keys, action, what, in_footer): &Row| {
+            let (action, in_footer) = (*action, *in_footer);
+            let mut binding = Binding { name, keys: Vec::new(), first_shown: String::new(), action, what, in_footer };
+            binding.set_keys(keys.iter().filter_map(|key| parse_key(key)).collect());
+            binding
         };
         Self { bindings: ROWS.iter().map(binding).collect() }
     }
@@ -208,7 +209,7 @@ impl Keymap {
     /// Gives an action other keys; false where no action has that name.
     pub fn rebind(&mut self, name: &str, keys: Vec<Key>) -> bool {
         let binding = self.bindings.iter_mut().find(|binding| binding.name == name);
-        binding.map(|binding| binding.keys = keys).is_some()
+        binding.map(|binding| binding.set_keys(keys)).is_some()
     }
 
     /// What is wrong with it as a whole: keys that stand for two actions, and a way out that is gone.

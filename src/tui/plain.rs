@@ -28,7 +28,7 @@ pub fn announce(attachment: &Attachment, now: &dyn Fn() -> Moment, out: &mut imp
     let mut announcer = Announcer::new(attachment.source.clone(), now());
     loop {
         announcer.model.now = now();
-        let is_open = drain(attachment, &mut announcer.model);
+        let is_open = drain(attachment, &mut announcer.model).is_open;
         for line in announcer.news() {
             writeln!(out, "{line}")?;
         }

@@ -31,6 +31,9 @@ const HISTORY_EVERY: Duration = Duration::from_secs(30);
 /// And never sooner than this by this machine's clock, which a demo's runs ahead of.
 const HISTORY_PAUSE: Duration = Duration::from_secs(2);
 
+/// In place of a second: the next frame is painted whatever the time.
+const NEVER: i64 = i64::MIN;
+
 type Output = ratatui::Terminal<CrosstermBackend<FrameSink>>;
 
 /// Shows the screen until the user quits or a signal ends it.
@@ -71,6 +74,8 @@ struct Loop {
     lines: Option<LogFeed>,
     /// The terminal is another program's, until this one is told to go on.
     is_away: bool,
+    /// The second that was painted last.
+    painted_second: i64,
 }
 
 impl Loop {
@@ -93,7 +98,7 @@ impl Loop {
         model.message.clone_from(&options.notice);
         let theme = options.theme.clone().in_tier(options.tier).in_glyphs(options.glyphs);
         let title = String::new();
-        let (history_asked, lines, is_away) = (None, None, false);
+        let (history_asked, lines, is_away, painted_second) = (None, None, false, NEVER);
         Ok(Self {
             attachment,
             options,
@@ -107,6 +112,7 @@ impl Loop {
             history_asked,
             lines,
             is_away,
+            painted_second,
         })
     }
 
@@ -119,9 +125,10 @@ impl Loop {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
+            let mut is_news = wake.is_some();
             if next_tick <= Instant::now() {
                 next_tick = Instant::now() + TICK;
-                self.tick()?;
+                is_news |= self.tick()?;
             }
             match wake {
                 Some(Wake::Key(key)) => {
@@ -144,20 +151,29 @@ impl Loop {
                 Some(Wake::Continued) => self.take_back()?,
                 Some(Wake::Resized) | None => {}
             }
-            self.paint()?;
+            self.beats.beat();
+            // Of time alone a screen shows whole seconds.
+            let second = (self.options.now)().utc_ms.div_euclid(1_000);
+            if is_news || second != self.painted_second {
+                self.painted_second = second;
+                self.paint()?;
+            }
         }
     }
 
-    fn tick(&mut self) -> io::Result<()> {
+    /// Takes in what came; says whether anything did.
+    fn tick(&mut self) -> io::Result<bool> {
         self.model.now = (self.options.now)();
-        if !drain(&self.attachment, &mut self.model) {
+        let drained = drain(&self.attachment, &mut self.model);
+        if !drained.is_open {
             let fault = (self.options.last_fault)();
             self.model.feed_ended = Some(fault.unwrap_or_else(|| "it was stopped".to_owned()));
         }
         self.model.sort();
         self.read_history();
-        self.read_lines();
-        self.tell()
+        let came = self.read_lines();
+        self.tell()?;
+        Ok(came || drained.came)
     }
 
     /// Carries out what a key asked for.
@@ -221,8 +237,8 @@ impl Loop {
         }
     }
 
-    fn read_lines(&mut self) {
-        let (Some(lines), Some(book)) = (&self.lines, &mut self.model.log) else { return };
+    fn read_lines(&mut self) -> bool {
+        let (Some(lines), Some(book)) = (&self.lines, &mut self.model.log) else { return false };
         let mut came = false;
         for news in lines.news.try_iter() {
             let clock = HostClock::of(self.model.board.hosts.get(&news.host));
@@ -232,6 +248,7 @@ impl Loop {
         if came {
             book.refresh();
         }
+        came
     }
 
     /// The window's title with the counts, and a word of what turned critical; both go with the next frame.
@@ -316,7 +333,7 @@ impl Loop {
         let size = self.output.size()?;
         self.output.resize(size.into())?;
         // Much may have happened meanwhile: nothing old is painted as if it were new.
-        self.tick()
+        self.tick().map(drop)
     }
 
     /// Draws a frame, unless the terminal is still busy with the one before: frames are dropped, never queued.
@@ -324,8 +341,9 @@ impl Loop {
         if self.is_away {
             return Ok(());
         }
-        self.beats.beat();
         if tty::is_busy() {
+            // It is painted as soon as there is room.
+            self.painted_second = NEVER;
             return Ok(());
         }
         self.model.now = (self.options.now)();
@@ -340,13 +358,21 @@ impl Loop {
     }
 }
 
-/// False once nobody is there to write to the feed.
-pub(super) fn drain(attachment: &Attachment, model: &mut Model) -> bool {
+/// What a look at the feed found.
+pub(super) struct Drained {
+    /// Whether somebody is there to write to it.
+    pub is_open: bool,
+    pub came: bool,
+}
+
+pub(super) fn drain(attachment: &Attachment, model: &mut Model) -> Drained {
+    let mut came = false;
     loop {
         match attachment.feed.try_recv() {
             Ok(message) => update::feed(model, message),
-            Err(TryRecvError::Empty) => return true,
-            Err(TryRecvError::Disconnected) => return false,
+            Err(TryRecvError::Empty) => return Drained { is_open: true, came },
+            Err(TryRecvError::Disconnected) => return Drained { is_open: false, came },
         }
+        came = true;
     }
 }

@@ -217,7 +217,12 @@ impl HostBoard {
 
     /// The host's rank: the worst of all checks, stale ones by the worse of unknown and their last status.
     pub fn status(&self, now: Moment) -> Status {
-        self.views(now).map(|view| view.rank()).chain(self.status_by_link()).max().unwrap_or(Status::Unknown)
+        self.status_of(self.views(now).map(|view| view.rank()))
+    }
+
+    /// The same of the ranks of all its checks, for those who have looked at these already.
+    pub fn status_of(&self, ranks: impl Iterator<Item = Status>) -> Status {
+        ranks.chain(self.status_by_link()).max().unwrap_or(Status::Unknown)
     }
 
     /// The host in short. Ages alone change it at `until`, when the next value goes stale.

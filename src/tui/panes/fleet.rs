@@ -86,8 +86,10 @@ fn columns(width: u16) -> Vec<Column> {
 fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
     let Some(host) = model.board.hosts.get(name) else { return Vec::new() };
     let now = model.now;
-    let worst = worst_check(model, host);
-    let status = host.status(now);
+    // Each is looked at once: a frame has many rows.
+    let views: Vec<CheckView> = host.views(now).collect();
+    let worst = worst_of(&views);
+    let status = host.status_of(views.iter().map(CheckView::rank));
     let quality = worst.as_ref().map_or(Quality::Missing, |view| view.quality);
     let (link, why) = host.link();
     let status_cell = match &worst {
@@ -98,7 +100,7 @@ fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
     };
     let age = host.probes.values().filter_map(|cell| cell.reading.as_ref()).map(|reading| reading.age(now)).min();
     let reason = match (link, why, &worst) {
-        (link, Some(why), _) if link != LinkState::Connected => link_reason(model, name, link, why, worst.as_ref()),
+        (link, Some(why), _) if link != LinkState::Connected => link_reason(model, name, link, why, worst),
         (LinkState::Connected, _, Some(view)) => reason_piece(view),
         (LinkState::Connected, _, None) => piece("connected, no answer yet", Meaning::Dim),
         (_, _, _) => piece(link.word(), Meaning::Dim),
@@ -106,7 +108,7 @@ fn row(model: &Model, name: &HostName, trend_width: usize) -> Vec<Cell> {
     vec![
         Cell::Text(status_cell),
         Cell::Text(piece(name.as_str(), Meaning::Title)),
-        Cell::Text(pane_glyphs(model, host)),
+        Cell::Text(pane_glyphs(&views, status)),
         trend_cell(&disk_trend(host, trend_width)),
         Cell::Text(piece(format!("{:>4}", age.map_or("-".to_owned(), |age| age.to_string())), Meaning::Dim)),
         Cell::Text(reason),
@@ -128,21 +130,26 @@ fn link_reason(model: &Model, name: &HostName, link: LinkState, why: &SafeText, 
 }
 
 /// The check that decides the row: the worst, then the one with least time left.
-pub fn worst_check<'a>(model: &Model, host: &'a HostBoard) -> Option<CheckView<'a>> {
-    let rank = |view: &CheckView| {
+fn worst_of<'a, 'b>(views: &'b [CheckView<'a>]) -> Option<&'b CheckView<'a>> {
+    views.iter().max_by_key(|view| {
         let full_at = view.result.full_at.map_or(i64::MAX, |at| at.timestamp_millis());
-        (view.rank(), std::cmp::Reverse(full_at), std::cmp::Reverse(view.id.clone()))
-    };
-    host.views(model.now).max_by_key(rank)
+        (view.rank(), std::cmp::Reverse(full_at), std::cmp::Reverse(view.id))
+    })
+}
+
+/// The same of a host.
+pub fn worst_check<'a>(model: &Model, host: &'a HostBoard) -> Option<CheckView<'a>> {
+    let views: Vec<CheckView> = host.views(model.now).collect();
+    worst_of(&views).cloned()
 }
 
 /// One glyph a pane; a pane that nobody watches is a hole, not a green light.
-fn pane_glyphs(model: &Model, host: &HostBoard) -> Piece {
-    let glyphs = Pane::ALL.map(|pane| match host.pane_status(pane, model.now) {
-        Some(status) => glyph(status, Quality::Fresh),
-        None => "·",
+fn pane_glyphs(views: &[CheckView], status: Status) -> Piece {
+    let glyphs = Pane::ALL.map(|pane| {
+        let worst = views.iter().filter(|view| view.id.pane() == pane).map(CheckView::rank).max();
+        worst.map_or("·", |status| glyph(status, Quality::Fresh))
     });
-    piece(glyphs.join(" "), Meaning::Status(host.status(model.now), Quality::Fresh))
+    piece(glyphs.join(" "), Meaning::Status(status, Quality::Fresh))
 }
 
 /// The trend of the fullest file system.

@@ -65,7 +65,9 @@ pub fn build(model: &Model, name: &HostName, host: &HostBoard, view: &CheckView,
             &of_board
         }
     };
-    let (from, to) = (history.from_ms.min(model.now.utc_ms - 1), model.now.utc_ms.max(history.to_ms));
+    // What was read some seconds ago moves on with the time.
+    let to = model.now.utc_ms.max(history.to_ms);
+    let from = to - (history.to_ms - history.from_ms).max(1);
     let runs = history.runs(view.id, gap_ms(history, view.id));
     let span = std::time::Duration::from_millis(u64::try_from(to - from).unwrap_or(0));
     let told = match runs.is_empty() {

@@ -61,3 +61,64 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         | Action::Quit => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratatui::crossterm::event::{KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+    use super::*;
+    use crate::domain::board::HostBoard;
+    use crate::domain::fleet::HostName;
+    use crate::domain::time::at;
+    use crate::tui::model::FeedSource;
+    use crate::tui::palette::{self, Choice};
+    use crate::tui::update::{self, Effect};
+
+    /// A manager's screen over one host, with every means that it could be given by mistake.
+    fn managers() -> Model {
+        let mut model = Model::new(FeedSource::OwnEngine, at(0));
+        let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
+        model.board.hosts.insert(host, HostBoard::default());
+        (model.read_only, model.can_unlock, model.can_tail, model.can_open_shells) = (true, true, true, true);
+        model.themes = vec!["dark".to_owned()];
+        model.sort();
+        model
+    }
+
+    fn changes_nothing(effect: Option<&Effect>) -> bool {
+        match effect {
+            None | Some(Effect::Quit | Effect::Theme(_) | Effect::Mouse(_) | Effect::Copy(_) | Effect::EndTail) => true,
+            Some(Effect::Suspend | Effect::PollNow(_) | Effect::Unlock(_) | Effect::Tail(_) | Effect::Shell(_)) => {
+                false
+            }
+        }
+    }
+
+    /// FAULTS.md 62, as far as there are actions: by key, by the palette, and by the mouse.
+    #[test]
+    fn who_may_only_look_gets_nothing_done_by_any_path() {
+        let views = || [View::Fleet, View::Host(managers().order[0].clone())];
+        for view in views() {
+            for binding in managers().keymap.bindings() {
+                let mut model = managers();
+                model.view = view.clone();
+                let key = binding.keys[0];
+                let effect = update::press(&mut model, KeyEvent::new(key.0, key.1), 1);
+                assert!(changes_nothing(effect.as_ref()), "{} in {view:?}: {effect:?}", binding.name);
+                assert!(model.prompt.is_none_or(|prompt| prompt.asked != crate::tui::prompt::Asked::Passphrase));
+            }
+            let mut model = managers();
+            model.view = view.clone();
+            for letter in 'a'..='z' {
+                for (name, choice) in palette::choices(&model, &letter.to_string()) {
+                    let Choice::Act(action) = choice else { continue };
+                    let effect = update::act(&mut managers(), action, 1);
+                    assert!(changes_nothing(effect.as_ref()), "{name}: {effect:?}");
+                }
+            }
+            let kind = MouseEventKind::Down(MouseButton::Left);
+            update::mouse(&mut model, MouseEvent { kind, column: 3, row: 3, modifiers: KeyModifiers::NONE }, 1);
+            assert_eq!(model.view, view, "a click opened something");
+        }
+    }
+}

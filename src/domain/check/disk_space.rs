@@ -1,6 +1,5 @@
 //! `disk.space:MOUNT`: how full, and when full.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
@@ -39,33 +38,36 @@ fn check_one(fs: &Filesystem, context: &Context) -> CheckResult {
 
 /// Gives a result in percent its reason, the time to full and the `room` that is left, and raises its status where that is
 /// near.
-pub fn with_forecast(mut result: CheckResult, mut told: String, room: &str, context: &Context) -> CheckResult {
+pub fn with_forecast(mut result: CheckResult, told: String, room: &str, context: &Context) -> CheckResult {
     let percent = result.value.unwrap_or(0.0);
     let limits = context.settings.forecast;
     result.by_limit = Some(result.status);
-    // A string takes whatever is written to it.
-    let _ = match context.memory.forecast(&result.id) {
-        Forecast::NotEnough { have, need } => {
-            write!(told, "; {room} left; time to full: not enough data: {have} of {need} points")
-        }
-        Forecast::NotFilling if 100.0 <= percent => write!(told, "; {room} left: FULL"),
-        Forecast::NotFilling => write!(told, "; {room} left; not filling"),
+    let forecast = context.memory.forecast(&result.id);
+    // What is full is full now: a trend lags behind a jump, and may still promise days.
+    let left = match forecast {
+        _ if 100.0 <= percent => Some(Duration::ZERO),
         Forecast::FullAt { utc_ms } => {
-            let left = Duration::from_millis(u64::try_from(utc_ms - context.now.utc_ms).unwrap_or(0));
-            result.full_at = chrono::DateTime::from_timestamp_millis(utc_ms);
-            if limits.above <= percent {
-                let by_time = match () {
-                    () if left < limits.critical => Status::Critical,
-                    () if left < limits.warning => Status::Warning,
-                    () => Status::Ok,
-                };
-                result.status = result.status.max(by_time);
-            }
-            // A narrow screen cuts reasons: how long there is left comes before how much.
-            let when = if left.is_zero() { "full now".to_owned() } else { format!("full in {}", words(left)) };
-            told = format!("{when}: {told}");
-            write!(told, "; {room} left")
+            Some(Duration::from_millis(u64::try_from(utc_ms - context.now.utc_ms).unwrap_or(0)))
         }
+        Forecast::NotEnough { .. } | Forecast::NotFilling => None,
+    };
+    if let (Forecast::FullAt { .. }, Some(left), true) = (forecast, left, limits.above <= percent) {
+        let by_time = match () {
+            () if left < limits.critical => Status::Critical,
+            () if left < limits.warning => Status::Warning,
+            () => Status::Ok,
+        };
+        result.status = result.status.max(by_time);
+    }
+    result.full_at = left.and_then(|left| chrono::DateTime::from_timestamp_millis(context.now.plus(left).utc_ms));
+    // A narrow screen cuts reasons: how long there is left comes before how much.
+    let told = match (left, forecast) {
+        (Some(Duration::ZERO), _) => format!("full now: {told}; {room} left"),
+        (Some(left), _) => format!("full in {}: {told}; {room} left", words(left)),
+        (None, Forecast::NotEnough { have, need }) => {
+            format!("{told}; {room} left; time to full: not enough data: {have} of {need} points")
+        }
+        (None, Forecast::NotFilling | Forecast::FullAt { .. }) => format!("{told}; {room} left; not filling"),
     };
     result.reason = told.as_str().into();
     result
@@ -121,6 +123,12 @@ mod tests {
     fn a_full_disk_within_four_hours_is_critical_from_sixty_percent_on() {
         check(60, 40, &full_in_hours(3), "disk.space:/var CRITICAL full in 3 h 00 min: 60 % of /var; 40 B left");
         check(59, 41, &full_in_hours(3), "disk.space:/var OK full in 3 h 00 min: 59 % of /var; 41 B left");
+    }
+
+    #[test]
+    fn what_is_full_is_full_now_whatever_its_past_promised() {
+        check(100, 0, &full_in_hours(79), "disk.space:/var CRITICAL full now: 100 % of /var; 0 B left");
+        check(100, 0, &NOTHING_KNOWN, "disk.space:/var CRITICAL full now: 100 % of /var; 0 B left");
     }
 
     #[test]

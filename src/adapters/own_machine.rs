@@ -35,3 +35,8 @@ pub fn user() -> SafeText {
         Err(_) => SafeText::new(&format!("uid {uid}")),
     }
 }
+
+/// A variable of the environment, which proves nothing.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod attach;
+mod audit;
 mod check;
 mod collect;
 mod config;
@@ -22,12 +23,14 @@ use clap::{Args, Parser, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use thiserror::Error;
 
+use crate::adapters::audit::AuditError;
 use crate::adapters::scenario::ScenarioError;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::state_dir::StateDir;
 use crate::adapters::transport::TransportError;
 use crate::adapters::transport::ssh::Secrets;
-use crate::adapters::{config_file, own_machine};
+use crate::adapters::{config_file, own_machine, policy_file};
+use crate::config::policy::PolicyFile;
 use crate::config::{Config, ConfigError};
 use crate::domain::status::Status;
 use crate::engine::EngineError;
@@ -57,6 +60,9 @@ pub struct Common {
     /// Where the store is kept; by default dogwatch in the XDG state directory
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Who may do what; by default /etc/dogwatch/policy.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Where the program writes its own log
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -82,6 +88,7 @@ pub struct Common {
 
 #[derive(Subcommand)]
 enum Command {
+    Audit(audit::AuditArguments),
     Check(check::CheckArguments),
     Completions(manual::CompletionsArguments),
     /// Poll without a screen, for screens that attach
@@ -101,6 +108,7 @@ impl Command {
     /// The command's name, where it reaches a host or writes a file.
     fn refused_read_only(&self) -> Option<&'static str> {
         match self {
+            Command::Audit(audit) => audit.refused_read_only(),
             Command::Collect => Some("collect"),
             Command::Demo(_) => Some("demo"),
             Command::Doctor(_) => Some("doctor"),
@@ -136,6 +144,8 @@ pub enum CommandError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error("{0}")]
     Keys(String),
     #[error("{0}")]
@@ -155,7 +165,9 @@ impl CommandError {
             | CommandError::Theme(_) => EXIT_CONFIG,
             CommandError::Transport(_) => EXIT_FAILED,
             CommandError::Failed(_) => 1,
-            CommandError::Store(_) | CommandError::Engine(_) | CommandError::Io(_) => EXIT_FAILED,
+            CommandError::Store(_) | CommandError::Engine(_) | CommandError::Audit(_) | CommandError::Io(_) => {
+                EXIT_FAILED
+            }
         }
     }
 }
@@ -186,6 +198,18 @@ impl Common {
     /// The state directory as it is: nothing is made, and nothing in it is written.
     fn existing_state_dir(&self) -> Result<StateDir, CommandError> {
         Ok(StateDir::existing(self.state.as_deref())?)
+    }
+
+    /// The state directory's path, for what reads in it without the engine's store.
+    fn state_path(&self) -> Result<PathBuf, CommandError> {
+        Ok(StateDir::path_of(self.state.as_deref())?)
+    }
+
+    /// The policy in force; its warnings go to standard error.
+    fn policy(&self) -> Result<PolicyFile, CommandError> {
+        let file = policy_file::load(self.policy.as_deref())?;
+        file.warnings.iter().for_each(|warning| eprintln!("dogwatch: warning: {warning}"));
+        Ok(file)
     }
 
     /// The configuration that the arguments mean; its warnings go to standard error.
@@ -237,6 +261,7 @@ pub fn run() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let done = match &arguments.command {
+        Some(Command::Audit(audit)) => audit::run(common, audit),
         Some(Command::Check(check)) => return check::run(common, check),
         None => screen::run(common),
         Some(Command::Collect) => collect::run(common),

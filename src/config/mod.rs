@@ -1,5 +1,6 @@
 //! hosts.toml: raw TOML becomes a resolved fleet, or every error at once.
 
+pub mod policy;
 mod reader;
 mod resolve;
 mod settings;
@@ -13,7 +14,6 @@ use crate::domain::fleet::{Fleet, HostName};
 /// The store's default limit.
 const STORE_BYTES_MAX: u64 = 2_000_000_000;
 
-/// A resolved configuration.
 /// What `[store]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -29,6 +29,7 @@ impl Default for StoreSettings {
     }
 }
 
+/// A resolved configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub fleet: Fleet,

@@ -1,7 +1,5 @@
 //! Hosts, groups, and how a host is reached.
 
-use std::borrow::Borrow;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +18,7 @@ pub struct NameError {
     reason: &'static str,
 }
 
-fn parse_name(input: &str) -> Result<Arc<str>, NameError> {
+pub(super) fn parse_name(input: &str) -> Result<Arc<str>, NameError> {
     let reject = |reason| Err(NameError { input: input.chars().take(80).collect(), reason });
     if input.is_empty() || NAME_BYTES_MAX < input.len() {
         return reject("must be 1 to 253 bytes");
@@ -38,14 +36,14 @@ fn parse_name(input: &str) -> Result<Arc<str>, NameError> {
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// The only way in; `NameError` says which rule the input breaks.
-            pub fn parse(input: &str) -> Result<Self, NameError> {
-                parse_name(input).map(Self)
+            pub fn parse(input: &str) -> Result<Self, $crate::domain::fleet::NameError> {
+                $crate::domain::fleet::parse_name(input).map(Self)
             }
 
             pub fn as_str(&self) -> &str {
@@ -53,15 +51,15 @@ macro_rules! name_type {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(&self.0)
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = NameError;
-            fn try_from(input: String) -> Result<Self, NameError> {
+            type Error = $crate::domain::fleet::NameError;
+            fn try_from(input: String) -> Result<Self, Self::Error> {
                 Self::parse(&input)
             }
         }
@@ -72,13 +70,15 @@ macro_rules! name_type {
             }
         }
 
-        impl Borrow<str> for $name {
+        impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
             }
         }
     };
 }
+
+pub(super) use name_type;
 
 name_type!(
     /// A host as hosts.toml names it.

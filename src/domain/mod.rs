@@ -1,5 +1,7 @@
 //! What Dogwatch knows, without the world: no clock, file, socket, thread, process or terminal is named below here.
 
+pub mod action;
+pub mod audit;
 pub mod board;
 pub mod check;
 pub mod fleet;
@@ -8,6 +10,7 @@ pub mod observed;
 pub mod probe;
 pub mod schedule;
 pub mod settings;
+pub mod signature;
 pub mod stamp;
 pub mod status;
 pub mod text;

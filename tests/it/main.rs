@@ -1,7 +1,9 @@
 //! The whole program on real parts: sshd, dropbear, small file systems, real shells. `tests/run` makes the place.
 
+mod audit;
 mod bad_host;
 mod bad_network;
+mod central;
 mod checks;
 mod cli;
 mod faults;

@@ -107,7 +107,9 @@ pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-CONT", &self.0.id().to_string()]).status();
+        if let Ok(None) = self.0.try_wait() {
+            let _ = Command::new("kill").args(["-CONT", &self.0.id().to_string()]).status();
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

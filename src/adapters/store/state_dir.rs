@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, Gid, chown, flock};
 use rustix::process::geteuid;
 
 use super::StoreError;
-use crate::adapters::own_machine;
+use crate::adapters::{audit, own_machine};
 
 const DATABASE: &str = "series.db";
 
@@ -34,7 +34,8 @@ pub enum Claim {
 }
 
 impl StateDir {
-    fn path_of(given: Option<&Path>) -> Result<PathBuf, StoreError> {
+    /// Where the directory is, or would be.
+    pub fn path_of(given: Option<&Path>) -> Result<PathBuf, StoreError> {
         match given {
             Some(path) => Ok(path.to_owned()),
             None => {
@@ -89,7 +90,9 @@ impl StateDir {
         let made = OpenOptions::new().append(true).create(true).mode(0o640).open(&database);
         made.map_err(|error| failed(&database, error))?;
         let wal = |end: &str| self.0.join(format!("{DATABASE}{end}"));
-        let files = [database, wal("-wal"), wal("-shm")].map(|path| (path, 0o640));
+        let audit = |end: &str| self.0.join(format!("{}{end}", audit::DATABASE));
+        let files =
+            [database, wal("-wal"), wal("-shm"), audit(""), audit("-wal"), audit("-shm")].map(|path| (path, 0o640));
         for (path, mode) in files.into_iter().chain([(self.0.clone(), 0o2750)]).filter(|(path, _)| path.exists()) {
             let shared = chown(&path, None, Some(Gid::from_raw(gid))).map_err(io::Error::from);
             shared

@@ -1,0 +1,136 @@
+//! The audit store: records in one SQLite file that only grows, each on disk before its append returns.
+//!
+//! Each record goes into the spool of the central log in the same transaction, and leaves it when it has arrived there.
+
+mod actor;
+pub mod forward;
+mod key;
+pub mod reader;
+pub mod store;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use thiserror::Error;
+
+use crate::domain::audit::record::{AuditId, RECORD_BYTES_MAX};
+
+pub use actor::own as own_actor;
+pub use store::database_in;
+
+/// The schema that this program writes.
+const SCHEMA_VERSION: i64 = 1;
+/// How long a statement waits for another process's lock before it fails.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Beside the store, in the state directory.
+pub const DATABASE: &str = "audit.db";
+const KEY: &str = "audit-key";
+
+const SCHEMA: &str = "
+CREATE TABLE record (seq INTEGER PRIMARY KEY, writer TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL, UNIQUE (writer, number));
+CREATE TABLE head (writer TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL, hash TEXT NOT NULL, signature TEXT NOT NULL, PRIMARY KEY (writer, number)) WITHOUT ROWID;
+CREATE TABLE plan (hash TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE claim (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, writer TEXT NOT NULL, number INTEGER NOT NULL, is_head INTEGER NOT NULL);
+CREATE TABLE central (id INTEGER PRIMARY KEY CHECK (id = 1), alive_ms INTEGER NOT NULL, error TEXT);
+INSERT INTO central VALUES (1, 0, NULL);
+";
+
+/// What may never be changed, by any tool that opens the file as it is.
+const APPEND_ONLY: [&str; 4] = ["record", "head", "plan", "claim"];
+
+/// Why something could not be put on record, or read.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    #[error("{path}: {error}; nothing is done without a record")]
+    Database { path: PathBuf, error: sqlx::Error },
+    #[error("{path}: schema {found}, this program knows {SCHEMA_VERSION}: use the version that wrote it")]
+    Schema { path: PathBuf, found: i64 },
+    #[error("{0} is not there: nothing was ever put on record in this state directory")]
+    NoStore(PathBuf),
+    #[error(
+        "{database} is gone, but the key of its writer, {key}, is there: the audit was moved or deleted; put it back, or move the key away to begin another chain"
+    )]
+    Gone { database: PathBuf, key: PathBuf },
+    #[error("{0}: it is no key that this program made: {1}")]
+    Key(PathBuf, String),
+    #[error("a record of {0} bytes is larger than {RECORD_BYTES_MAX}: ask for less at once")]
+    TooLarge(usize),
+    #[error("{0} was carried out once already: propose it again")]
+    AlreadyClaimed(AuditId),
+    #[error("the central log has not taken {waiting} records, and {max} are the most that may wait: {error}")]
+    SpoolFull { waiting: u64, max: u64, error: String },
+    #[error("{path}: {why}; 'dogwatch audit verify' says more")]
+    Broken { path: PathBuf, why: String },
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_WAIT)
+}
+
+fn failed(path: &Path) -> impl Fn(sqlx::Error) -> AuditError + '_ {
+    move |error| AuditError::Database { path: path.to_owned(), error }
+}
+
+async fn version(pool: &SqlitePool, path: &Path) -> Result<i64, AuditError> {
+    sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(failed(path))
+}
+
+/// Opens the file for appending, and makes it where there is none.
+async fn open_writer(path: &Path) -> Result<SqlitePool, AuditError> {
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map_err(|error| AuditError::Io(path.to_owned(), error))?;
+    let options = options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    // SQLite ends a transaction by itself when the disk is full: only it knows whether there is one to roll back.
+    let pool = SqlitePoolOptions::new().max_connections(1).after_release(|connection, _| {
+        Box::pin(async move {
+            let _ = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+            Ok(true)
+        })
+    });
+    let pool = pool.connect_with(options).await.map_err(failed(path))?;
+    match version(&pool, path).await? {
+        SCHEMA_VERSION => {}
+        0 => {
+            let guards: String = APPEND_ONLY
+                .iter()
+                .flat_map(|table| ["UPDATE", "DELETE"].map(|change| (table, change)))
+                .map(|(table, change)| {
+                    format!(
+                        "CREATE TRIGGER {table}_no_{change} BEFORE {change} ON {table} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END;"
+                    )
+                })
+                .collect();
+            let schema = format!("BEGIN IMMEDIATE; {SCHEMA} {guards} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+            if let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(schema)).execute(&pool).await {
+                // Another process may have been first.
+                let _ = sqlx::raw_sql("ROLLBACK").execute(&pool).await;
+                if version(&pool, path).await? != SCHEMA_VERSION {
+                    return Err(failed(path)(error));
+                }
+            }
+        }
+        found => return Err(AuditError::Schema { path: path.to_owned(), found }),
+    }
+    Ok(pool)
+}
+
+/// Opens the file without any means to write it.
+async fn open_reader(path: &Path) -> Result<SqlitePool, AuditError> {
+    if !path.exists() {
+        return Err(AuditError::NoStore(path.to_owned()));
+    }
+    let options = options(path).read_only(true).pragma("query_only", "1");
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed(path))?;
+    match version(&pool, path).await? {
+        SCHEMA_VERSION => Ok(pool),
+        found => Err(AuditError::Schema { path: path.to_owned(), found }),
+    }
+}

@@ -1,0 +1,3 @@
+//! Telling others: the central log.
+
+pub mod syslog;

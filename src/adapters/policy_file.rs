@@ -27,7 +27,7 @@ pub fn load(given: Option<&Path>) -> Result<PolicyFile, ConfigFileError> {
 }
 
 /// Why this user could change the file: they are root, or a step on the way to it is theirs.
-fn changeable(path: &Path) -> Option<String> {
+pub fn changeable(path: &Path) -> Option<String> {
     if geteuid().is_root() {
         return Some("you are root and could change this policy yourself".to_owned());
     }

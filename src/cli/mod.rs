@@ -1,10 +1,13 @@
 //! The command line: one file per subcommand.
 
+mod action;
+mod approval;
 mod attach;
 mod audit;
 mod check;
 mod collect;
 mod config;
+mod counter;
 mod demo;
 mod doctor;
 mod frame;
@@ -25,6 +28,7 @@ use thiserror::Error;
 
 use crate::adapters::audit::AuditError;
 use crate::adapters::scenario::ScenarioError;
+use crate::adapters::ssh_sign::SignError;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::state_dir::StateDir;
 use crate::adapters::transport::TransportError;
@@ -34,6 +38,7 @@ use crate::config::policy::PolicyFile;
 use crate::config::{Config, ConfigError};
 use crate::domain::status::Status;
 use crate::engine::EngineError;
+use crate::engine::action::ActionError;
 use crate::tui::theme::file::ThemeError;
 use crate::tui::theme::glyphs::Glyphs;
 
@@ -88,6 +93,8 @@ pub struct Common {
 
 #[derive(Subcommand)]
 enum Command {
+    Action(action::ActionArguments),
+    Approval(approval::ApprovalArguments),
     Audit(audit::AuditArguments),
     Check(check::CheckArguments),
     Completions(manual::CompletionsArguments),
@@ -108,6 +115,8 @@ impl Command {
     /// The command's name, where it reaches a host or writes a file.
     fn refused_read_only(&self) -> Option<&'static str> {
         match self {
+            Command::Action(action) => action.refused_read_only(),
+            Command::Approval(approval) => approval.refused_read_only(),
             Command::Audit(audit) => audit.refused_read_only(),
             Command::Collect => Some("collect"),
             Command::Demo(_) => Some("demo"),
@@ -146,6 +155,10 @@ pub enum CommandError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Action(#[from] ActionError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
     #[error("{0}")]
     Keys(String),
     #[error("{0}")]
@@ -163,6 +176,7 @@ impl CommandError {
             | CommandError::Keys(_)
             | CommandError::Scenario(_)
             | CommandError::Theme(_) => EXIT_CONFIG,
+            CommandError::Action(_) | CommandError::Sign(_) => 1,
             CommandError::Transport(_) => EXIT_FAILED,
             CommandError::Failed(_) => 1,
             CommandError::Store(_) | CommandError::Engine(_) | CommandError::Audit(_) | CommandError::Io(_) => {
@@ -261,6 +275,8 @@ pub fn run() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let done = match &arguments.command {
+        Some(Command::Action(action)) => action::run(common, action),
+        Some(Command::Approval(approval)) => approval::run(common, approval),
         Some(Command::Audit(audit)) => audit::run(common, audit),
         Some(Command::Check(check)) => return check::run(common, check),
         None => screen::run(common),

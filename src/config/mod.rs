@@ -1,5 +1,6 @@
 //! hosts.toml: raw TOML becomes a resolved fleet, or every error at once.
 
+pub mod actions;
 pub mod policy;
 mod reader;
 mod resolve;

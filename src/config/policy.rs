@@ -200,6 +200,7 @@ fn hold(offset: usize, name: &str, reader: &Reader) -> Option<Hold> {
     Some(Hold {
         name: name_of(reader, offset, HoldName::parse(name))?,
         paths,
+        actions: patterns(reader, "actions"),
         scope: scope(reader),
         by: by?,
         since: since?,

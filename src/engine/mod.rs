@@ -1,5 +1,6 @@
 //! The engine: the only place with tasks and a clock. schedule → poll → evaluate → persist → publish.
 
+pub mod action;
 pub mod core;
 pub mod drill;
 pub mod feed;

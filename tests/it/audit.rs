@@ -61,7 +61,7 @@ fn tamper(place: &Place, sql: &'static str) {
     wait(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.path("state/audit.db"));
         let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
-        for table in ["record", "head", "plan", "claim"] {
+        for table in ["record", "head", "plan", "claim", "denial"] {
             for change in ["UPDATE", "DELETE"] {
                 let drop = format!("DROP TRIGGER IF EXISTS {table}_no_{change}");
                 sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();

@@ -30,6 +30,20 @@ impl Rsyslog {
         rsyslog
     }
 
+    /// The machine's own: it reads /dev/log and writes /var/log/auth.log, both the namespace's.
+    pub fn of_the_host() -> Self {
+        let mut rsyslog = Self::prepared(false);
+        let config = "module(load=\"imuxsock\" SysSock.Name=\"/dev/log\" SysSock.Use=\"on\")\n\
+            action(type=\"omfile\" file=\"/var/log/auth.log\" template=\"RSYSLOG_TraditionalFileFormat\" fileCreateMode=\"0644\")\n";
+        rsyslog.run(config);
+        let deadline = Instant::now() + GUARD;
+        while std::os::unix::net::UnixDatagram::unbound().unwrap().connect("/dev/log").is_err() {
+            assert!(Instant::now() < deadline, "rsyslogd does not listen on /dev/log");
+            std::thread::yield_now();
+        }
+        rsyslog
+    }
+
     fn prepared(tls: bool) -> Self {
         let number = unique();
         let address = format!("127.2.{}.{}", number / 250, number % 250 + 1);
@@ -79,14 +93,18 @@ impl Rsyslog {
              action(type=\"omfile\" file=\"{dir}/central.log\" template=\"RSYSLOG_TraditionalFileFormat\")\n",
             self.address
         );
-        let config = self.place.write("rsyslog.conf", &config);
+        self.run(&config);
+        self.wait_for_port();
+    }
+
+    fn run(&mut self, config: &str) {
+        let config = self.place.write("rsyslog.conf", config);
         let child = Command::new("/usr/sbin/rsyslogd")
             .args(["-n", "-f", config.to_str().unwrap(), "-i", self.place.path("pid").to_str().unwrap()])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         self.server = Some(Running(child));
-        self.wait_for_port();
     }
 
     /// The port is in the kernel's table once somebody listens there.

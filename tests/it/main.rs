@@ -1,5 +1,7 @@
 //! The whole program on real parts: sshd, dropbear, small file systems, real shells. `tests/run` makes the place.
 
+mod action;
+mod action_faults;
 mod audit;
 mod bad_host;
 mod bad_network;
@@ -11,6 +13,7 @@ mod hosts;
 mod identity;
 mod keys;
 mod log_view;
+mod office;
 mod read_only;
 mod screen;
 mod store;

@@ -144,19 +144,35 @@ impl Sshd {
             "{extra}\nPort {PORT}\nListenAddress {address}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nPidFile none\nLogLevel VERBOSE\nPermitRootLogin yes\n"
         );
-        let config = place.write("sshd_config", &config);
+        place.write("sshd_config", &config);
+        let (server, log) = Self::serve(&place);
+        let sshd = Self { place, address, log, server };
+        sshd.trust(&sshd.host_key());
+        sshd
+    }
+
+    fn serve(place: &Place) -> (Running, Lines) {
         let mut child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
-            .arg(config)
+            .arg(place.path("sshd_config"))
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
         log.wait_for("Server listening");
-        let sshd = Self { place, address, log, server: Running(child) };
-        sshd.trust(&sshd.host_key());
-        sshd
+        (Running(child), log)
+    }
+
+    /// Kills the server and everyone's session with it.
+    pub fn cut(&mut self) {
+        self.signal("-KILL");
+        self.server.0.wait().unwrap();
+    }
+
+    /// The same server again, after a [`Sshd::cut`].
+    pub fn come_back(&mut self) {
+        (self.server, self.log) = Self::serve(&self.place);
     }
 
     /// The host key as a known_hosts line writes it.

@@ -36,13 +36,14 @@ CREATE TABLE record (seq INTEGER PRIMARY KEY, writer TEXT NOT NULL, number INTEG
 CREATE TABLE head (writer TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL, hash TEXT NOT NULL, signature TEXT NOT NULL, PRIMARY KEY (writer, number)) WITHOUT ROWID;
 CREATE TABLE plan (hash TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE claim (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE denial (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, writer TEXT NOT NULL, number INTEGER NOT NULL, is_head INTEGER NOT NULL);
 CREATE TABLE central (id INTEGER PRIMARY KEY CHECK (id = 1), alive_ms INTEGER NOT NULL, error TEXT);
 INSERT INTO central VALUES (1, 0, NULL);
 ";
 
 /// What may never be changed, by any tool that opens the file as it is.
-const APPEND_ONLY: [&str; 4] = ["record", "head", "plan", "claim"];
+const APPEND_ONLY: [&str; 5] = ["record", "head", "plan", "claim", "denial"];
 
 /// Why something could not be put on record, or read.
 #[derive(Debug, Error)]
@@ -65,6 +66,8 @@ pub enum AuditError {
     TooLarge(usize),
     #[error("{0} was carried out once already: propose it again")]
     AlreadyClaimed(AuditId),
+    #[error("{0} was denied a moment ago")]
+    Denied(AuditId),
     #[error("the central log has not taken {waiting} records, and {max} are the most that may wait: {error}")]
     SpoolFull { waiting: u64, max: u64, error: String },
     #[error("{path}: {why}; 'dogwatch audit verify' says more")]
@@ -128,6 +131,18 @@ async fn open_reader(path: &Path) -> Result<SqlitePool, AuditError> {
         return Err(AuditError::NoStore(path.to_owned()));
     }
     let options = options(path).read_only(true).pragma("query_only", "1");
+    let opened = read_with(path, options.clone()).await;
+    let log = path.with_file_name(format!("{DATABASE}-wal"));
+    match opened {
+        // A full disk has no room for the memory that readers share. Without a write-ahead log the file is all there is.
+        Err(AuditError::Database { .. }) if std::fs::metadata(log).map_or(0, |log| log.len()) == 0 => {
+            read_with(path, options.immutable(true)).await
+        }
+        opened => opened,
+    }
+}
+
+async fn read_with(path: &Path, options: SqliteConnectOptions) -> Result<SqlitePool, AuditError> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed(path))?;
     match version(&pool, path).await? {
         SCHEMA_VERSION => Ok(pool),

@@ -6,10 +6,11 @@ use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
 
 use super::{AuditError, failed, open_reader};
+use crate::domain::action::book::Book;
 use crate::domain::audit::chain::{Fault, SignedHead, Stored, Verified, Walk};
 use crate::domain::audit::digest::Digest;
 use crate::domain::audit::head::Head;
-use crate::domain::audit::record::{AuditId, WriterId};
+use crate::domain::audit::record::{AuditId, Record, WriterId};
 
 /// Rows that are read at once.
 const ROWS_AT_ONCE: i64 = 1_000;
@@ -51,6 +52,10 @@ pub struct CentralState {
 impl AuditReader {
     pub async fn open(path: &Path) -> Result<Self, AuditError> {
         Ok(Self { pool: open_reader(path).await?, path: path.to_owned() })
+    }
+
+    pub async fn close(self) {
+        self.pool.close().await;
     }
 
     fn broken(&self, why: String) -> AuditError {
@@ -156,5 +161,20 @@ impl AuditReader {
         let row = sqlx::query(query).fetch_one(&self.pool).await.map_err(failed(&self.path))?;
         let waiting = u64::try_from(row.get::<i64, _>(0)).unwrap_or(0);
         Ok(CentralState { waiting, alive_ms: row.get(1), error: row.get(2) })
+    }
+
+    /// Folds every record that was written since into a book; says how far it has read.
+    pub async fn fold(&self, book: &mut Book, since: i64) -> Result<i64, AuditError> {
+        let mut seq = since;
+        loop {
+            let rows = self.after(seq).await?;
+            let Some(last) = rows.last() else { return Ok(seq) };
+            seq = last.seq;
+            for row in &rows {
+                let record = Record::decode(&row.stored.body)
+                    .map_err(|error| self.broken(format!("record {} of {}: {error}", row.stored.number, row.writer)))?;
+                book.apply(&record);
+            }
+        }
     }
 }

@@ -48,6 +48,8 @@ enum Beside<'a> {
     Plan(&'a Digest, &'a str),
     /// The one execution of a request.
     Claim(&'a AuditId),
+    /// The end of a request.
+    Denial(&'a AuditId),
 }
 
 /// The file in a state directory.
@@ -134,6 +136,11 @@ impl AuditStore {
         self.append_with(event, Beside::Claim(request), now_ms).await
     }
 
+    /// Ends a request, whoever may be about to claim it.
+    pub async fn deny(&self, request: &AuditId, event: Event, now_ms: i64) -> Result<Receipt, AuditError> {
+        self.append_with(event, Beside::Denial(request), now_ms).await
+    }
+
     async fn append_with(&self, event: Event, beside: Beside<'_>, now_ms: i64) -> Result<Receipt, AuditError> {
         let mut transaction = self.begin().await?;
         let (receipt, seq) = self.append_in(&mut transaction, event, now_ms).await?;
@@ -143,7 +150,15 @@ impl AuditStore {
                 let insert = sqlx::query("INSERT OR IGNORE INTO plan (hash, body) VALUES (?1, ?2)");
                 insert.bind(hash.to_string()).bind(body).execute(&mut *transaction).await.map(drop)
             }
+            Beside::Denial(request) => {
+                let insert = sqlx::query("INSERT OR IGNORE INTO denial (request, seq) VALUES (?1, ?2)");
+                insert.bind(request.to_string()).bind(seq).execute(&mut *transaction).await.map(drop)
+            }
             Beside::Claim(request) => {
+                let denied = sqlx::query("SELECT seq FROM denial WHERE request = ?1").bind(request.to_string());
+                if denied.fetch_optional(&mut *transaction).await.map_err(failed(&self.path))?.is_some() {
+                    return Err(AuditError::Denied(request.clone()));
+                }
                 let insert = sqlx::query("INSERT INTO claim (request, seq) VALUES (?1, ?2)");
                 insert.bind(request.to_string()).bind(seq).execute(&mut *transaction).await.map(drop)
             }

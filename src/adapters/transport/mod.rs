@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::domain::text::SafeText;
 use crate::domain::transition::{Link, LinkState};
+use crate::domain::trust::known_hosts::HostKey;
 
 /// Bytes of standard error that are kept for messages.
 pub const STDERR_BYTES_MAX: usize = 4_096;
@@ -122,6 +123,14 @@ impl Transport {
         match self {
             Transport::Local | Transport::Replay(_) => {}
             Transport::Ssh(lane) => lane.skip_back_off(),
+        }
+    }
+
+    /// The key that the host showed when its session was opened; `None` where there is no session.
+    pub fn host_key(&self) -> Option<HostKey> {
+        match self {
+            Transport::Local | Transport::Replay(_) => None,
+            Transport::Ssh(lane) => lane.host_key(),
         }
     }
 

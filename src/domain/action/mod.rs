@@ -1,6 +1,13 @@
 //! Actions: what may be done to a host, what exactly it would do, and who must agree.
 
+pub mod book;
+pub mod catalogue;
+pub mod guard;
+pub mod objects;
+pub mod plan;
 pub mod policy;
+pub mod remote;
+pub mod verdict;
 
 use super::fleet::name_type;
 

@@ -1,5 +1,6 @@
 //! The policy: who may do what where, whose consent it needs, and what is held.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -109,8 +110,10 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub name: HoldName,
-    /// Directories and all below them; actions without a path are not touched by the hold.
+    /// Directories and all below them.
     pub paths: Vec<String>,
+    /// Actions that are held whatever path they name, such as a rotation, which drops the oldest log.
+    pub actions: Vec<ActionPattern>,
     pub scope: Scope,
     /// Who ordered it, in words.
     pub by: String,
@@ -173,6 +176,8 @@ pub struct Question<'a> {
     pub hosts: Vec<&'a [GroupName]>,
     /// Directories that it would change.
     pub paths: Vec<&'a str>,
+    /// Holds that somebody who may has lifted.
+    pub lifted: &'a BTreeSet<HoldName>,
 }
 
 /// What the policy answers.
@@ -253,8 +258,11 @@ impl Policy {
     /// A hold that protects what would be changed on any of the hosts.
     pub fn hold_on(&self, question: &Question<'_>) -> Option<&Hold> {
         self.holds.iter().find(|hold| {
-            question.hosts.iter().any(|groups| hold.scope.holds(groups))
-                && question.paths.iter().any(|path| hold.covers(path))
+            let is_about = question.paths.iter().any(|path| hold.covers(path))
+                || hold.actions.iter().any(|pattern| pattern.matches(question.action));
+            is_about
+                && question.hosts.iter().any(|groups| hold.scope.holds(groups))
+                && !question.lifted.contains(&hold.name)
         })
     }
 

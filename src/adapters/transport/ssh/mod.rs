@@ -16,6 +16,7 @@ use super::{Output, RunLimits, TransportError};
 use crate::adapters::clock;
 use crate::domain::fleet::{HostSpec, Reach};
 use crate::domain::text::SafeText;
+use crate::domain::trust::known_hosts::HostKey;
 pub use connect::{Connection, Secrets, Stage, open_staged, show_host_key};
 
 /// At most one login a lane and host in this time, whatever asks for one.
@@ -112,6 +113,12 @@ impl SshLane {
     /// Forgets the back-off, but not the least time between two logins.
     pub fn skip_back_off(&mut self) {
         self.next_login = self.last_login.map_or(Instant::now(), |last| last + LOGIN_INTERVAL_MIN);
+    }
+
+    /// The key that the host showed.
+    pub fn host_key(&self) -> Option<HostKey> {
+        let session = &self.connection.as_ref()?.driver.session;
+        session.host_key().map(|(blob, _)| HostKey::from_blob(blob))
     }
 
     /// Runs a script; a run that does not end in good order ends the session with it.

@@ -1,0 +1,60 @@
+//! A person's signature, made by `ssh-keygen -Y sign`: their agent, their token and their passphrase stay theirs.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use thiserror::Error;
+
+use crate::domain::signature::Purpose;
+use crate::domain::text::SafeText;
+
+/// Why there is no signature.
+#[derive(Debug, Error)]
+pub enum SignError {
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    #[error("ssh-keygen: {0}")]
+    NotStarted(io::Error),
+    #[error("ssh-keygen -Y sign: {0}; is the key in your agent? Name a private key with --key")]
+    Refused(SafeText),
+}
+
+/// Signs with a private key's file, or by the agent with that of a public key.
+pub fn sign_with(key: &Path, purpose: Purpose, message: &[u8]) -> Result<String, SignError> {
+    let mut child = Command::new("ssh-keygen")
+        .args(["-q", "-Y", "sign", "-n", purpose.namespace(), "-f"])
+        .arg(key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(SignError::NotStarted)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends early says why.
+        let _ = stdin.write_all(message);
+    }
+    let output = child.wait_with_output().map_err(SignError::NotStarted)?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(SignError::Refused(SafeText::from_bytes_capped(output.stderr.trim_ascii(), 300))),
+    }
+}
+
+/// Signs by the agent with the key of this line; the public key stands in `directory` for as long as that takes.
+pub fn sign_by_agent(
+    public_key: &str,
+    directory: &Path,
+    purpose: Purpose,
+    message: &[u8],
+) -> Result<String, SignError> {
+    let file = directory.join(format!("signing-{}.pub", std::process::id()));
+    let failed = |error| SignError::Io(file.clone(), error);
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
+    opened.and_then(|mut opened| writeln!(opened, "{public_key}")).map_err(failed)?;
+    let signed = sign_with(&file, purpose, message);
+    std::fs::remove_file(&file).map_err(failed)?;
+    signed
+}

@@ -1,0 +1,218 @@
+//! Plans: what exactly would be done to which host. What the plan's hash covers is what people confirm and approve.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::{Action, ActionLimits};
+use super::objects::{Directory, FileObject};
+use super::{ActionId, policy::Severity};
+use crate::domain::audit::canonical::{self, CanonicalError};
+use crate::domain::audit::digest::Digest;
+use crate::domain::fleet::HostName;
+use crate::domain::text::SafeText;
+
+/// The version of the covered form.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What would be done to one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPlan {
+    pub host: HostName,
+    /// The key that it showed, `SHA256:…`; `local` for the machine Dogwatch runs on.
+    pub host_key: String,
+    /// Exactly the words that will run there; empty for a procedure.
+    pub argv: Vec<String>,
+    /// Exactly the words that measure the effect there.
+    pub measure: Vec<String>,
+    /// Where objects are deleted or truncated.
+    pub directory: Option<Directory>,
+    pub delete: Vec<FileObject>,
+    /// Open files, cut to nothing once they are archived; their size is a maximum.
+    pub truncate: Vec<FileObject>,
+}
+
+impl HostPlan {
+    pub fn objects(&self) -> u64 {
+        (self.delete.len() + self.truncate.len()) as u64
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.delete.iter().chain(&self.truncate).map(|object| object.size).sum()
+    }
+}
+
+/// What the hash covers: a change of any of it makes another plan. Readings, ages and forecasts are not in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    pub v: u32,
+    pub action: ActionId,
+    pub action_version: u32,
+    /// The catalogue's definition of the action, its limits included.
+    pub definition: Digest,
+    pub severity: Severity,
+    pub parameters: BTreeMap<String, String>,
+    pub hosts: Vec<HostPlan>,
+    pub limits: ActionLimits,
+    pub policy: Digest,
+}
+
+impl Covered {
+    pub fn new(action: &Action, parameters: BTreeMap<String, String>, policy: Digest) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            v: PLAN_VERSION,
+            action: action.id.clone(),
+            action_version: action.version,
+            definition: action.digest()?,
+            severity: action.severity,
+            parameters,
+            hosts: Vec::new(),
+            limits: action.limits,
+            policy,
+        })
+    }
+
+    pub fn encode(&self) -> Result<String, CanonicalError> {
+        canonical::encode(self)
+    }
+
+    pub fn decode(text: &str) -> Result<Self, CanonicalError> {
+        canonical::decode(text.as_bytes())
+    }
+
+    pub fn host_names(&self) -> Vec<HostName> {
+        self.hosts.iter().map(|host| host.host.clone()).collect()
+    }
+
+    /// What must be typed to confirm it: the host's name, or how many there are.
+    pub fn phrase(&self) -> String {
+        match self.hosts.as_slice() {
+            [only] => only.host.to_string(),
+            many => format!("{} hosts", many.len()),
+        }
+    }
+}
+
+/// What is told beside it, of one host: it may have changed a minute later without voiding anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// What the preview printed, and how it ended.
+    pub preview: Option<(i32, SafeText)>,
+    pub warnings: Vec<String>,
+    /// What it should change, in words.
+    pub effect: Option<String>,
+}
+
+/// A plan, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    covered: Covered,
+    encoded: String,
+    hash: Digest,
+    pub outlooks: BTreeMap<HostName, Outlook>,
+}
+
+impl Plan {
+    pub fn new(covered: Covered, outlooks: BTreeMap<HostName, Outlook>) -> Result<Self, CanonicalError> {
+        let encoded = covered.encode()?;
+        let hash = Digest::of(encoded.as_bytes());
+        Ok(Self { covered, encoded, hash, outlooks })
+    }
+
+    /// A plan that was stored or sent, from its covered part.
+    pub fn decode(text: &str) -> Result<Self, CanonicalError> {
+        Self::new(Covered::decode(text)?, BTreeMap::new())
+    }
+
+    pub fn covered(&self) -> &Covered {
+        &self.covered
+    }
+
+    pub fn encoded(&self) -> &str {
+        &self.encoded
+    }
+
+    pub fn hash(&self) -> &Digest {
+        &self.hash
+    }
+
+    /// What differs between this plan and the same asked again now; empty where nothing does.
+    pub fn drift(&self, now: &Plan) -> Vec<String> {
+        let (before, after) = (&self.covered, &now.covered);
+        let mut drift = Vec::new();
+        let mut differs = |what: &str, differs: bool| {
+            if differs {
+                drift.push(what.to_owned());
+            }
+        };
+        let versions = |covered: &Covered| {
+            (covered.v, covered.action.clone(), covered.action_version, covered.definition, covered.limits)
+        };
+        differs("the action itself", versions(before) != versions(after) || before.severity != after.severity);
+        differs("the parameters", before.parameters != after.parameters);
+        differs("the policy", before.policy != after.policy);
+        differs("the hosts", before.host_names() != after.host_names());
+        for (before, after) in before.hosts.iter().zip(&after.hosts).filter(|(before, after)| before != after) {
+            let host = &before.host;
+            differs(&format!("the host key of {host}"), before.host_key != after.host_key);
+            differs(
+                &format!("the command line on {host}"),
+                (&before.argv, &before.measure) != (&after.argv, &after.measure),
+            );
+            differs(&format!("the directory on {host}"), before.directory != after.directory);
+            differs(
+                &format!("the files on {host}"),
+                (&before.delete, &before.truncate) != (&after.delete, &after.truncate),
+            );
+        }
+        drift
+    }
+}
+
+impl fmt::Display for Plan {
+    /// The plan for people: every word of every command line, and every warning.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let covered = &self.covered;
+        writeln!(f, "{} ({})", covered.action, covered.severity.word())?;
+        for host in &covered.hosts {
+            writeln!(f, "on {}, key {}", host.host, host.host_key)?;
+            if !host.argv.is_empty() {
+                let words: Vec<String> = host.argv.iter().map(|word| shown_word(&SafeText::new(word))).collect();
+                writeln!(f, "  runs: {}", words.join(" "))?;
+            }
+            if let Some(directory) = &host.directory {
+                writeln!(f, "  in {}", directory.path)?;
+            }
+            for (verb, objects) in [("deletes", &host.delete), ("truncates", &host.truncate)] {
+                for object in objects {
+                    writeln!(f, "  {verb} {}", object)?;
+                }
+            }
+            let Some(outlook) = self.outlooks.get(&host.host) else { continue };
+            if let Some(effect) = &outlook.effect {
+                writeln!(f, "  then: {effect}")?;
+            }
+            for warning in &outlook.warnings {
+                writeln!(f, "  ▲ {warning}")?;
+            }
+            if let Some((status, text)) = &outlook.preview {
+                writeln!(f, "  preview (exit {status}):")?;
+                text.as_str()
+                    .split('␊')
+                    .filter(|line| !line.is_empty())
+                    .try_for_each(|line| writeln!(f, "    {line}"))?;
+            }
+        }
+        write!(f, "plan {}", self.hash)
+    }
+}
+
+/// A word as one would type it, so that its ends are seen.
+fn shown_word(word: &SafeText) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    match !word.as_str().is_empty() && word.as_str().chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.as_str().replace('\'', r"'\''")),
+    }
+}

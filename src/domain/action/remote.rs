@@ -1,0 +1,305 @@
+//! What travels to a host: constant scripts that begin an action in a process of its own, look at it, and clear it away.
+//!
+//! The action outlives the link: its output and its end are kept in a directory in the host's memory until they were put on
+//! record, and in the host's own log for good. So a lost link is looked after, and nothing is run a second time.
+
+use thiserror::Error;
+
+use crate::domain::audit::record::AuditId;
+
+/// Sets `dw_m`, where the actions of this login are kept: in memory, because disks fill and are cleaned.
+macro_rules! place {
+    () => {
+        r#"
+umask 077
+dw_u=$(id -u </dev/null)
+dw_m=
+for dw_d in /dev/shm "/run/user/$dw_u" /var/tmp; do
+  [ -z "$dw_m" ] && [ -d "$dw_d" ] && [ -w "$dw_d" ] && dw_m=$dw_d/dogwatch-$dw_u
+done
+"#
+    };
+}
+
+/// `$1` the action's id, `$2` bytes of output that are kept, then the words of the command line.
+///
+/// A directory that is there already means that this action was begun: it is not begun again.
+pub const BEGIN: &str = concat!(
+    place!(),
+    r#"
+mkdir "$dw_m" 2>/dev/null </dev/null
+dw_run='
+dw_m=$1 dw_id=$2 dw_cap=$3
+shift 3
+read -r dw_stat </proc/$$/stat
+printf "%s\n" "$dw_stat" >"$dw_m/stat"
+date +%s >"$dw_m/began" </dev/null
+dw_tell() { logger -t dogwatch -p authpriv.notice -- "$1" </dev/null 2>/dev/null; }
+dw_tell "action $dw_id begins"
+{
+  (
+    unset dw_m dw_id dw_cap dw_stat
+    exec "$@"
+  ) </dev/null
+  printf "%s\n" "$?" >"$dw_m/status"
+} 2>&1 | {
+  head -c "$dw_cap" >"$dw_m/output"
+  cat >/dev/null
+}
+read -r dw_status <"$dw_m/status"
+dw_tell "action $dw_id ends: exit $dw_status"
+mv "$dw_m/status" "$dw_m/exit" </dev/null
+'
+if [ -z "$dw_m" ] || [ ! -d "$dw_m" ] || [ -L "$dw_m" ] || [ ! -O "$dw_m" ]; then
+  dw_say "unsafe $dw_m"
+elif ! mkdir "$dw_m/$1" 2>/dev/null </dev/null; then
+  dw_say "there"
+else
+  dw_id=$1 dw_cap=$2
+  shift 2
+  if [ "$dw_u" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+    systemd-run --quiet --collect --unit="dogwatch-$dw_id" -- /bin/sh -c "$dw_run" dogwatch "$dw_m/$dw_id" "$dw_id" "$dw_cap" "$@" </dev/null >/dev/null 2>&1
+    dw_begun=$?
+  else
+    setsid /bin/sh -c "$dw_run" dogwatch "$dw_m/$dw_id" "$dw_id" "$dw_cap" "$@" </dev/null >/dev/null 2>&1 &
+    dw_begun=$?
+  fi
+  if [ "$dw_begun" = 0 ]; then dw_say begun; else dw_say "unbegun $dw_begun"; rmdir "$dw_m/$dw_id" </dev/null; fi
+fi
+:
+"#
+);
+
+/// `$1` the action's id, `$2` bytes of its output that are known already. Says how it stands, then its next output.
+pub const LOOK: &str = concat!(
+    place!(),
+    r#"
+dw_m=$dw_m/$1
+if [ ! -d "$dw_m" ]; then
+  dw_say none
+elif [ -e "$dw_m/exit" ]; then
+  read -r dw_x <"$dw_m/exit"
+  dw_say "exit $dw_x"
+elif [ -r "$dw_m/stat" ] && read -r dw_l <"$dw_m/stat"; then
+  dw_alive=
+  dw_pid=${dw_l%% *}
+  if [ -r "/proc/$dw_pid/stat" ] && read -r dw_now <"/proc/$dw_pid/stat"; then
+    dw_a=$1 dw_b=$2
+    set -- ${dw_l##*) }
+    shift 19
+    dw_start=$1
+    set -- ${dw_now##*) }
+    shift 19
+    [ "$1" = "$dw_start" ] && dw_alive=1
+    # One that nobody has waited for is no process any more.
+    case ${dw_now##*) } in Z*|X*) dw_alive= ;; esac
+    set -- "$dw_a" "$dw_b"
+  fi
+  if [ -n "$dw_alive" ]; then dw_say running
+  elif [ -e "$dw_m/exit" ]; then read -r dw_x <"$dw_m/exit"; dw_say "exit $dw_x"
+  else dw_say killed; fi
+else
+  dw_say beginning
+fi
+[ -r "$dw_m/began" ] && read -r dw_x <"$dw_m/began" && dw_say "began $dw_x"
+read -r dw_x dw_l </proc/uptime
+dw_say "uptime ${dw_x%%.*}"
+dw_cut
+[ -r "$dw_m/output" ] && tail -c "+$(($2 + 1))" "$dw_m/output" </dev/null | head -c 65536
+:
+"#
+);
+
+/// `$1` the action's id: it is on record, so nothing of it stays here.
+pub const CLEAR: &str = concat!(
+    place!(),
+    r#"
+if [ -n "$1" ] && [ -d "$dw_m/$1" ]; then
+  rm -f "$dw_m/$1/stat" "$dw_m/$1/began" "$dw_m/$1/output" "$dw_m/$1/exit" "$dw_m/$1/status" </dev/null
+  rmdir "$dw_m/$1" "$dw_m" </dev/null 2>/dev/null
+fi
+:
+"#
+);
+
+/// `$1` when the action began, by the host's clock, or nothing; then the words of a command line that only looks. Says its
+/// status, then what it printed.
+pub const TRY: &str = r#"
+DOGWATCH_BEGAN=$1
+export DOGWATCH_BEGAN
+shift
+dw_out=$( ( exec "$@" ) </dev/null 2>&1 )
+dw_say "status $?"
+dw_cut
+printf %s "$dw_out" | head -c 16384
+:
+"#;
+
+/// Who is logged in there, and how full the file systems are: what a plan rests on.
+pub const GROUND: &str = r#"
+dw_say "uid $(id -u </dev/null)"
+dw_cut
+df -P -k </dev/null 2>/dev/null
+:
+"#;
+
+/// `$1` the word that is looked for. Prints the lines of the host's own log that hold it.
+pub const OWN_LOG: &str = r#"
+dw_any=
+if command -v journalctl >/dev/null && [ -d /run/systemd/journal ]; then
+  journalctl --no-pager --quiet --output=cat -t dogwatch </dev/null 2>/dev/null | grep -F -- "$1" | tail -n 2000 && dw_any=1
+fi
+for dw_f in /var/log/auth.log /var/log/secure /var/log/syslog /var/log/messages; do
+  [ -r "$dw_f" ] && dw_any=1 && grep -a -F -- "$1" "$dw_f" </dev/null | tail -n 2000
+done
+[ -n "$dw_any" ] || printf 'unreadable\n'
+:
+"#;
+
+/// How an action stands on its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The host knows nothing of it any more, or never did.
+    None,
+    /// It was asked for a moment ago.
+    Beginning,
+    Running,
+    Exited(i32),
+    /// Its process is gone without having ended in good order.
+    Killed,
+}
+
+/// One look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub standing: Standing,
+    /// Seconds since 1970 by the host's clock.
+    pub began_s: Option<i64>,
+    pub uptime_s: u64,
+}
+
+/// How a beginning went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Begun,
+    /// It was begun before.
+    There,
+}
+
+/// Why an answer of the host is none.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RemoteError {
+    #[error("the host's answer is not understood: '{0}'")]
+    Strange(String),
+    #[error("{0} on the host is not this login's own: somebody else made it; nothing was begun")]
+    Unsafe(String),
+    #[error("the host could not begin it: systemd-run ended with {0}")]
+    NotBegun(String),
+}
+
+fn strange(body: &[u8]) -> RemoteError {
+    RemoteError::Strange(String::from_utf8_lossy(body).escape_debug().take(80).collect())
+}
+
+/// Reads what [`BEGIN`] says.
+pub fn parse_begun(body: &[u8]) -> Result<Begun, RemoteError> {
+    let line = std::str::from_utf8(body).unwrap_or("").trim();
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("begun", "") => Ok(Begun::Begun),
+        ("there", "") => Ok(Begun::There),
+        ("unsafe", place) => Err(RemoteError::Unsafe(place.escape_debug().take(80).collect())),
+        ("unbegun", status) => Err(RemoteError::NotBegun(status.escape_debug().take(20).collect())),
+        _ => Err(strange(body)),
+    }
+}
+
+/// Reads what [`LOOK`] says before its cut.
+pub fn parse_look(body: &[u8]) -> Result<Look, RemoteError> {
+    let text = std::str::from_utf8(body).map_err(|_| strange(body))?;
+    let mut look = Look { standing: Standing::None, began_s: None, uptime_s: 0 };
+    for (index, line) in text.lines().filter(|line| !line.is_empty()).enumerate() {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match (index, word) {
+            (0, "none") => look.standing = Standing::None,
+            (0, "beginning") => look.standing = Standing::Beginning,
+            (0, "running") => look.standing = Standing::Running,
+            (0, "killed") => look.standing = Standing::Killed,
+            (0, "exit") => look.standing = Standing::Exited(rest.parse().map_err(|_| strange(body))?),
+            (1.., "began") => look.began_s = rest.parse().ok(),
+            (1.., "uptime") => look.uptime_s = rest.parse().map_err(|_| strange(body))?,
+            _ => return Err(strange(body)),
+        }
+    }
+    Ok(look)
+}
+
+/// Reads the status that [`TRY`] says before its cut.
+pub fn parse_status(part: &[u8]) -> Result<i32, RemoteError> {
+    let text = std::str::from_utf8(part).ok().map(str::trim).and_then(|text| text.strip_prefix("status "));
+    text.and_then(|status| status.parse().ok()).ok_or_else(|| strange(part))
+}
+
+/// Reads the user's number that [`GROUND`] says before its cut.
+pub fn parse_uid(part: &[u8]) -> Result<u32, RemoteError> {
+    let text = std::str::from_utf8(part).ok().map(str::trim).and_then(|text| text.strip_prefix("uid "));
+    text.and_then(|uid| uid.parse().ok()).ok_or_else(|| strange(part))
+}
+
+/// What the host's own log shows of one action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLog {
+    /// Whether any log could be read.
+    pub is_readable: bool,
+    pub begins: bool,
+    pub exit: Option<i32>,
+}
+
+/// Reads what [`OWN_LOG`] says of `id`.
+pub fn parse_own_log(body: &[u8], id: &AuditId) -> OwnLog {
+    let text = String::from_utf8_lossy(body);
+    let begins = format!("action {id} begins");
+    let ends = format!("action {id} ends: exit ");
+    let mut found = OwnLog { is_readable: text.trim() != "unreadable", ..OwnLog::default() };
+    for line in text.lines() {
+        found.begins |= line.trim_end().ends_with(&begins);
+        if let Some((_, status)) = line.split_once(&ends) {
+            found.exit = status.trim().parse().ok().or(found.exit);
+        }
+    }
+    found
+}
+
+/// Every action that lines of a host's own log begin.
+pub fn actions_in(body: &[u8]) -> impl Iterator<Item = AuditId> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let ids: Vec<AuditId> = text
+        .lines()
+        .filter_map(|line| AuditId::parse(line.split_once("action ")?.1.strip_suffix(" begins")?))
+        .collect();
+    ids.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_read_and_what_is_none_is_told() {
+        let look = |text: &str| parse_look(text.as_bytes());
+        let expected = Look { standing: Standing::Exited(3), began_s: Some(17), uptime_s: 99 };
+        assert_eq!(look("exit 3\nbegan 17\nuptime 99\n"), Ok(expected));
+        assert!(matches!(look("running\nuptime 5\n"), Ok(Look { standing: Standing::Running, .. })));
+        for wrong in ["exit x\n", "hello\n", "running\nexit 0\n"] {
+            assert!(look(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_s_own_log_tells_of_begin_and_end() {
+        let Some(id) = AuditId::parse("3f9a1c2b44d0-17") else { panic!("an id") };
+        let log = b"Nov 21 web1 dogwatch: action 3f9a1c2b44d0-17 begins\nNov 21 web1 dogwatch: action 3f9a1c2b44d0-17 ends: exit 4\n\
+            Nov 21 web1 dogwatch: action 3f9a1c2b44d0-170 ends: exit 9\n";
+        assert_eq!(parse_own_log(log, &id), OwnLog { is_readable: true, begins: true, exit: Some(4) });
+        assert_eq!(actions_in(log).collect::<Vec<_>>(), [id]);
+    }
+}

@@ -1,0 +1,260 @@
+//! The desk: where requests are made, heard and decided, by what the audit says and the policy is at that moment.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::Poll;
+
+use super::ActionError;
+use super::execute::{Claimed, Field, Progress, Tell};
+use super::planning::{self, Wish};
+use crate::adapters::audit::reader::AuditReader;
+use crate::adapters::audit::store::AuditStore;
+use crate::adapters::clock;
+use crate::adapters::transport::ssh::Secrets;
+use crate::config::Config;
+use crate::config::policy::PolicyFile;
+use crate::domain::action::book::Book;
+use crate::domain::action::catalogue::Catalogue;
+use crate::domain::action::guard::{Approved, Circumstances, Confirmed, NotApproved};
+use crate::domain::action::plan::{Covered, Plan};
+use crate::domain::action::verdict::{Judge, Request, Statement, Word};
+use crate::domain::audit::digest::Digest;
+use crate::domain::audit::record::{Actor, AuditId, Event, Outcome, Verdict};
+use crate::domain::fleet::{GroupName, HostName};
+use crate::domain::text::SafeText;
+
+/// Everything that a decision rests on.
+pub struct Desk<'a> {
+    pub state: &'a Path,
+    pub store: &'a AuditStore,
+    pub reader: &'a AuditReader,
+    pub policy: &'a PolicyFile,
+    pub catalogue: &'a Catalogue,
+    pub config: &'a Config,
+    pub secrets: &'a Secrets,
+}
+
+/// How somebody confirms what is done.
+pub struct Confirmation<'a> {
+    /// What was typed.
+    pub typed: &'a str,
+    /// Why they act without the others' consent.
+    pub glass: Option<&'a str>,
+}
+
+/// How it ended on one host.
+pub type Ended = (HostName, Result<Outcome, ActionError>);
+
+/// The actor as the policy knows them.
+pub fn known_actor(actor: Actor, policy: &PolicyFile) -> Actor {
+    let person = policy.policy.person_of(actor.user.as_str()).map(|person| person.name.clone());
+    Actor { person, ..actor }
+}
+
+impl Desk<'_> {
+    /// What the audit says now.
+    pub async fn book(&self) -> Result<Book, ActionError> {
+        let mut book = Book::default();
+        self.reader.fold(&mut book, 0).await?;
+        Ok(book)
+    }
+
+    fn groups(&self) -> BTreeMap<HostName, Vec<GroupName>> {
+        self.config.fleet.hosts.iter().map(|host| (host.name.clone(), host.groups.clone())).collect()
+    }
+
+    /// Asks the hosts what would be done.
+    pub async fn plan(&self, wish: &Wish) -> Result<Plan, ActionError> {
+        planning::plan(wish, self.catalogue, self.config, &self.policy.policy, self.secrets).await
+    }
+
+    /// The approvals that a plan needs; or why it can't be done at all, which goes on record.
+    pub async fn approvals_needed(&self, plan: &Plan) -> Result<u32, ActionError> {
+        let (book, groups) = (self.book().await?, self.groups());
+        match self.circumstances(&book, &groups).approvals_needed(plan.covered()) {
+            Ok(needed) => Ok(needed),
+            Err(why) => Err(self.refuse(plan.covered(), why).await),
+        }
+    }
+
+    fn circumstances<'b>(
+        &'b self,
+        book: &'b Book,
+        groups: &'b BTreeMap<HostName, Vec<GroupName>>,
+    ) -> Circumstances<'b> {
+        Circumstances {
+            policy: &self.policy.policy,
+            user: self.store.actor().user.as_str(),
+            groups,
+            now_ms: clock::now().utc_ms.max(book.newest_ms),
+            frozen: book.frozen.as_ref().map(SafeText::as_str),
+            lifts: &book.lifts,
+        }
+    }
+
+    async fn refuse(&self, covered: &Covered, why: NotApproved) -> ActionError {
+        let refused = Event::Refused {
+            action: covered.action.clone(),
+            hosts: covered.host_names(),
+            why: SafeText::new(&why.to_string()),
+        };
+        match self.store.append(refused, clock::now().utc_ms).await {
+            Ok(_) => why.into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Puts a plan on record for others to agree to, or to be carried out at once.
+    pub async fn propose(&self, plan: &Plan, reason: &str) -> Result<Request, ActionError> {
+        let approvals_needed = self.approvals_needed(plan).await?;
+        let now_ms = clock::now().utc_ms;
+        let expiry_ms = i64::try_from(self.policy.policy.expiry.as_millis()).unwrap_or(i64::MAX);
+        let (reason, expires_ms) = (SafeText::new(reason), now_ms.saturating_add(expiry_ms));
+        let event = Event::Proposed {
+            plan: *plan.hash(),
+            action: plan.covered().action.clone(),
+            hosts: plan.covered().host_names(),
+            reason: reason.clone(),
+            approvals_needed,
+            expires_ms,
+        };
+        let receipt = self.store.propose(event, plan.hash(), plan.encoded(), now_ms).await?;
+        Ok(Request {
+            id: receipt.id().clone(),
+            plan: plan.encoded().to_owned(),
+            proposer: self.store.actor().clone(),
+            reason,
+            approvals_needed,
+            created_ms: now_ms,
+            expires_ms,
+        })
+    }
+
+    /// A request of this store, with its plan.
+    pub async fn request(&self, book: &Book, id: &AuditId) -> Result<Request, ActionError> {
+        let entry = book.requests.get(id).ok_or_else(|| ActionError::NoRequest(id.clone()))?;
+        let plan = self.reader.plan(&entry.plan).await?.filter(|plan| Digest::of(plan.as_bytes()) == entry.plan);
+        Ok(Request {
+            id: id.clone(),
+            plan: plan.ok_or_else(|| ActionError::NoRequest(id.clone()))?,
+            proposer: entry.proposer.clone(),
+            reason: entry.reason.clone(),
+            approvals_needed: entry.approvals_needed,
+            created_ms: entry.created_ms,
+            expires_ms: entry.expires_ms,
+        })
+    }
+
+    /// Hears a signed word on a request, and puts it on record if it counts.
+    pub async fn hear(&self, request: &Request, verdict: Verdict) -> Result<Statement, ActionError> {
+        let groups = self.groups();
+        let covered = request.covered()?;
+        let hosts: Option<Vec<&[GroupName]>> =
+            covered.hosts.iter().map(|host| groups.get(&host.host).map(Vec::as_slice)).collect();
+        let judge = Judge {
+            policy: &self.policy.policy,
+            hosts: hosts.ok_or(NotApproved::NoHost)?,
+            runner: None,
+            now_ms: clock::now().utc_ms.max(self.book().await?.newest_ms),
+        };
+        match judge.hear(request, &verdict) {
+            Ok(statement) => {
+                let now_ms = clock::now().utc_ms;
+                match statement.word {
+                    Word::Approve => drop(self.store.append(Event::Approved(verdict), now_ms).await?),
+                    Word::Deny => drop(self.store.deny(&request.id, Event::Denied(verdict), now_ms).await?),
+                }
+                Ok(statement)
+            }
+            Err(error) => {
+                let why = format!("a word of {} on {} does not count: {error}", verdict.by, request.id);
+                Err(self.refuse(&covered, NotApproved::MayNot(why)).await)
+            }
+        }
+    }
+
+    /// Carries a request out: the hosts are asked again, and the plan must come out the same to the byte.
+    pub async fn carry_out(
+        &self,
+        request: Request,
+        confirmation: &Confirmation<'_>,
+        tell: Tell<'_>,
+    ) -> Result<Vec<Ended>, ActionError> {
+        if let Some(central) = &self.policy.central_log {
+            self.store.room_in_spool(central.spool_records_max).await?;
+        }
+        let covered = request.covered()?;
+        let wish = Wish {
+            action: covered.action.clone(),
+            hosts: covered.host_names(),
+            parameters: covered.parameters.clone(),
+        };
+        let confirmed = Confirmed::confirm(self.plan(&wish).await?, confirmation.typed)?;
+        let (book, groups) = (self.book().await?, self.groups());
+        let verdicts = book.requests.get(&request.id).map_or(&[][..], |entry| entry.verdicts.as_slice());
+        let now = self.circumstances(&book, &groups);
+        let approved = match confirmation.glass {
+            None => Approved::approve(confirmed, request, verdicts, &now),
+            Some(reason) => Approved::break_glass(confirmed, request, verdicts, reason, &now),
+        };
+        match approved {
+            Ok(approved) => {
+                let claimed = Claimed::claim(approved, self.store).await?;
+                self.on_every_host(&claimed, &covered, tell).await
+            }
+            Err(why) => Err(self.refuse(&covered, why).await),
+        }
+    }
+
+    /// One host alone first, then the others in batches; the first that fails is the last that is begun.
+    async fn on_every_host(
+        &self,
+        claimed: &Claimed,
+        covered: &Covered,
+        tell: Tell<'_>,
+    ) -> Result<Vec<Ended>, ActionError> {
+        let field = Field { store: self.store, state: self.state, secrets: self.secrets, limits: covered.limits, tell };
+        let mut ended: Vec<Ended> = Vec::new();
+        let (canary, others) = claimed.hosts().split_at(1.min(claimed.hosts().len()));
+        let batches = std::iter::once(canary).chain(others.chunks(covered.limits.batch.max(1) as usize));
+        for batch in batches {
+            if !ended.iter().all(|(_, outcome)| matches!(outcome, Ok(Outcome::Done))) {
+                batch.iter().for_each(|plan| tell(Progress::LeftOut { host: plan.host.clone() }));
+                continue;
+            }
+            let runs = batch.iter().map(|plan| {
+                let field = &field;
+                async move {
+                    let outcome = match self.config.fleet.host(&plan.host) {
+                        Some(spec) => field.carry_out(claimed, plan, spec).await,
+                        None => Err(NotApproved::NoHost.into()),
+                    };
+                    (plan.host.clone(), outcome)
+                }
+            });
+            ended.extend(all(runs).await);
+        }
+        Ok(ended)
+    }
+}
+
+/// Drives futures side by side until all have ended, on this thread.
+async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<Pin<Box<_>>> = futures.map(Box::pin).collect();
+    let mut results: Vec<Option<T>> = running.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, result) in running.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                *result = Some(value);
+            }
+        }
+        match results.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -1,0 +1,129 @@
+//! Making a plan: every host is asked afresh, by constant scripts that change nothing.
+
+use std::collections::BTreeMap;
+
+use super::ActionError;
+use super::site::Site;
+use crate::adapters::transport::ssh::Secrets;
+use crate::config::Config;
+use crate::domain::action::ActionId;
+use crate::domain::action::catalogue::{Action, Catalogue, Means};
+use crate::domain::action::plan::{Covered, HostPlan, Outlook, Plan};
+use crate::domain::action::policy::Policy;
+use crate::domain::action::remote;
+use crate::domain::audit::digest::Digest;
+use crate::domain::fleet::{HostName, HostSpec};
+use crate::domain::text::SafeText;
+
+/// Percent of a file system above which a restart is no help.
+const FULL_PERCENT: u64 = 99;
+/// Characters of a preview that are shown.
+const PREVIEW_CHARS_MAX: usize = 4_000;
+
+/// What somebody wants to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    pub action: ActionId,
+    pub hosts: Vec<HostName>,
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// Asks every host and says what exactly would be done.
+pub async fn plan(
+    wish: &Wish,
+    catalogue: &Catalogue,
+    config: &Config,
+    policy: &Policy,
+    secrets: &Secrets,
+) -> Result<Plan, ActionError> {
+    let action = catalogue.get(&wish.action).ok_or_else(|| ActionError::NoAction(wish.action.to_string()))?;
+    if action.limits.hosts_max as usize <= wish.hosts.len().saturating_sub(1) {
+        return Err(ActionError::TooManyHosts(action.id.clone(), action.limits.hosts_max));
+    }
+    let parameters = action.parameters(&wish.parameters)?;
+    let mut covered = Covered::new(action, parameters, policy.digest)?;
+    let mut outlooks = BTreeMap::new();
+    for name in &wish.hosts {
+        let spec = config.fleet.host(name).ok_or_else(|| ActionError::NoHost(name.to_string()))?;
+        let (host, outlook) = of_host(spec, action, &covered.parameters, secrets).await?;
+        outlooks.insert(name.clone(), outlook);
+        covered.hosts.push(host);
+    }
+    Ok(Plan::new(covered, outlooks)?)
+}
+
+async fn of_host(
+    spec: &HostSpec,
+    action: &Action,
+    parameters: &BTreeMap<String, String>,
+    secrets: &Secrets,
+) -> Result<(HostPlan, Outlook), ActionError> {
+    let mut site = Site::new(spec, secrets.clone());
+    let remote = |error| ActionError::Remote { host: spec.name.clone(), error };
+    let ground = site.ask(remote::GROUND, Vec::new()).await?;
+    let uid = remote::parse_uid(ground.first()).map_err(remote)?;
+    let privileged = |words: &[String]| as_root(action.root && uid != 0, Action::fill(words, parameters));
+    let mut plan = HostPlan {
+        host: spec.name.clone(),
+        host_key: site.host_key(),
+        argv: Vec::new(),
+        measure: privileged(&action.measure),
+        directory: None,
+        delete: Vec::new(),
+        truncate: Vec::new(),
+    };
+    match &action.means {
+        Means::Argv(words) => plan.argv = privileged(words),
+        Means::ArchivePurge => {
+            let why = "this version can't purge yet".to_owned();
+            return Err(ActionError::Host { host: spec.name.clone(), why });
+        }
+    }
+    let mut outlook = Outlook::default();
+    if !action.preview.is_empty() {
+        let words = [vec![String::new()], privileged(&action.preview)].concat();
+        let reply = site.ask(remote::TRY, words).await?;
+        let status = remote::parse_status(reply.first()).map_err(remote)?;
+        outlook.preview = Some((status, SafeText::from_bytes_capped(&reply.body, PREVIEW_CHARS_MAX)));
+        if status == 126 || status == 127 {
+            outlook.warnings.push("the command is not there, or this login may not run it".to_owned());
+        }
+    }
+    if action.id.as_str().starts_with("unit.") {
+        outlook.warnings.extend(
+            full_file_systems(&ground.body).map(|mount| {
+                format!("the disk is full at {mount}: a restart will not help, and may not come up again")
+            }),
+        );
+    }
+    Ok((plan, outlook))
+}
+
+/// The words with `sudo -n` before them, where the login is not root's.
+fn as_root(needed: bool, words: Vec<String>) -> Vec<String> {
+    let sudo = if needed { ["sudo", "-n", "--"].map(str::to_owned).to_vec() } else { Vec::new() };
+    [sudo, words].concat()
+}
+
+/// Mount points of `df -P -k` that are full.
+fn full_file_systems(df: &[u8]) -> impl Iterator<Item = SafeText> {
+    let full = |line: &[u8]| {
+        let text = std::str::from_utf8(line).ok()?;
+        let (before, after) = text.split_once('%')?;
+        let percent: u64 = before.rsplit(' ').next()?.parse().ok()?;
+        (FULL_PERCENT <= percent).then(|| SafeText::new(after.trim()))
+    };
+    let mounts: Vec<SafeText> = df.split(|byte| *byte == b'\n').filter_map(full).collect();
+    mounts.into_iter()
+}
+
+/// The hash of what would be sent to begin an action with these words; its record names it.
+pub fn script_digest(words: &[String]) -> Digest {
+    let whole: Vec<u8> =
+        std::iter::once(remote::BEGIN).chain(words.iter().map(String::as_str)).fold(Vec::new(), |mut whole, word| {
+            whole.extend_from_slice(word.as_bytes());
+            whole.push(0);
+            whole
+        });
+    Digest::of(&whole)
+}

@@ -20,7 +20,7 @@ pub fn load(given: Option<&Path>) -> Result<PolicyFile, ConfigFileError> {
     let shown = path.display().to_string();
     if given.is_none() && matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
         let policy = Policy::absent(&shown);
-        return Ok(PolicyFile { policy, central_log: None, exchange: None, warnings: Vec::new() });
+        return Ok(PolicyFile { path, policy, central_log: None, exchange: None, warnings: Vec::new() });
     }
     let text = read_trusted(&path)?;
     Ok(policy::parse(&shown, &text, changeable(&path))?)

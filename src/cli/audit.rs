@@ -12,9 +12,13 @@ use super::{CommandError, Common, block_on};
 use crate::adapters::audit::forward::Forwarder;
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::{database_in, own_actor};
+use crate::adapters::transport::ssh::Secrets;
+use crate::config::Config;
 use crate::domain::audit::compare::{Lack, Ledger};
 use crate::domain::audit::head::{Head, Seen};
 use crate::domain::audit::record::{AuditId, Record, WriterId};
+use crate::domain::fleet::HostName;
+use crate::engine::action::reconcile::actions_in_own_log;
 
 /// The audit: who did what, why, and with whose consent
 #[derive(Args)]
@@ -33,7 +37,7 @@ enum AuditCommand {
     Export,
     /// Send what waits for the central log now
     Send,
-    /// Compare the store with the central log's file, and say what either lacks
+    /// Compare the store with the central log's file and with the hosts' own logs, and say what any of them lacks
     Reconcile(ReconcileArguments),
 }
 
@@ -71,6 +75,9 @@ struct ReconcileArguments {
     /// The file that the central log writes
     #[arg(long, value_name = "FILE", required = true)]
     central: Vec<PathBuf>,
+    /// Ask the hosts too what their own logs show of the actions that were sent to them
+    #[arg(long)]
+    own_logs: bool,
 }
 
 fn since(text: &str) -> Result<DateTime<Utc>, String> {
@@ -91,7 +98,7 @@ pub fn run(common: &Common, arguments: &AuditArguments) -> Result<(), CommandErr
         AuditCommand::Verify(verify) => block_on(check(&database, &verify.heads))?,
         AuditCommand::Export => block_on(export(&database))?,
         AuditCommand::Send => block_on(send(common, &database))?,
-        AuditCommand::Reconcile(reconcile) => block_on(compare(&database, &reconcile.central))?,
+        AuditCommand::Reconcile(reconcile) => block_on(compare(common, &database, reconcile))?,
     }
 }
 
@@ -100,6 +107,7 @@ impl AuditArguments {
     pub fn refused_read_only(&self) -> Option<&'static str> {
         match self.command {
             AuditCommand::Send => Some("audit send"),
+            AuditCommand::Reconcile(ReconcileArguments { own_logs: true, .. }) => Some("audit reconcile --own-logs"),
             AuditCommand::Log(_) | AuditCommand::Verify(_) | AuditCommand::Export | AuditCommand::Reconcile(_) => None,
         }
     }
@@ -217,6 +225,18 @@ fn strange_writers(outside: &[Vec<u8>], writers: &[WriterId]) -> BTreeSet<Writer
     ours.map(|record| record.id.writer).filter(|writer| !writers.contains(writer)).collect()
 }
 
+async fn own_log(config: &Config, secrets: &Secrets, host: &HostName, ledger: &Ledger) -> Vec<Lack> {
+    let unread = |why: String| vec![Lack::HostUnread { host: host.clone(), why }];
+    let Some(spec) = config.fleet.host(host) else {
+        return unread("it is no longer in hosts.toml".to_owned());
+    };
+    match actions_in_own_log(spec, secrets.clone()).await {
+        Ok(Some(shown)) => ledger.against_host(host, &shown),
+        Ok(None) => unread("this login may read none of its logs".to_owned()),
+        Err(error) => unread(error.to_string()),
+    }
+}
+
 async fn export(database: &Path) -> Result<(), CommandError> {
     let reader = AuditReader::open(database).await?;
     let mut seq = 0;
@@ -259,8 +279,8 @@ async fn send(common: &Common, database: &Path) -> Result<(), CommandError> {
     }
 }
 
-async fn compare(database: &Path, central: &[PathBuf]) -> Result<(), CommandError> {
-    let texts = read_heads(central)?;
+async fn compare(common: &Common, database: &Path, arguments: &ReconcileArguments) -> Result<(), CommandError> {
+    let texts = read_heads(&arguments.central)?;
     let reader = AuditReader::open(database).await?;
     let mut ledger = Ledger::default();
     let (mut seq, mut count) = (0, 0);
@@ -276,12 +296,25 @@ async fn compare(database: &Path, central: &[PathBuf]) -> Result<(), CommandErro
         }
     }
     let lines = texts.iter().flat_map(|text| text.split(|byte| *byte == b'\n'));
-    let lacks: Vec<Lack> = ledger.against_central(lines.filter_map(Seen::in_line));
+    let mut lacks: Vec<Lack> = ledger.against_central(lines.filter_map(Seen::in_line));
+    let hosts = if arguments.own_logs { ledger.hosts() } else { BTreeSet::new() };
+    if !hosts.is_empty() {
+        let (config, secrets) = (common.config()?, common.secrets()?);
+        for host in &hosts {
+            lacks.extend(own_log(&config, &secrets, host, &ledger).await);
+        }
+    }
     for lack in &lacks {
         say(&format!("✖ {lack}"))?;
     }
     match lacks.len() {
-        0 => say(&format!("● {count} records, the same in the store and in the central log")),
+        0 if hosts.is_empty() => say(&format!("● {count} records, the same in the store and in the central log")),
+        0 => {
+            let hosts = hosts.len();
+            say(&format!(
+                "● {count} records, the same in the store, in the central log and in the own logs of {hosts} hosts"
+            ))
+        }
         lacks => Err(CommandError::Failed(format!("the places do not agree: {lacks} differences"))),
     }
 }

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::host_engine::{Hosting, start, watch_config};
-use super::{CommandError, Common};
+use super::{CommandError, Common, witness};
 use crate::adapters::store::state_dir::Claim;
 use crate::engine::feed::Publisher;
 use crate::engine::{Command, Run};
@@ -19,6 +19,7 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
     };
     let config = common.config()?;
     let hosts = config.fleet.hosts.len();
+    witness::start(common, &directory, &config);
     let hosting = Hosting { directory, lock, how: "collect", mode: Run::UntilStopped, only: Vec::new() };
     let engine = start(common, config, Publisher::default(), hosting)?;
     let reload = watch_config(common.hosts.clone(), engine.commands.clone());

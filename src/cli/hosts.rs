@@ -9,9 +9,14 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::manual::host_names;
 use super::{CommandError, Common, block_on};
+use crate::adapters::audit::own_actor;
+use crate::adapters::audit::store::AuditStore;
+use crate::adapters::clock;
 use crate::adapters::ssh_config::SshSettings;
 use crate::adapters::transport::ssh::host_key::Recorder;
 use crate::adapters::transport::ssh::{show_host_key, target_of};
+use crate::domain::audit::record::Event;
+use crate::domain::fleet::HostName;
 use crate::domain::trust::known_hosts::{HostKey, Recorded, Verdict};
 
 /// Look after the hosts' keys.
@@ -58,8 +63,20 @@ fn trust(common: &Common, host: &str) -> Result<(), CommandError> {
             Err(refusal(&recorder.names.full, "CHANGED: another key of this type is recorded", &recorded))
         }
         Verdict::Revoked(recorded) => Err(refusal(&recorder.names.full, "REVOKED", &recorded)),
-        Verdict::Unknown { .. } | Verdict::OnlyCertAuthority(_) => record(&settings, &recorder.names.full, &key),
+        Verdict::Unknown { .. } | Verdict::OnlyCertAuthority(_) => {
+            record(common, &spec.name, &settings, &recorder.names.full, &key)
+        }
     }
+}
+
+/// What is trusted from now on is known before it is.
+async fn put_on_record(common: &Common, event: Event) -> Result<(), CommandError> {
+    let (state, now_ms) = (common.state_dir()?, clock::now().utc_ms);
+    let store = AuditStore::open(state.path(), own_actor(), now_ms).await?;
+    store.append(event, now_ms).await?;
+    store.sign_head(now_ms).await?;
+    store.close().await;
+    Ok(())
 }
 
 /// There is no override: whoever is sure removes the old line by hand.
@@ -70,7 +87,13 @@ fn refusal(name: &str, what: &str, recorded: &Recorded) -> CommandError {
     ))
 }
 
-fn record(settings: &SshSettings, name: &str, key: &HostKey) -> Result<(), CommandError> {
+fn record(
+    common: &Common,
+    host: &HostName,
+    settings: &SshSettings,
+    name: &str,
+    key: &HostKey,
+) -> Result<(), CommandError> {
     let file = settings.known_hosts_files.first();
     let file =
         file.ok_or_else(|| CommandError::Failed("the ssh configuration names no UserKnownHostsFile".to_owned()))?;
@@ -84,6 +107,8 @@ fn record(settings: &SshSettings, name: &str, key: &HostKey) -> Result<(), Comma
     if answer.trim_end_matches(['\r', '\n']) != "yes" {
         return Err(CommandError::Failed("nothing was recorded".to_owned()));
     }
+    let shown = format!("{} {}", key.kind(), key.fingerprint());
+    block_on(put_on_record(common, Event::TrustChanged { host: host.clone(), host_key: shown.as_str().into() }))??;
     if let Some(directory) = file.parent() {
         std::fs::create_dir_all(directory)?;
     }

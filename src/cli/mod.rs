@@ -18,6 +18,7 @@ mod keys;
 mod manual;
 mod screen;
 mod themes;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use super::attach::{history, keep_copy, leave, shell, tail};
 use super::host_engine::{Hosting, start, watch_config};
-use super::{CommandError, Common, keys, themes};
+use super::{CommandError, Common, keys, themes, witness};
 use crate::adapters::store::request::Request;
 use crate::adapters::store::state_dir::{Claim, StateDir};
 use crate::adapters::{clock, crash};
@@ -50,6 +50,7 @@ pub fn take_terminal(common: &Common) -> Result<(), CommandError> {
 fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) -> Result<(), CommandError> {
     let config = common.config()?;
     let database = hosting.directory.database();
+    witness::start(common, &hosting.directory, &config);
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
     let engine = start(common, config, publisher, hosting)?;

@@ -49,6 +49,7 @@ pub struct CentralLog {
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyFile {
+    pub path: PathBuf,
     pub policy: Policy,
     pub central_log: Option<CentralLog>,
     /// Where requests and approvals are exchanged between accounts of this machine.
@@ -84,7 +85,7 @@ pub fn parse(file: &str, text: &str, changeable: Option<String>) -> Result<Polic
     }
     let (errors, warnings) = notes.finish();
     match errors.is_empty() {
-        true => Ok(PolicyFile { policy, central_log, exchange, warnings }),
+        true => Ok(PolicyFile { path: PathBuf::from(file), policy, central_log, exchange, warnings }),
         false => Err(ConfigError(errors)),
     }
 }

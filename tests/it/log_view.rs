@@ -31,24 +31,26 @@ fn lines_until(feed: &LogFeed, what: &str, wanted: impl Fn(&[LogNews], &[String]
 #[test]
 fn a_log_is_read_on_through_its_rotation_and_its_errors_are_found() {
     let place = Place::new();
-    let log = place.write("app.log", "2026-11-21T04:30:00Z started\n");
+    let began = chrono::Utc::now() - chrono::Duration::minutes(1);
+    let stamp = |second: i64| (began + chrono::Duration::seconds(second)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let log = place.write("app.log", &format!("{} started\n", stamp(0)));
     let hosts = format!("{FAST}[host.me]\nlocal = true\nlogs = ['{}']\n", log.display());
     let mut terminal = Terminal::start_with(&place, &hosts, 24, 100, &[]);
     terminal.until("disk.space:/");
     terminal.press("l");
     terminal.until("Logs of me, by true time, following");
-    terminal.until("04:30:00   me           started");
-    append(&log, "2026-11-21T04:30:01Z first\n2026-11-21T04:30:02Z error: disk gone\n  at main()\n");
+    terminal.until("  me           started");
+    append(&log, &format!("{} first\n{} error: disk gone\n  at main()\n", stamp(1), stamp(2)));
     terminal.until("at main()");
     fs::rename(&log, place.path("app.log.1")).unwrap();
-    append(&place.path("app.log.1"), "2026-11-21T04:30:03Z written after the rotation\n");
-    append(&log, "2026-11-21T04:30:04Z of the new file\n");
+    append(&place.path("app.log.1"), &format!("{} written after the rotation\n", stamp(3)));
+    append(&log, &format!("{} of the new file\n", stamp(4)));
     let shown = terminal.until("of the new file");
     assert_eq!(shown.matches("first").count(), 1, "{shown}");
     terminal.until("written after the rotation");
     terminal.press("N");
     let shown = terminal.until("G follows again");
-    assert!(shown.contains("✖ me") && shown.contains("app.log: 2026-11-21T04:30:02Z error: disk gone"), "{shown}");
+    assert!(shown.contains("✖ me") && shown.contains(&format!("app.log: {} error: disk gone", stamp(2))), "{shown}");
     terminal.press("/file|rotation\r");
     terminal.until_gone("disk gone");
     terminal.press("x");
@@ -58,7 +60,7 @@ fn a_log_is_read_on_through_its_rotation_and_its_errors_are_found() {
     terminal.until("of the new file");
     terminal.press(" ");
     terminal.until("PAUSED");
-    append(&log, "2026-11-21T04:30:05Z another file\n");
+    append(&log, &format!("{} another file\n", stamp(5)));
     terminal.until("PAUSED, 1 more waiting");
     terminal.press(" ");
     terminal.until("another file");

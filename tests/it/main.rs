@@ -14,6 +14,7 @@ mod identity;
 mod keys;
 mod log_view;
 mod office;
+mod purge;
 mod read_only;
 mod screen;
 mod store;

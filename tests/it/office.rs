@@ -52,6 +52,29 @@ argv = ["/bin/sh", "-c", "echo all is well"]
 measure = ["false"]
 measured_within = "1s"
 
+[action."test.purge"]
+severity = "destructive"
+procedure = "archive-purge"
+measured_within = "1s"
+objects_max = 50
+[action."test.purge".parameter.directory]
+kind = "path"
+under = ["/run/dw"]
+[action."test.purge".parameter.archive]
+kind = "path"
+under = ["/run/dw"]
+[action."test.purge".parameter.match]
+kind = "word"
+pattern = ".*"
+default = "*"
+[action."test.purge".parameter.older-hours]
+kind = "number"
+default = "24"
+[action."test.purge".parameter.open]
+kind = "choice"
+of = ["leave", "truncate"]
+default = "leave"
+
 [action."test.loud"]
 about = "Says a megabyte"
 severity = "safe"

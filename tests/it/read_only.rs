@@ -76,6 +76,28 @@ fn every_command_that_asks_or_changes_something_is_refused() {
     let place = Place::new();
     let _engine = shared_fleet(&place);
     let program = program(&place);
+    for (parent, command) in [
+        ("action", Arguments::command().find_subcommand("action").unwrap().clone()),
+        ("approval", Arguments::command().find_subcommand("approval").unwrap().clone()),
+    ] {
+        for nested in command.get_subcommands() {
+            let arguments: &[&str] = match nested.get_name() {
+                "can" => &["a", "x.y", "me"],
+                "plan" | "run" => &["x.y", "me"],
+                "propose" => &["x.y", "me", "--reason", "why"],
+                "freeze" | "thaw" | "lift" | "add" => &["why"],
+                "sign" | "export" => &["3f9a1c2b44d0-1"],
+                "status" | "reconcile" => &[],
+                "list" if parent == "approval" => &[],
+                "list" | "help" => continue,
+                other => panic!("say in this test whether '{parent} {other}' may only look"),
+            };
+            let output = look(&place, &program, &[&[parent, nested.get_name()], arguments].concat());
+            let said = text(&output.stderr);
+            let refused = format!("--read-only: '{parent} {}' is refused", nested.get_name());
+            assert!(output.status.code() != Some(0) && said.contains(&refused), "{refused}: {said}");
+        }
+    }
     for command in Arguments::command().get_subcommands() {
         let name = command.get_name();
         let arguments: &[&str] = match name {
@@ -83,6 +105,8 @@ fn every_command_that_asks_or_changes_something_is_refused() {
             "collect" | "demo" | "init" => &[],
             "doctor" => &["me"],
             "hosts" => &["trust", "me"],
+            // Each of its commands was tried above.
+            "action" | "approval" => continue,
             "check" | "completions" | "frame" | "config" | "keys" | "man" | "themes" | "help" => continue,
             other => panic!("say in this test whether '{other}' may only look"),
         };

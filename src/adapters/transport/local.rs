@@ -124,6 +124,26 @@ mod tests {
         assert_eq!((output.stdout.as_slice(), output.stderr.len()), (&b"done\n"[..], STDERR_BYTES_MAX));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_words_that_are_shown_are_the_words_that_arrive(words in proptest::collection::vec("[^\0]{0,40}", 0..6)) {
+            use crate::domain::probe::script::quote;
+            let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+            let output = run_blocking(&format!("set -- {}\nprintf '%s\\0' \"$@\"", quoted.join(" ")), GUARD, 10_000);
+            let expected = if words.is_empty() { b"\0".to_vec() } else { words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect() };
+            proptest::prop_assert_eq!(output.stdout, expected);
+        }
+
+        #[test]
+        fn a_name_of_any_bytes_comes_back_through_printf_as_it_was(name in proptest::collection::vec(1_u8..=255, 1..40)) {
+            use crate::domain::action::objects::RemoteBytes;
+            use crate::domain::probe::script::quote;
+            let script = format!("set -- {}\nname=$(printf '%b.' \"$1\"); printf %s \"${{name%.}}\"", quote(&RemoteBytes::new(&name).for_printf()));
+            proptest::prop_assert_eq!(run_blocking(&script, GUARD, 10_000).stdout, name);
+        }
+    }
+
     #[test]
     fn sections_that_print_and_sections_that_gather_keep_their_order() {
         use crate::domain::probe::script::{Nonce, Section, compose, split};

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::ActionId;
 use super::policy::Severity;
+use super::purge;
 use crate::domain::audit::canonical::{self, CanonicalError};
 use crate::domain::audit::digest::Digest;
 
@@ -140,7 +141,12 @@ pub enum ParameterError {
 impl Action {
     /// What the catalogue says of it, as a plan names it: a changed definition is another action.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
-        Ok(Digest::of(canonical::encode(self)?.as_bytes()))
+        let mut whole = canonical::encode(self)?;
+        match &self.means {
+            Means::Argv(_) => {}
+            Means::ArchivePurge => purge::scripts().iter().for_each(|script| whole.push_str(script)),
+        }
+        Ok(Digest::of(whole.as_bytes()))
     }
 
     /// Every parameter with its value, checked; defaults included.
@@ -235,7 +241,7 @@ fn refuse_path(value: &str, under: &[String]) -> Option<String> {
         return Some("must be written without '.', '..', '//' and a '/' at its end".to_owned());
     }
     let is_within = |outer: &String| {
-        value.strip_prefix(outer.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        value.strip_prefix(outer.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     (!under.iter().any(is_within)).then(|| format!("is not under {}", under.join(", ")))
 }

@@ -3,9 +3,12 @@
 pub mod book;
 pub mod catalogue;
 pub mod guard;
+#[cfg(test)]
+mod guard_tests;
 pub mod objects;
 pub mod plan;
 pub mod policy;
+pub mod purge;
 pub mod remote;
 pub mod verdict;
 

@@ -22,6 +22,16 @@ impl RemoteBytes {
     pub fn exactly(&self) -> &[u8] {
         &self.0
     }
+
+    /// For a script that travels as text: `printf %b` of a POSIX shell gives the bytes back.
+    pub fn for_printf(&self) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'/');
+        let escaped = |byte: &u8| match plain(*byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("\\0{byte:03o}"),
+        };
+        self.0.iter().map(escaped).collect()
+    }
 }
 
 impl TryFrom<String> for RemoteBytes {
@@ -60,10 +70,10 @@ pub struct FileObject {
     pub name: RemoteBytes,
     pub device: u64,
     pub inode: u64,
-    /// Bytes.
+    /// Bytes; of a file that is only truncated the most that it may have by then.
     pub size: u64,
-    /// Nanoseconds since 1970, by the host's clock.
-    pub changed_ns: u64,
+    /// When it was last written, in the words of the host's own stat; empty for a file that is only truncated.
+    pub modified: String,
 }
 
 impl FileObject {

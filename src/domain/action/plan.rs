@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Action, ActionLimits};
 use super::objects::{Directory, FileObject};
+use super::purge;
 use super::{ActionId, policy::Severity};
 use crate::domain::audit::canonical::{self, CanonicalError};
 use crate::domain::audit::digest::Digest;
@@ -31,11 +32,33 @@ pub struct HostPlan {
     pub delete: Vec<FileObject>,
     /// Open files, cut to nothing once they are archived; their size is a maximum.
     pub truncate: Vec<FileObject>,
+    /// Where they are archived before anything of them goes.
+    pub archive: Option<Directory>,
 }
 
 impl HostPlan {
     pub fn objects(&self) -> u64 {
         (self.delete.len() + self.truncate.len()) as u64
+    }
+
+    /// The words that run there.
+    pub fn command(&self) -> Vec<String> {
+        purge::commands(self).map_or_else(|| self.argv.clone(), |(command, _)| command)
+    }
+
+    /// The words for people: of a procedure what it is about, since its files are told apart.
+    pub fn shown_argv(&self) -> Vec<String> {
+        match (&self.directory, &self.archive) {
+            (Some(from), Some(to)) => {
+                ["archive and purge", from.path.as_str(), "to", to.path.as_str()].map(str::to_owned).to_vec()
+            }
+            (None | Some(_), None) | (None, Some(_)) => self.argv.clone(),
+        }
+    }
+
+    /// The words that measure the effect there.
+    pub fn measure(&self) -> Vec<String> {
+        purge::commands(self).map_or_else(|| self.measure.clone(), |(_, measure)| measure)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -160,7 +183,10 @@ impl Plan {
                 &format!("the command line on {host}"),
                 (&before.argv, &before.measure) != (&after.argv, &after.measure),
             );
-            differs(&format!("the directory on {host}"), before.directory != after.directory);
+            differs(
+                &format!("the directory on {host}"),
+                (&before.directory, &before.archive) != (&after.directory, &after.archive),
+            );
             differs(
                 &format!("the files on {host}"),
                 (&before.delete, &before.truncate) != (&after.delete, &after.truncate),
@@ -183,6 +209,14 @@ impl fmt::Display for Plan {
             }
             if let Some(directory) = &host.directory {
                 writeln!(f, "  in {}", directory.path)?;
+            }
+            if let Some(archive) = &host.archive {
+                let (count, bytes) = (host.objects(), host.bytes());
+                writeln!(
+                    f,
+                    "  archives {count} files ({bytes} bytes) to {}, and checks the archive first",
+                    archive.path
+                )?;
             }
             for (verb, objects) in [("deletes", &host.delete), ("truncates", &host.truncate)] {
                 for object in objects {

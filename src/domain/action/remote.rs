@@ -38,6 +38,8 @@ dw_tell() { logger -t dogwatch -p authpriv.notice -- "$1" </dev/null 2>/dev/null
 dw_tell "action $dw_id begins"
 {
   (
+    DOGWATCH_ACTION=$dw_id
+    export DOGWATCH_ACTION
     unset dw_m dw_id dw_cap dw_stat
     exec "$@"
   ) </dev/null
@@ -143,7 +145,7 @@ df -P -k </dev/null 2>/dev/null
 :
 "#;
 
-/// `$1` the word that is looked for. Prints the lines of the host's own log that hold it.
+/// `$1` the word that is looked for. Prints the newest lines of the host's own log that hold it.
 pub const OWN_LOG: &str = r#"
 dw_any=
 if command -v journalctl >/dev/null && [ -d /run/systemd/journal ]; then

@@ -67,7 +67,7 @@ impl Desk<'_> {
 
     /// Asks the hosts what would be done.
     pub async fn plan(&self, wish: &Wish) -> Result<Plan, ActionError> {
-        planning::plan(wish, self.catalogue, self.config, &self.policy.policy, self.secrets).await
+        planning::plan(wish, self.catalogue, self.config, &self.policy.policy, None, self.secrets).await
     }
 
     /// The approvals that a plan needs; or why it can't be done at all, which goes on record.
@@ -191,7 +191,9 @@ impl Desk<'_> {
             hosts: covered.host_names(),
             parameters: covered.parameters.clone(),
         };
-        let confirmed = Confirmed::confirm(self.plan(&wish).await?, confirmation.typed)?;
+        let policy = &self.policy.policy;
+        let again = planning::plan(&wish, self.catalogue, self.config, policy, Some(&covered), self.secrets).await?;
+        let confirmed = Confirmed::confirm(again, confirmation.typed)?;
         let (book, groups) = (self.book().await?, self.groups());
         let verdicts = book.requests.get(&request.id).map_or(&[][..], |entry| entry.verdicts.as_slice());
         let now = self.circumstances(&book, &groups);

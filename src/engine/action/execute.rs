@@ -109,7 +109,7 @@ impl<'a> Recorded<'a> {
             action: approved.plan().covered().action.clone(),
             host: plan.host.clone(),
             host_key: SafeText::new(&plan.host_key),
-            argv: plan.argv.iter().take(ARGV_WORDS_MAX).map(|word| SafeText::new(word)).collect(),
+            argv: plan.shown_argv().iter().take(ARGV_WORDS_MAX).map(|word| SafeText::new(word)).collect(),
             objects: plan.objects(),
             bytes: plan.bytes(),
         };
@@ -150,7 +150,7 @@ impl Field<'_> {
 
     async fn execute(&self, recorded: &Recorded<'_>, site: &mut Site) -> End {
         let words =
-            [vec![recorded.intent().to_string(), self.limits.output_bytes_max.to_string()], recorded.plan.argv.clone()]
+            [vec![recorded.intent().to_string(), self.limits.output_bytes_max.to_string()], recorded.plan.command()]
                 .concat();
         let script = script_digest(&words);
         let begun = site.ask(remote::BEGIN, words).await;
@@ -316,7 +316,7 @@ enum Measured {
 async fn measure(site: &mut Site, plan: &HostPlan, began_s: Option<i64>, limits: &ActionLimits) -> Measured {
     let deadline = Instant::now() + limits.measured_within;
     let began = began_s.map_or(String::new(), |began| began.to_string());
-    let words = [vec![began], plan.measure.clone()].concat();
+    let words = [vec![began], plan.measure()].concat();
     loop {
         let tried = site.ask(remote::TRY, words.clone()).await.and_then(|reply| {
             let status = remote::parse_status(reply.first());

@@ -1,6 +1,7 @@
 //! Making a plan: every host is asked afresh, by constant scripts that change nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::ActionError;
 use super::site::Site;
@@ -10,6 +11,7 @@ use crate::domain::action::ActionId;
 use crate::domain::action::catalogue::{Action, Catalogue, Means};
 use crate::domain::action::plan::{Covered, HostPlan, Outlook, Plan};
 use crate::domain::action::policy::Policy;
+use crate::domain::action::purge::{LIST, ListError, PurgeWish, parse_list};
 use crate::domain::action::remote;
 use crate::domain::audit::digest::Digest;
 use crate::domain::fleet::{HostName, HostSpec};
@@ -17,6 +19,8 @@ use crate::domain::text::SafeText;
 
 /// Percent of a file system above which a restart is no help.
 const FULL_PERCENT: u64 = 99;
+/// A directory with very many files.
+const LIST_DEADLINE: Duration = Duration::from_secs(120);
 /// Characters of a preview that are shown.
 const PREVIEW_CHARS_MAX: usize = 4_000;
 
@@ -28,12 +32,13 @@ pub struct Wish {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// Asks every host and says what exactly would be done.
+/// Asks every host and says what exactly would be done; of an earlier plan only what that named.
 pub async fn plan(
     wish: &Wish,
     catalogue: &Catalogue,
     config: &Config,
     policy: &Policy,
+    before: Option<&Covered>,
     secrets: &Secrets,
 ) -> Result<Plan, ActionError> {
     let action = catalogue.get(&wish.action).ok_or_else(|| ActionError::NoAction(wish.action.to_string()))?;
@@ -45,7 +50,8 @@ pub async fn plan(
     let mut outlooks = BTreeMap::new();
     for name in &wish.hosts {
         let spec = config.fleet.host(name).ok_or_else(|| ActionError::NoHost(name.to_string()))?;
-        let (host, outlook) = of_host(spec, action, &covered.parameters, secrets).await?;
+        let earlier = before.and_then(|before| before.hosts.iter().find(|host| host.host == *name));
+        let (host, outlook) = of_host(spec, action, &covered.parameters, earlier, secrets).await?;
         outlooks.insert(name.clone(), outlook);
         covered.hosts.push(host);
     }
@@ -56,6 +62,7 @@ async fn of_host(
     spec: &HostSpec,
     action: &Action,
     parameters: &BTreeMap<String, String>,
+    before: Option<&HostPlan>,
     secrets: &Secrets,
 ) -> Result<(HostPlan, Outlook), ActionError> {
     let mut site = Site::new(spec, secrets.clone());
@@ -71,15 +78,13 @@ async fn of_host(
         directory: None,
         delete: Vec::new(),
         truncate: Vec::new(),
+        archive: None,
     };
+    let mut outlook = Outlook::default();
     match &action.means {
         Means::Argv(words) => plan.argv = privileged(words),
-        Means::ArchivePurge => {
-            let why = "this version can't purge yet".to_owned();
-            return Err(ActionError::Host { host: spec.name.clone(), why });
-        }
+        Means::ArchivePurge => purge(&mut site, action, parameters, before, &mut plan, &mut outlook).await?,
     }
-    let mut outlook = Outlook::default();
     if !action.preview.is_empty() {
         let words = [vec![String::new()], privileged(&action.preview)].concat();
         let reply = site.ask(remote::TRY, words).await?;
@@ -97,6 +102,51 @@ async fn of_host(
         );
     }
     Ok((plan, outlook))
+}
+
+/// Names the files that would go: of those of an earlier plan, where there is one.
+async fn purge(
+    site: &mut Site,
+    action: &Action,
+    parameters: &BTreeMap<String, String>,
+    before: Option<&HostPlan>,
+    plan: &mut HostPlan,
+    outlook: &mut Outlook,
+) -> Result<(), ActionError> {
+    let value = |name: &str| parameters.get(name).cloned().unwrap_or_default();
+    let wish = PurgeWish {
+        directory: value("directory"),
+        archive: value("archive"),
+        older_s: value("older-hours").parse::<u64>().unwrap_or(24) * 3_600,
+        truncate_open: value("open") == "truncate",
+        objects_max: action.limits.objects_max,
+    };
+    let asked = vec![wish.directory.clone(), wish.archive.clone(), value("match")];
+    let reply = site.ask_within(LIST, asked, LIST_DEADLINE).await?;
+    let listed = parse_list(&reply.parts, &reply.body, &wish)
+        .map_err(|error| ActionError::Host { host: site.host.clone(), why: error.to_string() })?;
+    let listing = match before {
+        Some(before) => listed.within(before),
+        None if listed.delete.is_empty() && listed.truncate.is_empty() => {
+            return Err(ActionError::Host { host: site.host.clone(), why: ListError::Nothing.to_string() });
+        }
+        None => listed,
+    };
+    let bytes: u64 = listing.delete.iter().map(|object| object.size).sum();
+    let size = (listing.used_bytes + listing.available_bytes).max(1);
+    let percent = |used: u64| used * 100 / size;
+    outlook.effect = Some(format!(
+        "frees up to {bytes} bytes: {} is {} % full now, and would be {} %",
+        wish.directory,
+        percent(listing.used_bytes),
+        percent(listing.used_bytes.saturating_sub(bytes)),
+    ));
+    outlook.warnings.extend(listing.warnings);
+    plan.directory = Some(listing.directory);
+    plan.archive = Some(listing.archive);
+    plan.delete = listing.delete;
+    plan.truncate = listing.truncate;
+    Ok(())
 }
 
 /// The words with `sudo -n` before them, where the login is not root's.

@@ -1,14 +1,18 @@
 //! What became of actions that nobody saw the end of: looked for on the host, and never run again for that.
 
+use std::collections::BTreeSet;
+
 use super::ActionError;
 use super::desk::Desk;
 use super::execute::{Tell, clear, follow};
 use super::site::{HostLock, Site};
 use crate::adapters::clock;
+use crate::adapters::transport::ssh::Secrets;
 use crate::domain::action::book::{Book, IntentEntry};
 use crate::domain::action::plan::{Covered, HostPlan};
 use crate::domain::action::remote::{self, OwnLog, Standing};
 use crate::domain::audit::record::{AuditId, Event, Outcome};
+use crate::domain::fleet::HostSpec;
 use crate::domain::text::SafeText;
 
 /// What was found out of one action.
@@ -95,6 +99,14 @@ impl Desk<'_> {
             }
         }
     }
+}
+
+/// The actions that a host's own log shows; `None` where this login may read none of its logs.
+pub async fn actions_in_own_log(spec: &HostSpec, secrets: Secrets) -> Result<Option<BTreeSet<AuditId>>, ActionError> {
+    let mut site = Site::new(spec, secrets);
+    let reply = site.ask(remote::OWN_LOG, vec![" begins".to_owned()]).await?;
+    let is_unreadable = reply.body.trim_ascii() == b"unreadable";
+    Ok((!is_unreadable).then(|| remote::actions_in(&reply.body).collect()))
 }
 
 /// What a host's own log, and whether the host was started since, say of an action that it knows nothing of any more.

@@ -223,7 +223,9 @@ async fn plan(counter: &Counter, wish: &WishArguments) -> Result<(), CommandErro
 async fn propose(counter: &Counter, arguments: &ProposeArguments) -> Result<(), CommandError> {
     let plan = planned(counter, &arguments.wish.action, &arguments.wish.words).await?;
     let request = counter.desk().propose(&plan, &arguments.reason).await?;
-    super::approval::hand_out(counter, &request)?;
+    if let Some(path) = super::approval::hand_out(counter, &request)? {
+        println!("left in {}", path.display());
+    }
     println!("request {}: {} approvals needed", request.id, request.approvals_needed);
     Ok(())
 }

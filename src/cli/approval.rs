@@ -133,12 +133,9 @@ fn leave(counter: &Counter, name: &str, text: &str) -> Result<Option<PathBuf>, C
 }
 
 /// Puts a request where other accounts of this machine see it.
-pub fn hand_out(counter: &Counter, request: &Request) -> Result<(), CommandError> {
+pub fn hand_out(counter: &Counter, request: &Request) -> Result<Option<PathBuf>, CommandError> {
     let text = canonical::encode(request).map_err(ActionError::from)?;
-    if let Some(path) = leave(counter, &format!("{}.request", request.id), &text)? {
-        println!("left in {}", path.display());
-    }
-    Ok(())
+    leave(counter, &format!("{}.request", request.id), &text)
 }
 
 /// Hears every word on a request that was left for it.

@@ -73,6 +73,8 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
         tail: Some(tail(commands.clone())),
         shell: None,
         keep_copy: None,
+        audit: None,
+        acting: None,
     };
     let shown = present(common, attachment, options);
     // A drill that ended by itself is joined all the same, and says why.

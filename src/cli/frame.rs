@@ -84,6 +84,7 @@ impl FromStr for Shown {
             ("logs", _) => View::Pane(Pane::Logs),
             ("backup", _) => View::Pane(Pane::Backup),
             ("cron", _) => View::Pane(Pane::Cron),
+            ("actions", _) => View::Actions,
             (_, Some(name)) => View::Host(HostName::parse(name).map_err(|error| error.to_string())?),
             (_, None) => return Err("there are fleet, disk, logs, backup, cron, wall and host:NAME".to_owned()),
         };

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod acting;
 mod action;
 mod approval;
 mod attach;
@@ -58,7 +59,7 @@ pub struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Common {
     /// The hosts to watch; by default hosts.toml in the XDG configuration directory, or this machine alone
     #[arg(long, global = true, value_name = "FILE")]

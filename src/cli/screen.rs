@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use super::acting::{acting, read_audit};
 use super::attach::{history, keep_copy, leave, shell, tail};
 use super::host_engine::{Hosting, start, watch_config};
 use super::{CommandError, Common, keys, themes, witness};
@@ -51,6 +52,7 @@ fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) ->
     let config = common.config()?;
     let database = hosting.directory.database();
     witness::start(common, &hosting.directory, &config);
+    let state = hosting.directory.path().to_owned();
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
     let engine = start(common, config, publisher, hosting)?;
@@ -65,6 +67,8 @@ fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) ->
         tail: Some(tail(commands.clone())),
         shell: Some(shell(common.hosts.clone(), note)),
         keep_copy: Some(keep_copy(&database)),
+        audit: Some(read_audit(&state)),
+        acting: acting(common),
         // A full queue means that polls were asked for already.
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
         unlock: Some(Box::new(move |typed| drop(unlock.try_send(Command::Unlock(Passphrase(typed)))))),
@@ -97,6 +101,8 @@ fn attached(
         tail: None,
         shell: if read_only { None } else { Some(shell(common.hosts.clone(), note)) },
         keep_copy: if read_only { None } else { Some(keep_copy(&database)) },
+        audit: Some(read_audit(directory.path())),
+        acting: if read_only { None } else { acting(common) },
     };
     present(common, attachment, options)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::counter::Counter;
 use super::{CommandError, Common};
 use crate::adapters::audit::forward::Forwarder;
 use crate::adapters::audit::reader::AuditReader;
@@ -19,22 +20,23 @@ use crate::engine::action::desk::known_actor;
 /// How often another process may hold the forwarder's place before it is asked for again.
 const CLAIM_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Puts a changed policy or configuration on record, and forwards what waits, on a thread of its own: whatever becomes of
-/// the audit, looking goes on.
+/// Puts a changed policy or configuration on record, finds out what became of interrupted actions, and forwards what waits,
+/// on a thread of its own: whatever becomes of the audit, looking goes on.
 pub fn start(common: &Common, directory: &StateDir, config: &Config) {
     let policy = match common.policy() {
         Ok(policy) => policy,
         // Actions will be refused for it; looking goes on.
         Err(error) => return eprintln!("dogwatch: warning: {error}"),
     };
-    let (directory, group) = (directory.clone(), config.store.group.clone());
+    let (common, directory, group) = (common.clone(), directory.clone(), config.store.group.clone());
     let (state, config) = (directory.path().to_owned(), Digest::of(config.digest.as_bytes()));
     let started = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let witnessed = runtime.map_err(CommandError::from).and_then(|runtime| {
-            runtime.block_on(async {
+            tokio::task::LocalSet::new().block_on(&runtime, async {
                 note_changes(&state, &policy, config).await?;
                 directory.share_with(group.as_deref())?;
+                find_out(&common).await?;
                 match &policy.central_log {
                     Some(central) => forward(&database_in(&state), central).await,
                     None => Ok(()),
@@ -48,6 +50,20 @@ pub fn start(common: &Common, directory: &StateDir, config: &Config) {
     if let Err(error) = started {
         tracing::error!("audit: {error}");
     }
+}
+
+/// Finds out what became of actions that an earlier process left in the middle.
+async fn find_out(common: &Common) -> Result<(), CommandError> {
+    let counter = Counter::open(common).await?;
+    let found = counter.desk().reconcile(&|_| {}).await;
+    counter.close().await?;
+    for (intent, found) in found? {
+        match found {
+            Ok(found) => tracing::info!("{intent}: {}: {}", found.outcome.word(), found.witness),
+            Err(error) => tracing::warn!("{intent}: {error}"),
+        }
+    }
+    Ok(())
 }
 
 async fn note_changes(state: &Path, policy: &PolicyFile, config: Digest) -> Result<(), CommandError> {

@@ -5,8 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::audit_board::AuditBoard;
+use super::dialog::{News, Order};
 use super::keymap::Keymap;
 use super::model::FeedSource;
+use super::offer::OfferedAction;
 use super::theme::Theme;
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
@@ -26,6 +29,18 @@ pub type OpenShell = Box<dyn FnMut(&HostName) -> Result<Vec<OsString>, String>>;
 /// Keeps what was copied in a file, for terminals that take no copy.
 pub type KeepCopy = Arc<dyn Fn(&str) -> io::Result<PathBuf> + Send + Sync>;
 
+/// Reads the audit on: what is new since it was read last.
+pub type ReadAudit = Arc<dyn Fn() -> Result<AuditBoard, String> + Send + Sync>;
+
+pub type CarryOut = Arc<dyn Fn(Order, &dyn Fn(News)) + Send + Sync>;
+
+/// Plans and carries out guarded actions; whatever is asked is done on a thread of its own.
+pub struct Acting {
+    pub offered: Vec<OfferedAction>,
+    /// Does what is ordered, and tells each step.
+    pub carry_out: CarryOut,
+}
+
 /// What a screen is attached to.
 pub struct Attachment {
     pub feed: Feed,
@@ -39,6 +54,9 @@ pub struct Attachment {
     pub tail: Option<ReadLogs>,
     pub shell: Option<OpenShell>,
     pub keep_copy: Option<KeepCopy>,
+    pub audit: Option<ReadAudit>,
+    /// `None` where nothing can be done from here.
+    pub acting: Option<Acting>,
 }
 
 pub struct ScreenOptions {

@@ -6,6 +6,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::keymap::{Action, Binding};
 use super::model::{FeedSource, Model, View};
+use super::offer;
 use super::palette;
 use super::prompt::{Asked, Prompt};
 use super::screen::{Piece, piece};
@@ -28,10 +29,17 @@ fn belongs(view: &View, action: Action) -> bool {
             is_of_logs
                 || !matches!(
                     action,
-                    Action::Open | Action::Log | Action::PollNow | Action::Shell | Action::Fleet | Action::Pane(_)
+                    Action::Open
+                        | Action::Log
+                        | Action::Act
+                        | Action::Actions
+                        | Action::PollNow
+                        | Action::Shell
+                        | Action::Fleet
+                        | Action::Pane(_)
                 )
         }
-        View::Fleet | View::Pane(_) | View::Host(_) => !is_of_logs,
+        View::Fleet | View::Pane(_) | View::Host(_) | View::Actions => !is_of_logs,
     }
 }
 
@@ -110,6 +118,9 @@ fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
         Asked::Include => (" / ", prompt.text.clone(), "  a pattern: only lines that match; Enter keeps it"),
         Asked::Exclude => (" x ", prompt.text.clone(), "  a pattern: lines that match are left out; Enter keeps it"),
         Asked::Command => (" : ", prompt.text.clone(), "  ↑ ↓ choose, Enter goes, Esc leaves"),
+        Asked::Action => {
+            (" act: ", prompt.text.clone(), "  ↑ ↓ choose, Enter completes, then plans; nothing is done yet")
+        }
         Asked::Passphrase => {
             let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
             (" passphrase of your SSH key: ", dots, "  Enter logs in, Esc leaves it")
@@ -126,11 +137,15 @@ fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
 
 /// What the palette offers for what is typed; the meant one is selected.
 pub fn offered(model: &Model) -> Option<Vec<Piece>> {
-    let prompt = model.prompt.as_ref().filter(|prompt| prompt.asked == Asked::Command)?;
-    let choices = palette::choices(model, &prompt.text);
+    let prompt = model.prompt.as_ref()?;
+    let choices: Vec<String> = match prompt.asked {
+        Asked::Command => palette::choices(model, &prompt.text).into_iter().map(|(name, _)| name).collect(),
+        Asked::Action => offer::shown(model, &prompt.text),
+        Asked::Filter | Asked::Include | Asked::Exclude | Asked::Passphrase => return None,
+    };
     let meant = prompt.choice.min(choices.len().saturating_sub(1));
     let meaning = |index| if index == meant { Meaning::Selected } else { Meaning::Plain };
-    Some(choices.into_iter().enumerate().map(|(index, (name, _))| piece(format!(" {name} "), meaning(index))).collect())
+    Some(choices.into_iter().enumerate().map(|(index, name)| piece(format!(" {name} "), meaning(index))).collect())
 }
 
 /// Said beside a view's title while a filter hides rows.
@@ -140,7 +155,7 @@ pub fn filter_words(model: &Model) -> Option<Piece> {
     }
     let kept = match &model.view {
         View::Fleet => format!(", {} of {} hosts", model.order.len(), model.counts().total()),
-        View::Pane(_) | View::Host(_) | View::Log => String::new(),
+        View::Pane(_) | View::Host(_) | View::Log | View::Actions => String::new(),
     };
     Some(piece(format!("  /{}{kept}", SafeText::new(model.filter.text())), Meaning::Match))
 }

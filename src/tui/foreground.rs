@@ -47,7 +47,9 @@ pub fn run(command: &[OsString], inbox: &Receiver<Wake>) -> io::Result<Ended> {
             Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => return end(pid),
             // The other program had the signal as well, and stops by itself where it means to.
             Ok(Wake::Suspend | Wake::Interrupted | Wake::Continued | Wake::Resized) => {}
-            Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::History(..) | Wake::Said(_)) => {}
+            Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::History(..) | Wake::Said(_)) => {}
+            // What became of an action is on record.
+            Ok(Wake::Acted(..) | Wake::Audit(_)) => {}
             Err(RecvTimeoutError::Timeout) => {}
         }
     }

@@ -25,12 +25,12 @@ use crate::domain::time::at;
 use crate::domain::transition::{Batch, Change, HostEntry, Input, Link, LinkState, Observation, Seen, Transition};
 use crate::engine::tail::{LineNews, LogNews, Missed};
 
-const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 35), (200, 50)];
+pub(super) const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 35), (200, 50)];
 const FRESH_FOR_MS: u64 = 28_000;
 /// The moment of every frame, seconds after [`at`]'s zero.
-const NOW: i64 = 3_600;
+pub(super) const NOW: i64 = 3_600;
 
-fn host(name: &str) -> HostName {
+pub(super) fn host(name: &str) -> HostName {
     HostName::parse(name).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -210,7 +210,7 @@ fn log_book() -> LogBook {
     book
 }
 
-fn model(view: View) -> Model {
+pub(super) fn model(view: View) -> Model {
     let mut model = Model::new(FeedSource::OwnEngine, at(NOW));
     model.replace(fleet());
     model.log = (view == View::Log).then(log_book);
@@ -220,7 +220,7 @@ fn model(view: View) -> Model {
 }
 
 /// The text, then a letter a cell for how it looks, then what each letter means.
-fn golden(buffer: &Buffer) -> String {
+pub(super) fn golden(buffer: &Buffer) -> String {
     let mut looks: Vec<Style> = Vec::new();
     let mut grid = String::new();
     for (index, cell) in buffer.content.iter().enumerate() {

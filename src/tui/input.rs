@@ -11,6 +11,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::audit_board::AuditBoard;
+use super::dialog::News;
 use crate::domain::fleet::HostName;
 use crate::domain::trend::history::HostHistory;
 
@@ -24,6 +26,10 @@ pub(super) enum Wake {
     History(HostName, Result<HostHistory, String>),
     /// Something that was done aside has ended so.
     Said(String),
+    Pasted(String),
+    /// What came back of a guarded action, for the dialog of this generation.
+    Acted(u64, News),
+    Audit(Result<AuditBoard, String>),
     Resized,
     /// A signal asked the program to end.
     End,
@@ -103,7 +109,8 @@ fn read_terminal(
                 Event::Key(key) if key.kind != KeyEventKind::Release => Wake::Key(key),
                 Event::Mouse(mouse) => Wake::Mouse(mouse),
                 Event::Resize(..) => Wake::Resized,
-                Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Paste(_) => continue,
+                Event::Paste(text) => Wake::Pasted(text),
+                Event::Key(_) | Event::FocusGained | Event::FocusLost => continue,
             };
             wakes.send(wake).map_err(|_| gone())?;
         }

@@ -21,7 +21,11 @@ pub enum Action {
     Back,
     Fleet,
     Pane(Pane),
+    /// What was done, what runs, and what waits for somebody.
+    Actions,
     Log,
+    /// Plan a guarded action.
+    Act,
     Filter,
     Exclude,
     NextError,
@@ -145,7 +149,7 @@ fn control(name: &str) -> Option<Key> {
 /// A default row: its name, its keys as keys.toml writes them, and what it does.
 type Row = (&'static str, &'static [&'static str], Action, &'static str, bool);
 
-const ROWS: [Row; 29] = [
+const ROWS: [Row; 31] = [
     ("up", &["up", "k"], Action::Up, "up", false),
     ("down", &["down", "j"], Action::Down, "down", false),
     ("page-up", &["pageup", "ctrl-u"], Action::PageUp, "a page up", false),
@@ -159,6 +163,8 @@ const ROWS: [Row; 29] = [
     ("logs", &["3"], Action::Pane(Pane::Logs), "logs", true),
     ("backup", &["4"], Action::Pane(Pane::Backup), "backup", true),
     ("cron", &["5"], Action::Pane(Pane::Cron), "cron", true),
+    ("actions", &["6"], Action::Actions, "actions", true),
+    ("act", &["a"], Action::Act, "act", true),
     ("filter", &["/"], Action::Filter, "find", true),
     ("log", &["l"], Action::Log, "read logs", true),
     ("pause", &["space"], Action::Pause, "pause, go on", true),

@@ -1,16 +1,21 @@
 //! The screen: keys and a feed in, frames out. It reads a feed and sends commands; it never calls an adapter.
 
 mod attachment;
+pub mod audit_board;
+pub mod dialog;
 pub mod filter;
 mod footer;
 mod foreground;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_actions;
 mod input;
 pub mod keymap;
 pub mod log_book;
 pub mod model;
 mod navigate;
+pub mod offer;
 mod palette;
 pub mod panes;
 pub mod picture;
@@ -26,7 +31,7 @@ mod watchdog;
 mod why_not;
 mod wrap;
 
-pub use attachment::{Attachment, KeepCopy, OpenShell, ReadHistory, ReadLogs, ScreenOptions};
+pub use attachment::{Acting, Attachment, KeepCopy, OpenShell, ReadAudit, ReadHistory, ReadLogs, ScreenOptions};
 pub use run::show;
 pub use tty::leave as leave_terminal;
 

@@ -10,9 +10,12 @@ use crate::domain::status::{Status, StatusCounts};
 use crate::domain::time::Moment;
 use crate::domain::transition::Input;
 use crate::domain::trend::history::HostHistory;
+use crate::tui::audit_board::AuditBoard;
+use crate::tui::dialog::Dialog;
 use crate::tui::filter::Filter;
 use crate::tui::keymap::Keymap;
 use crate::tui::log_book::LogBook;
+use crate::tui::offer::OfferedAction;
 use crate::tui::prompt::Prompt;
 use crate::tui::recurrence::Remembered;
 
@@ -26,6 +29,7 @@ pub enum View {
     Pane(Pane),
     Host(HostName),
     Log,
+    Actions,
 }
 
 /// Where the feed comes from.
@@ -94,6 +98,13 @@ pub struct Model {
     pub history: Option<(HostName, HostHistory)>,
     /// What is played, where this is a demo and no fleet of anybody's.
     pub demo: Option<String>,
+    /// The guarded action that is being planned, confirmed or carried out.
+    pub dialog: Option<Dialog>,
+    /// Of the newest dialog.
+    pub generation: u64,
+    /// The actions that can be asked for from here; none where nothing can.
+    pub offered: Vec<OfferedAction>,
+    pub audit: Option<AuditBoard>,
     /// The theme in force, and all there are.
     pub theme: String,
     pub themes: Vec<String>,
@@ -137,6 +148,10 @@ impl Model {
             read_only: false,
             history: None,
             demo: None,
+            dialog: None,
+            generation: 0,
+            offered: Vec::new(),
+            audit: None,
             theme: String::new(),
             themes: Vec::new(),
         }
@@ -253,7 +268,7 @@ impl Model {
     pub fn open_host(&self) -> Option<&HostName> {
         match &self.view {
             View::Host(name) => Some(name),
-            View::Fleet | View::Pane(_) | View::Log => None,
+            View::Fleet | View::Pane(_) | View::Log | View::Actions => None,
         }
     }
 

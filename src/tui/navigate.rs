@@ -43,7 +43,7 @@ pub fn open(model: &mut Model) {
     let opened = match &model.view {
         View::Fleet => model.selected_host.clone(),
         View::Pane(_) => model.row_host.clone(),
-        View::Host(_) | View::Log => None,
+        View::Host(_) | View::Log | View::Actions => None,
     };
     if let Some(host) = opened {
         model.selected_host = Some(host.clone());
@@ -58,7 +58,7 @@ pub fn step(model: &mut Model, rows: usize, to: impl Fn(usize, usize, usize) -> 
     let row = match (&model.view, &model.log) {
         (View::Fleet, _) => model.selected_index(),
         (View::Log, Some(book)) => book.row(),
-        (View::Pane(_) | View::Host(_) | View::Log, _) => model.row,
+        (View::Pane(_) | View::Host(_) | View::Log | View::Actions, _) => model.row,
     };
     select_row(model, to(row.min(last), model.page_rows.max(1), last));
 }
@@ -70,6 +70,6 @@ pub fn select_row(model: &mut Model, row: usize) {
             model.has_chosen = true;
         }
         (View::Log, Some(book)) => book.select(row),
-        (View::Pane(_) | View::Host(_) | View::Log, _) => model.row = row,
+        (View::Pane(_) | View::Host(_) | View::Log | View::Actions, _) => model.row = row,
     }
 }

@@ -40,7 +40,7 @@ pub fn choices(model: &Model, typed: &str) -> Vec<(String, Choice)> {
 fn all(model: &Model) -> impl Iterator<Item = (String, Choice)> {
     let panes = [("disk", Pane::Disk), ("logs", Pane::Logs), ("backup", Pane::Backup), ("cron", Pane::Cron)];
     let panes = panes.into_iter().map(|(name, pane)| (name.to_owned(), Choice::Go(View::Pane(pane))));
-    let fleet = [("fleet".to_owned(), Choice::Go(View::Fleet))];
+    let fleet = [("fleet".to_owned(), Choice::Go(View::Fleet)), ("actions".to_owned(), Choice::Go(View::Actions))];
     let host = |name: &HostName| (format!("host {name}"), Choice::Go(View::Host(name.clone())));
     let theme = |name: &String| (format!("theme {name}"), Choice::Theme(name.clone()));
     let is_offered = |action: &Action| {
@@ -52,6 +52,7 @@ fn all(model: &Model) -> impl Iterator<Item = (String, Choice)> {
                 | Action::Suspend
                 | Action::Passphrase
                 | Action::Log
+                | Action::Act
                 | Action::Mouse
                 | Action::Copy
         )

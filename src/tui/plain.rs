@@ -50,7 +50,8 @@ fn is_ended(signals: &Receiver<Wake>) -> bool {
             let _ = kill_process(getpid(), Signal::STOP);
             false
         }
-        Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::History(..) | Wake::Said(_) | Wake::Resized | Wake::Continued)
+        Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::Resized | Wake::Continued)
+        | Ok(Wake::History(..) | Wake::Said(_) | Wake::Acted(..) | Wake::Audit(_))
         | Err(RecvTimeoutError::Timeout) => false,
     }
 }

@@ -14,6 +14,8 @@ pub enum Asked {
     Exclude,
     Command,
     Passphrase,
+    /// An action with its host and parameters.
+    Action,
 }
 
 /// What is being typed.
@@ -39,6 +41,13 @@ pub enum Typed {
 impl Prompt {
     pub fn new(asked: Asked, text: &str) -> Self {
         Self { asked, text: text.to_owned(), error: None, choice: 0 }
+    }
+
+    /// Takes what was pasted, its first line.
+    pub fn paste(&mut self, text: &str) {
+        let room = CHARS_MAX.saturating_sub(self.text.chars().count());
+        self.text.extend(text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(room));
+        self.choice = 0;
     }
 
     /// Takes a key.

@@ -9,10 +9,12 @@ use ratatui::{TerminalOptions, Viewport};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::attachment::{Attachment, ScreenOptions};
+use super::audit_board::AuditBoard;
+use super::dialog::Order;
 use super::foreground::{self, Ended};
 use super::input::{Terminal, Wake, watch_signals};
 use super::log_book::HostClock;
-use super::model::Model;
+use super::model::{Model, View};
 use super::panes::draw::draw;
 use super::screen;
 use super::theme::Theme;
@@ -30,6 +32,10 @@ const TICK: Duration = Duration::from_millis(500);
 const HISTORY_EVERY: Duration = Duration::from_secs(30);
 /// And never sooner than this by this machine's clock, which a demo's runs ahead of.
 const HISTORY_PAUSE: Duration = Duration::from_secs(2);
+
+/// The audit is read this often while somebody looks at it, and this often otherwise.
+const AUDIT_EVERY: Duration = Duration::from_secs(1);
+const AUDIT_ASIDE_EVERY: Duration = Duration::from_secs(10);
 
 /// In place of a second: the next frame is painted whatever the time.
 const NEVER: i64 = i64::MIN;
@@ -76,6 +82,7 @@ struct Loop {
     is_away: bool,
     /// The second that was painted last.
     painted_second: i64,
+    audit_asked: Option<Instant>,
 }
 
 impl Loop {
@@ -96,6 +103,7 @@ impl Loop {
         model.themes = options.themes.names().into_iter().map(str::to_owned).collect();
         model.keymap = options.keymap.clone();
         model.message.clone_from(&options.notice);
+        model.offered = attachment.acting.as_ref().map(|acting| acting.offered.clone()).unwrap_or_default();
         let theme = options.theme.clone().in_tier(options.tier).in_glyphs(options.glyphs);
         let title = String::new();
         let (history_asked, lines, is_away, painted_second) = (None, None, false, NEVER);
@@ -113,6 +121,7 @@ impl Loop {
             lines,
             is_away,
             painted_second,
+            audit_asked: None,
         })
     }
 
@@ -146,6 +155,9 @@ impl Loop {
                 }
                 Some(Wake::History(host, read)) => self.take_history(host, read),
                 Some(Wake::Said(said)) => self.model.message = Some(said),
+                Some(Wake::Pasted(text)) => update::paste(&mut self.model, &text),
+                Some(Wake::Acted(generation, news)) => update::acted(&mut self.model, generation, news),
+                Some(Wake::Audit(read)) => self.take_audit(read),
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
                 Some(Wake::Suspend) => self.suspend()?,
                 Some(Wake::Continued) => self.take_back()?,
@@ -171,6 +183,7 @@ impl Loop {
         }
         self.model.sort();
         self.read_history();
+        self.read_audit();
         let came = self.read_lines();
         self.tell()?;
         Ok(came || drained.came)
@@ -199,6 +212,7 @@ impl Loop {
                 None => {}
             },
             Effect::EndTail => self.lines = None,
+            Effect::Act(generation, order) => self.act(generation, order),
             Effect::Shell(host) => return self.open_shell(&host, inbox),
         }
         Ok(Flow::GoOn)
@@ -235,6 +249,40 @@ impl Loop {
             Ok(_) => {}
             Err(error) => self.model.message = Some(format!("the last day of {host} can't be read: {error}")),
         }
+    }
+
+    /// Reads the audit on: often while it is looked at, and now and then for the mark that every view shows.
+    fn read_audit(&mut self) {
+        let Some(read) = self.attachment.audit.clone() else { return };
+        let is_looked_at = self.model.view == View::Actions || self.model.dialog.is_some();
+        let every = if is_looked_at { AUDIT_EVERY } else { AUDIT_ASIDE_EVERY };
+        if self.audit_asked.is_some_and(|asked| asked.elapsed() < every) {
+            return;
+        }
+        self.audit_asked = Some(Instant::now());
+        let wakes = self.wakes.clone();
+        std::thread::spawn(move || {
+            // A screen that is gone needs it no more.
+            let _ = wakes.send(Wake::Audit(read()));
+        });
+    }
+
+    fn take_audit(&mut self, read: Result<AuditBoard, String>) {
+        match read {
+            Ok(audit) => self.model.audit = Some(audit),
+            Err(error) if self.model.view == View::Actions => self.model.message = Some(error),
+            Err(_) => {}
+        }
+    }
+
+    /// Has an order carried out on a thread of its own, which tells each step.
+    fn act(&mut self, generation: u64, order: Order) {
+        let Some(acting) = &self.attachment.acting else { return };
+        let (carry_out, wakes) = (acting.carry_out.clone(), self.wakes.clone());
+        std::thread::spawn(move || {
+            carry_out(order, &|news| drop(wakes.send(Wake::Acted(generation, news))));
+        });
+        self.audit_asked = None;
     }
 
     fn read_lines(&mut self) -> bool {

@@ -8,6 +8,7 @@ use super::footer::{filter_words, footer, offered};
 use super::log_book::LogBook;
 use super::model::{FEED_STALE_AFTER, FeedSource, Model, View};
 use super::panes::chart::ChartView;
+use super::panes::dialog::DialogView;
 use super::panes::wall::{self, WallView};
 use super::panes::{self, Built, checks, fleet, host, log, wall_table_rows};
 use super::theme::{Meaning, glyph};
@@ -75,13 +76,15 @@ pub struct Screen {
     pub wall: Option<WallView>,
     /// What the palette offers, above the footer.
     pub offered: Option<Vec<Piece>>,
+    /// Over the rows: a guarded action.
+    pub dialog: Option<DialogView>,
 }
 
 /// Rows of the current view, for keys that move.
 pub fn row_count(model: &Model) -> usize {
     match &model.view {
         View::Fleet => model.order.len(),
-        View::Pane(_) | View::Host(_) => model.row_total,
+        View::Pane(_) | View::Host(_) | View::Actions => model.row_total,
         View::Log => model.log.as_ref().map_or(0, LogBook::len),
     }
 }
@@ -97,6 +100,7 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         View::Pane(pane) => checks::build(model, pane, width, rows),
         View::Host(name) => host::build(model, &name, width, rows),
         View::Log => log::build(model, width, rows),
+        View::Actions => panes::actions::build(model, width, rows),
     };
     title.extend(demo_words(model));
     title.extend(filter_words(model));
@@ -107,13 +111,17 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
     Screen {
         wall: model.wall.then(|| wall::build(model, width, wall_table_rows(width, height))),
         offered: offered(model),
+        dialog: model
+            .dialog
+            .as_ref()
+            .map(|dialog| panes::dialog::build(dialog, model.message.as_deref(), width, height.saturating_sub(2))),
         header: header(model, width),
         banner,
         title,
         table,
         detail,
         chart,
-        footer: footer(model, usize::from(width)),
+        footer: if model.dialog.is_some() { Vec::new() } else { footer(model, usize::from(width)) },
         help_scroll: model.help_scroll,
         help: model.help.then(|| model.keymap.bindings().iter().map(|key| (key.shown(), key.what)).collect()),
     }
@@ -182,6 +190,10 @@ fn header(model: &Model, width: u16) -> Vec<Piece> {
         let meaning = if count == 0 { Meaning::Dim } else { Meaning::Status(status, Quality::Fresh) };
         let word = if width < 60 { "" } else { status.word() };
         pieces.push(piece(format!(" {} {count} {word}", glyph(status, Quality::Fresh)), meaning));
+    }
+    if let Some(mark) = model.audit.as_ref().and_then(|audit| audit.mark(model.now.utc_ms)) {
+        let mark = if width < 120 { mark.split(", ").next().unwrap_or_default() } else { &mark };
+        pieces.push(piece(format!("  actions: {mark}"), Meaning::Status(Status::Warning, Quality::Fresh)));
     }
     let answered = model.answered();
     if width < 60 && answered == counts.total() {

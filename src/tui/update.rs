@@ -2,10 +2,12 @@
 
 use ratatui::crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 
+use super::dialog::{Dialog, News, Order, Pressed};
 use super::keymap::Action;
 use super::log_book::LogBook;
 use super::model::{FeedSource, Model, View};
 use super::navigate::{back, go, open, select_row, step};
+use super::offer;
 use super::palette::{self, Choice};
 use super::panes;
 use super::prompt::{Asked, Prompt, Typed};
@@ -42,6 +44,8 @@ pub enum Effect {
     EndTail,
     /// Give the terminal to the system's own ssh.
     Shell(HostName),
+    /// Plan a guarded action, or carry it out, for this dialog.
+    Act(u64, Order),
 }
 
 /// Folds one feed message in.
@@ -62,10 +66,49 @@ pub fn press(model: &mut Model, key: KeyEvent, rows: usize) -> Option<Effect> {
     let action = model.keymap.look_up(key);
     let effect = match model.prompt {
         _ if model.wall => return action.filter(|action| *action == Action::Quit).map(|_| Effect::Quit),
+        _ if model.dialog.is_some() => press_in_dialog(model, key),
         Some(_) => type_into_prompt(model, key),
         None => act(model, action?, rows),
     };
     effect.or_else(|| leave_log(model))
+}
+
+fn press_in_dialog(model: &mut Model, key: KeyEvent) -> Option<Effect> {
+    model.message = None;
+    match model.dialog.as_mut()?.press(key) {
+        Pressed::Stays => None,
+        Pressed::Said(said) => {
+            model.message = Some(said.to_owned());
+            None
+        }
+        Pressed::Does(effect) => Some(effect),
+        Pressed::Closed => {
+            model.dialog = None;
+            None
+        }
+    }
+}
+
+/// Takes what was pasted: into a line that is typed, and into no confirmation.
+pub fn paste(model: &mut Model, text: &str) {
+    if model.dialog.is_some() {
+        model.message = Some("nothing is pasted here: a name is confirmed by typing it".to_owned());
+    } else if let Some(prompt) = &mut model.prompt {
+        prompt.paste(text);
+        if prompt.asked == Asked::Filter {
+            let text = prompt.text.clone();
+            model.set_filter(&text);
+        }
+    }
+}
+
+/// Takes what came back of an action; what belongs to an earlier dialog is let go: the audit has it.
+pub fn acted(model: &mut Model, generation: u64, news: News) {
+    if let Some(dialog) = model.dialog.as_mut().filter(|dialog| dialog.generation == generation) {
+        dialog.take(news);
+    } else if let News::Ended { words, .. } = news {
+        model.message = Some(words);
+    }
 }
 
 /// A log that is no longer looked at is no longer read.
@@ -79,7 +122,7 @@ fn leave_log(model: &mut Model) -> Option<Effect> {
 
 /// Takes the wheel, and a press on a row.
 pub fn mouse(model: &mut Model, mouse: MouseEvent, rows: usize) {
-    if model.wall || model.prompt.is_some() || model.help {
+    if model.wall || model.prompt.is_some() || model.help || model.dialog.is_some() {
         return;
     }
     match mouse.kind {
@@ -137,6 +180,8 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::Back => back(model),
         Action::Fleet => go(model, View::Fleet),
         Action::Pane(pane) => go(model, View::Pane(pane)),
+        Action::Actions => go(model, View::Actions),
+        Action::Act => model.prompt = Some(Prompt::new(Asked::Action, "")),
         Action::Log => return open_log(model),
         Action::Filter => {
             let (asked, text) = match &model.log {
@@ -225,7 +270,8 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
                 model.prompt = Some(prompt);
             }
         }
-        (Asked::Filter, Typed::Done) | (Asked::Command | Asked::Passphrase, Typed::Left) => {}
+        (Asked::Filter, Typed::Done) | (Asked::Command | Asked::Passphrase | Asked::Action, Typed::Left) => {}
+        (Asked::Action, Typed::Done) => return plan(model, prompt),
         (Asked::Command, Typed::Done) => return choose(model, &prompt),
         (Asked::Passphrase, Typed::Done) => {
             model.message = Some("logging in with the passphrase".to_owned());
@@ -241,8 +287,28 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
             let _ = sift(model, prompt.asked, &prompt.text);
             model.prompt = Some(prompt);
         }
-        (_, Typed::Goes) | (Asked::Command | Asked::Passphrase, Typed::Changed) => model.prompt = Some(prompt),
+        (_, Typed::Goes) | (Asked::Command | Asked::Passphrase | Asked::Action, Typed::Changed) => {
+            model.prompt = Some(prompt);
+        }
     }
+    None
+}
+
+/// Completes the line that asks for an action, or has it planned once it is whole.
+fn plan(model: &mut Model, prompt: Prompt) -> Option<Effect> {
+    if prompt.text.contains(' ') {
+        model.generation += 1;
+        model.dialog = Some(Dialog::new(prompt.text.clone(), model.generation));
+        return Some(Effect::Act(model.generation, Order::Plan(prompt.text)));
+    }
+    let fitting = offer::fitting(model, &prompt.text);
+    let chosen = fitting.get(prompt.choice.min(fitting.len().saturating_sub(1)));
+    let Some((action, host)) = chosen.zip(panes::selected_host(model)) else {
+        model.message = Some(format!("no action is named '{}'", prompt.text));
+        return None;
+    };
+    let line = offer::line_of(action, &host, offer::directory(model).as_deref());
+    model.prompt = Some(Prompt::new(Asked::Action, &line));
     None
 }
 

@@ -6,10 +6,12 @@ use super::{panes, screen};
 
 pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
     match action {
-        Action::PollNow | Action::Passphrase | Action::Suspend | Action::Shell | Action::Log if model.read_only => {
+        Action::PollNow | Action::Passphrase | Action::Suspend | Action::Shell | Action::Log | Action::Act
+            if model.read_only =>
+        {
             Some("read-only: this screen may look, and do nothing")
         }
-        Action::PollNow | Action::Passphrase | Action::Shell if model.demo.is_some() => {
+        Action::PollNow | Action::Passphrase | Action::Shell | Action::Act if model.demo.is_some() => {
             Some("a demo: its hosts are recordings")
         }
         Action::Passphrase if !model.can_unlock => {
@@ -22,7 +24,8 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         Action::PollNow if model.feed_is_dead() => {
             Some("the engine is gone: quit and start dogwatch again to take over")
         }
-        Action::Shell if panes::selected_host(model).is_none() => Some("no host is selected"),
+        Action::Act if model.offered.is_empty() => Some("nothing can be done from this screen"),
+        Action::Shell | Action::Act if panes::selected_host(model).is_none() => Some("no host is selected"),
         Action::Copy if screen::row_count(model) == 0 => Some("nothing is selected"),
         Action::Pause | Action::NextError | Action::PreviousError | Action::Exclude if model.log.is_none() => {
             Some("a key of the log view: l opens it")
@@ -31,7 +34,7 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             View::Fleet if model.order.is_empty() => Some("no host is selected"),
             View::Fleet | View::Pane(_) => None,
             View::Host(_) => Some("everything of this host is shown"),
-            View::Log => Some("the line is shown whole below"),
+            View::Log | View::Actions => Some("the line is shown whole below"),
         },
         Action::Back if model.view == View::Fleet && model.filter.is_empty() => Some("this is the first view"),
         Action::Up
@@ -44,6 +47,8 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         | Action::Fleet
         | Action::Pane(_)
         | Action::Log
+        | Action::Actions
+        | Action::Act
         | Action::Filter
         | Action::Exclude
         | Action::NextError
@@ -71,6 +76,7 @@ mod tests {
     use crate::domain::fleet::HostName;
     use crate::domain::time::at;
     use crate::tui::model::FeedSource;
+    use crate::tui::offer::OfferedAction;
     use crate::tui::palette::{self, Choice};
     use crate::tui::update::{self, Effect};
 
@@ -81,6 +87,8 @@ mod tests {
         model.board.hosts.insert(host, HostBoard::default());
         (model.read_only, model.can_unlock, model.can_tail, model.can_open_shells) = (true, true, true, true);
         model.themes = vec!["dark".to_owned()];
+        let parameters = Vec::new();
+        model.offered = vec![OfferedAction { id: "logs.rotate".to_owned(), about: String::new(), parameters }];
         model.sort();
         model
     }
@@ -91,6 +99,7 @@ mod tests {
             Some(Effect::Suspend | Effect::PollNow(_) | Effect::Unlock(_) | Effect::Tail(_) | Effect::Shell(_)) => {
                 false
             }
+            Some(Effect::Act(..)) => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod action_faults;
+mod action_screen;
 mod audit;
 mod bad_host;
 mod bad_network;

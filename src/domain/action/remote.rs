@@ -45,7 +45,8 @@ dw_tell "action $dw_id begins"
   ) </dev/null
   printf "%s\n" "$?" >"$dw_m/status"
 } 2>&1 | {
-  head -c "$dw_cap" >"$dw_m/output"
+  # By itself head keeps what it has until it ends, and nobody sees what runs.
+  if command -v stdbuf >/dev/null; then stdbuf -o0 head -c "$dw_cap"; else head -c "$dw_cap"; fi >"$dw_m/output"
   cat >/dev/null
 }
 read -r dw_status <"$dw_m/status"

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 
+use super::dialog::DialogView;
 use super::draw_chart::draw_chart;
 use super::draw_wall::draw_wall;
 use crate::tui::footer::cut;
@@ -19,7 +20,7 @@ const LEGEND: [&str; 4] = [
     " D L B C H  disk, logs, backup, cron, host",
     " SEEN  how long ago the newest value came; counts are of hosts",
 ];
-const OFFERED_WIDTH: u16 = 44;
+const OFFERED_WIDTH: u16 = 78;
 
 pub fn draw(frame: &mut Frame, screen: &Screen, theme: &Theme) {
     let area = frame.area();
@@ -64,6 +65,10 @@ fn draw_all(buffer: &mut Buffer, area: Rect, screen: &Screen, theme: &Theme) {
         line(buffer, row(area, area.height - 1 - detail_height + index), pieces, theme);
     }
     line(buffer, row(area, area.height - 1), &screen.footer, theme);
+    if let Some(dialog) = &screen.dialog {
+        let over = Rect { y: area.y + 1, height: area.height.saturating_sub(2), ..area };
+        draw_dialog(buffer, over, dialog, theme);
+    }
     if let Some(offered) = &screen.offered {
         draw_offered(buffer, area, offered, theme);
     }
@@ -147,6 +152,23 @@ fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Them
     Paragraph::new(lines)
         .block(Block::bordered().title(" Go to ").border_style(theme.style(Meaning::Border)))
         .render(over, buffer);
+}
+
+/// A plan with its question and its buttons, framed: nothing that a host says is outside of the frame.
+fn draw_dialog(buffer: &mut Buffer, over: Rect, dialog: &DialogView, theme: &Theme) {
+    Clear.render(over, buffer);
+    buffer.set_style(over, theme.style(Meaning::Plain));
+    let block = Block::bordered().title(dialog.title.as_str()).border_style(theme.style(Meaning::Border));
+    let inner = block.inner(over);
+    block.render(over, buffer);
+    let inside =
+        |y: u16| Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), y, height: 1 }.intersection(inner);
+    for (index, pieces) in (0..).zip(&dialog.lines) {
+        line(buffer, inside(inner.y + index), pieces, theme);
+    }
+    let last = inner.bottom().saturating_sub(1);
+    line(buffer, inside(last.saturating_sub(1)), &dialog.question, theme);
+    line(buffer, inside(last), &dialog.buttons, theme);
 }
 
 fn draw_help(buffer: &mut Buffer, area: Rect, help: &[(String, &'static str)], scroll: usize, theme: &Theme) {

@@ -1,7 +1,9 @@
 //! What each view shows, one file each, and how a frame is drawn.
 
+pub mod actions;
 pub mod chart;
 pub mod checks;
+pub mod dialog;
 pub mod draw;
 mod draw_chart;
 mod draw_wall;
@@ -37,6 +39,7 @@ pub fn selected_host(model: &Model) -> Option<HostName> {
         View::Pane(_) => model.row_host.clone(),
         View::Host(name) => Some(name.clone()),
         View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.1.host.clone())),
+        View::Actions => None,
     }
 }
 
@@ -58,6 +61,10 @@ pub fn selected_text(model: &Model) -> Option<String> {
         View::Log => {
             let book = model.log.as_ref()?;
             book.line(book.row()).map(|(_, line)| format!("{} {}: {}", line.host, line.watch, line.text))
+        }
+        View::Actions => {
+            let rows = model.audit.as_ref()?.rows(model.now.utc_ms);
+            rows.get(model.row).map(|row| format!("{}: {}: {}", row.who, row.what, row.words))
         }
     }
 }

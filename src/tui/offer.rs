@@ -1,0 +1,92 @@
+//! Which actions are offered where: what helps with the selected row first.
+
+use super::filter::is_subsequence;
+use super::model::{Model, View};
+use super::palette::SHOWN_MAX;
+use super::panes;
+use crate::domain::check::{CheckKind, Pane};
+use crate::domain::fleet::HostName;
+
+/// An action as the catalogue has it, for choosing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedAction {
+    pub id: String,
+    pub about: String,
+    /// Its parameters: name, and default where there is one.
+    pub parameters: Vec<(String, Option<String>)>,
+}
+
+/// The line that is to be completed for an action on a host.
+pub fn line_of(action: &OfferedAction, host: &HostName, directory: Option<&str>) -> String {
+    let parameter = |(name, default): &(String, Option<String>)| match (name.as_str(), directory, default) {
+        ("directory", Some(directory), _) => format!(" {name}={directory}"),
+        (_, _, Some(default)) => format!(" {name}={default}"),
+        (_, _, None) => format!(" {name}="),
+    };
+    let parameters: String = action.parameters.iter().map(parameter).collect();
+    format!("{} {host}{parameters}", action.id)
+}
+
+/// Where logs lie that fill the selected file system.
+pub fn directory(model: &Model) -> Option<String> {
+    let mount = selected_mount(model)?;
+    match mount.as_str() {
+        "/" | "/var" => Some("/var/log".to_owned()),
+        mount => Some(mount.to_owned()),
+    }
+}
+
+fn selected_mount(model: &Model) -> Option<String> {
+    let subject = match &model.view {
+        View::Pane(Pane::Disk) => {
+            panes::checks::Rows::of(model, Pane::Disk).check(model.row).map(|(_, view)| view.id.clone())
+        }
+        View::Host(name) => {
+            let board = model.board.hosts.get(name)?;
+            panes::host::sorted(model, name, board).get(model.row).map(|view| view.id.clone())
+        }
+        View::Fleet | View::Pane(_) | View::Log | View::Actions => None,
+    }?;
+    match subject.kind {
+        CheckKind::DiskSpace | CheckKind::DiskInodes => Some(subject.subject?.to_string()),
+        _ => None,
+    }
+}
+
+/// The actions whose name fits what is typed; without anything typed those that help with the view first.
+pub fn fitting<'a>(model: &'a Model, typed: &str) -> Vec<&'a OfferedAction> {
+    let wanted = typed.split(' ').next().unwrap_or_default().to_lowercase();
+    let helps = |action: &OfferedAction| {
+        let first: &[&str] = match &model.view {
+            View::Pane(Pane::Disk) => &["logs.archive-purge", "backup.prune", "disk.clean-packages", "logs.rotate"],
+            View::Pane(Pane::Logs) | View::Log => &["logs."],
+            View::Pane(Pane::Backup) => &["backup."],
+            View::Pane(Pane::Cron) => &["cron.", "backup.run"],
+            View::Fleet | View::Pane(Pane::Host) | View::Host(_) | View::Actions => &[],
+        };
+        first.iter().position(|stem| action.id.starts_with(stem)).unwrap_or(first.len())
+    };
+    let mut fitting: Vec<&OfferedAction> =
+        model.offered.iter().filter(|action| is_subsequence(&wanted, &action.id)).collect();
+    fitting.sort_by_key(|action| (!action.id.starts_with(&wanted), helps(action)));
+    fitting
+}
+
+/// What is shown above the line that is typed: actions while one is chosen, then what the action's parameters are.
+pub fn shown(model: &Model, typed: &str) -> Vec<String> {
+    match typed.split_once(' ') {
+        None => fitting(model, typed)
+            .into_iter()
+            .take(SHOWN_MAX)
+            .map(|action| format!("{}: {}", action.id, action.about))
+            .collect(),
+        Some((id, _)) => {
+            let action = model.offered.iter().find(|action| action.id == id);
+            let parameter = |(name, default): &(String, Option<String>)| match default {
+                Some(default) => format!("{name}, by default {default}"),
+                None => format!("{name}, needed"),
+            };
+            action.map(|action| action.parameters.iter().map(parameter).collect()).unwrap_or_default()
+        }
+    }
+}

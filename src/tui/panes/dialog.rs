@@ -1,0 +1,106 @@
+//! A guarded action's plan and confirmation, as they are shown.
+
+use crate::domain::observed::Quality;
+use crate::domain::status::Status;
+use crate::tui::dialog::{Dialog, Focus, Stage};
+use crate::tui::screen::{Piece, piece};
+use crate::tui::theme::Meaning;
+use crate::tui::wrap::wrapped;
+
+/// A dialog before it is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DialogView {
+    pub title: String,
+    pub lines: Vec<Vec<Piece>>,
+    /// The line that takes what is typed, and the buttons.
+    pub question: Vec<Piece>,
+    pub buttons: Vec<Piece>,
+}
+
+/// Rows that are not the plan's: the frame, a rule, the question and the buttons.
+const FRAME_ROWS: usize = 5;
+/// Rows that one line may be wrapped to.
+const WRAP_ROWS_MAX: usize = 40;
+
+pub fn build(dialog: &Dialog, message: Option<&str>, width: u16, height: u16) -> DialogView {
+    let room = usize::from(height).saturating_sub(FRAME_ROWS);
+    let inner = usize::from(width.saturating_sub(4));
+    let rows: Vec<Vec<Piece>> =
+        dialog.lines.iter().skip(first_line(dialog, room)).flat_map(|line| shown(line.as_str(), inner)).collect();
+    DialogView {
+        title: format!(" {} ", dialog.title),
+        lines: rows.into_iter().take(room).collect(),
+        question: question(dialog),
+        buttons: buttons(dialog, message),
+    }
+}
+
+/// The plan is read from its beginning, what runs from its end.
+fn first_line(dialog: &Dialog, room: usize) -> usize {
+    match &dialog.stage {
+        Stage::Planning | Stage::Planned { .. } => dialog.scroll,
+        Stage::Running | Stage::Over { .. } => (dialog.scroll + 1).saturating_sub(room),
+    }
+}
+
+fn shown(line: &str, width: usize) -> Vec<Vec<Piece>> {
+    let meaning = match line.trim_start().chars().next() {
+        Some('▲') => Meaning::Status(Status::Warning, Quality::Fresh),
+        Some(_) | None if line.contains(": ▲ ") => Meaning::Status(Status::Warning, Quality::Fresh),
+        Some(_) | None if line.contains(": ✖ ") => Meaning::Status(Status::Critical, Quality::Fresh),
+        Some(_) | None if line.contains(": ● ") => Meaning::Status(Status::Ok, Quality::Fresh),
+        Some(_) | None => Meaning::Plain,
+    };
+    let rows = wrapped(line, width, WRAP_ROWS_MAX);
+    let coloured = |row: Vec<Piece>| row.into_iter().map(|part| piece(part.text, meaning)).collect::<Vec<_>>();
+    let rows: Vec<Vec<Piece>> = rows.into_iter().map(coloured).collect();
+    rows.into_iter().filter(|row| row.iter().any(|part| !part.text.trim().is_empty())).collect()
+}
+
+fn question(dialog: &Dialog) -> Vec<Piece> {
+    let cursor = if dialog.focus == Focus::Text { "▏" } else { "" };
+    let typed = piece(format!("{}{cursor}", dialog.typed), Meaning::Key);
+    match &dialog.stage {
+        Stage::Planning => vec![piece("asking the host what would be done …", Meaning::Dim)],
+        Stage::Planned { phrase, approvals_needed: 0 } => {
+            vec![piece(format!("type {phrase} to confirm: "), Meaning::Heading), typed]
+        }
+        Stage::Planned { approvals_needed, .. } => {
+            let asked = format!("{approvals_needed} others must agree; say why you ask: ");
+            vec![piece(asked, Meaning::Heading), typed]
+        }
+        Stage::Running => vec![piece("it runs; Esc leaves it running, and 6 shows it", Meaning::Heading)],
+        Stage::Over { words, is_well } => {
+            let status = if *is_well { Status::Ok } else { Status::Critical };
+            vec![piece(words.clone(), Meaning::Status(status, Quality::Fresh))]
+        }
+    }
+}
+
+fn buttons(dialog: &Dialog, message: Option<&str>) -> Vec<Piece> {
+    let button = |word: &str, focus: Focus, is_open: bool| {
+        let meaning = match (dialog.focus == focus, is_open) {
+            (true, _) => Meaning::Selected,
+            (false, true) => Meaning::Plain,
+            (false, false) => Meaning::Dim,
+        };
+        piece(format!("[ {word} ]"), meaning)
+    };
+    let space = || piece("  ", Meaning::Plain);
+    let mut pieces = match &dialog.stage {
+        Stage::Planned { .. } => vec![
+            button("Cancel", Focus::Cancel, true),
+            space(),
+            button(dialog.go_word(), Focus::Go, dialog.is_confirmed()),
+            space(),
+            piece("Tab moves, Space presses, Esc cancels", Meaning::Dim),
+        ],
+        Stage::Planning | Stage::Running => vec![piece("Esc closes this", Meaning::Dim)],
+        Stage::Over { .. } => vec![button("Close", Focus::Cancel, true)],
+    };
+    if let Some(message) = message {
+        pieces.truncate(4);
+        pieces.push(piece(message.to_owned(), Meaning::Heading));
+    }
+    pieces
+}

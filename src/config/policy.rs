@@ -281,6 +281,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_documentation_is_a_policy() {
+        let read = parse("policy.toml", include_str!("../../docs/policy.example.toml"), None);
+        let file = read.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((file.policy.people.len(), file.policy.holds.len(), file.warnings.len()), (3, 1, 0));
+    }
+
+    #[test]
     fn people_roles_and_a_central_log_are_read() {
         let text = "[person.anna]\nusers = ['anna']\nkeys = ['KEY']\nroles = ['operator']\n\
             [role.operator]\nmay = ['logs.*']\n[central_log]\nserver = 'log.example'\n";

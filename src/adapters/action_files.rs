@@ -1,34 +1,33 @@
 //! The catalogue as it is in force: what the program brings, root's own actions, and the user's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::config_file::{ConfigFileError, read_trusted};
 use super::{own_machine, policy_file};
 use crate::config::actions;
 use crate::domain::action::catalogue::Catalogue;
-use crate::domain::action::policy::Severity;
 
 /// Beside the policy, for everybody.
 const SHARED: &str = "/etc/dogwatch/actions.toml";
 const OWN: &str = "dogwatch/actions.toml";
 
-/// Reads it afresh; a later file's action takes the place of an earlier one of the same name. One that whoever acts could
-/// have written counts as destructive, whatever it says of itself.
+/// Reads it afresh; root's file may say a built-in action anew, and what whoever acts could have written may add to them.
 pub fn load() -> Result<Catalogue, ConfigFileError> {
     let mut catalogue = actions::built_in()?;
     let own = own_machine::xdg_directory("XDG_CONFIG_HOME", ".config").map(|directory| directory.join(OWN));
     for path in [Some(PathBuf::from(SHARED)), own].into_iter().flatten().filter(|path| path.symlink_metadata().is_ok())
     {
-        catalogue.0.extend(read(&path)?.0);
+        let is_own = policy_file::changeable(&path).is_some();
+        let read = actions::parse(&path.display().to_string(), &read_trusted(&path)?, is_own)?;
+        for (id, action) in read.0 {
+            if is_own && catalogue.0.contains_key(&id) {
+                return Err(ConfigFileError::Refused {
+                    file: path,
+                    why: format!("{id} is there already: call it otherwise"),
+                });
+            }
+            catalogue.0.insert(id, action);
+        }
     }
     Ok(catalogue)
-}
-
-fn read(path: &Path) -> Result<Catalogue, ConfigFileError> {
-    let text = read_trusted(path)?;
-    let least = match policy_file::changeable(path) {
-        Some(_) => Severity::Destructive,
-        None => Severity::Safe,
-    };
-    Ok(actions::parse(&path.display().to_string(), &text, least)?)
 }

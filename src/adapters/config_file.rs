@@ -28,6 +28,8 @@ pub enum ConfigFileError {
     NotText(PathBuf),
     #[error("{file}: refused: {path} {why}; mend it with: {mend}")]
     Untrusted { file: PathBuf, path: PathBuf, why: String, mend: String },
+    #[error("{file}: refused: {why}")]
+    Refused { file: PathBuf, why: String },
     #[error(transparent)]
     Broken(#[from] ConfigError),
 }

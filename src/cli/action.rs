@@ -186,6 +186,7 @@ async fn can(counter: &Counter, user: &str, action: &str, host: &str) -> Result<
         user,
         action: &action.id,
         severity: action.severity,
+        is_own: action.is_own,
         hosts: vec![spec.groups.as_slice()],
         paths: Vec::new(),
         lifted: &lifted,
@@ -328,7 +329,10 @@ fn age(now_ms: i64, at_ms: i64) -> std::time::Duration {
 
 /// Requests that may still be carried out, each in a line.
 pub fn waiting_requests(book: &Book, now_ms: i64) -> Vec<(AuditId, String)> {
-    let open = book.requests.iter().filter(|(_, request)| request.claimed_ms.is_none() && now_ms < request.expires_ms);
+    let open = book
+        .requests
+        .iter()
+        .filter(|(_, request)| request.claimed_ms.is_none() && !request.is_denied() && now_ms < request.expires_ms);
     let line = |(id, request): (&AuditId, &crate::domain::action::book::RequestEntry)| {
         let hosts: Vec<&str> = request.hosts.iter().map(HostName::as_str).collect();
         let text = format!(
@@ -337,7 +341,7 @@ pub fn waiting_requests(book: &Book, now_ms: i64) -> Vec<(AuditId, String)> {
             hosts.join(" "),
             request.proposer.user,
             words(age(now_ms, request.created_ms)),
-            request.verdicts.len(),
+            request.agreed(),
             request.approvals_needed,
             words(age(request.expires_ms, now_ms)),
             request.reason

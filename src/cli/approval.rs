@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::action::{ask, waiting_requests};
-use super::audit::audit_id;
+use super::audit::{audit_id, stamp};
 use super::counter::Counter;
 use super::{CommandError, Common, block_on};
 use crate::adapters::{clock, ssh_sign};
@@ -114,9 +114,10 @@ fn read_request(path: &Path) -> Result<Request, CommandError> {
 /// The files of the exchange directory with this ending.
 fn exchanged(counter: &Counter, ending: &str) -> Vec<PathBuf> {
     let Some(exchange) = &counter.policy.exchange else { return Vec::new() };
-    let entries = fs::read_dir(exchange).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
+    // A pipe would never end, and a link could lead anywhere.
+    let plain = fs::read_dir(exchange).into_iter().flatten().flatten();
+    let plain = plain.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = plain.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
     files.sort();
     files
 }
@@ -127,7 +128,10 @@ fn leave(counter: &Counter, name: &str, text: &str) -> Result<Option<PathBuf>, C
     let (path, draft) = (exchange.join(name), exchange.join(format!(".{name}.{}", std::process::id())));
     let failed = |error: std::io::Error| CommandError::Failed(format!("{}: {error}", path.display()));
     let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&draft);
-    opened.and_then(|mut file| writeln!(file, "{text}")).map_err(failed)?;
+    // Whatever the umask takes: those who share the directory are to read it.
+    let shared = fs::Permissions::from_mode(0o640);
+    let written = opened.and_then(|mut file| writeln!(file, "{text}").and_then(|()| file.set_permissions(shared)));
+    written.map_err(failed)?;
     fs::rename(&draft, &path).map_err(failed)?;
     Ok(Some(path))
 }
@@ -148,7 +152,14 @@ pub async fn take_in(counter: &Counter, request: &AuditId) -> Result<(), Command
         .get(&request.id)
         .map_or(Vec::new(), |entry| entry.verdicts.iter().map(|verdict| verdict.signature.as_str()).collect());
     for path in exchanged(counter, "verdict") {
-        let verdict: Result<Verdict, _> = canonical::decode(read_file(&path)?.trim_ascii_end());
+        let bytes = match read_file(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                println!("▲ {error}");
+                continue;
+            }
+        };
+        let verdict: Result<Verdict, _> = canonical::decode(bytes.trim_ascii_end());
         match verdict {
             Ok(verdict) if verdict.request != request.id || heard.contains(&verdict.signature.as_str()) => {}
             Ok(verdict) => {
@@ -235,6 +246,7 @@ async fn sign(counter: &Counter, arguments: &SignArguments) -> Result<(), Comman
     let plan = Plan::decode(&request.plan).map_err(ActionError::from)?;
     println!("request {} of {} on {}: {}", request.id, request.proposer.user, request.proposer.machine, request.reason);
     println!("{plan}");
+    println!("void after {}", stamp(request.expires_ms));
     let word = if arguments.deny.is_some() { Word::Deny } else { Word::Approve };
     let verb = if word == Word::Deny { "deny" } else { "agree to" };
     let typed = match &arguments.confirm {
@@ -316,10 +328,15 @@ pub async fn take_in_lifts(counter: &Counter) -> Result<(), CommandError> {
     let known = counter.desk().book().await?.lifts;
     let judge = Judge { policy: &counter.policy.policy, hosts: Vec::new(), runner: None, now_ms: clock::now().utc_ms };
     for path in files {
-        let event: Event = match canonical::decode(read_file(&path)?.trim_ascii_end()) {
+        let read = read_file(&path).map_err(|error| error.to_string());
+        let decoded = read.and_then(|bytes| {
+            canonical::decode::<Event>(bytes.trim_ascii_end())
+                .map_err(|error| format!("{}: no lift: {error}", path.display()))
+        });
+        let event = match decoded {
             Ok(event) => event,
             Err(error) => {
-                println!("▲ {}: no lift: {error}", path.display());
+                println!("▲ {error}");
                 continue;
             }
         };

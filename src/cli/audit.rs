@@ -118,7 +118,7 @@ fn say(line: &str) -> Result<(), CommandError> {
     Ok(writeln!(std::io::stdout().lock(), "{line}")?)
 }
 
-fn stamp(at_ms: i64) -> String {
+pub fn stamp(at_ms: i64) -> String {
     let at = Utc.timestamp_millis_opt(at_ms).single().unwrap_or_default();
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -9,7 +9,7 @@ use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::store::AuditStore;
 use crate::adapters::audit::{database_in, own_actor};
 use crate::adapters::transport::ssh::Secrets;
-use crate::adapters::{action_files, clock};
+use crate::adapters::{action_files, clock, config_file, policy_file};
 use crate::config::Config;
 use crate::config::policy::PolicyFile;
 use crate::domain::action::ActionId;
@@ -31,7 +31,9 @@ pub struct Counter {
 
 impl Counter {
     pub async fn open(common: &Common) -> Result<Self, CommandError> {
-        let (policy, config) = (common.policy()?, common.config()?);
+        let (mut policy, config) = (common.policy()?, common.config()?);
+        let hosts = config_file::locate(common.hosts.as_deref());
+        policy.policy.trusts_groups = hosts.is_some_and(|hosts| policy_file::changeable(&hosts).is_none());
         let state = common.state_dir()?.path().to_owned();
         let actor = known_actor(own_actor(), &policy);
         let store = AuditStore::open(&state, actor, clock::now().utc_ms).await?;

@@ -138,6 +138,7 @@ fn as_config_error(error: ConfigFileError) -> ConfigError {
         other @ (ConfigFileError::Unreadable(..)
         | ConfigFileError::TooLarge(_)
         | ConfigFileError::NotText(_)
+        | ConfigFileError::Refused { .. }
         | ConfigFileError::Untrusted { .. }) => {
             ConfigError(vec![Problem { file: "hosts.toml".to_owned(), line: 1, column: 1, what: other.to_string() }])
         }

@@ -7,7 +7,7 @@ use super::{CommandError, Common};
 use crate::adapters::audit::forward::Forwarder;
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::store::AuditStore;
-use crate::adapters::audit::{AuditError, database_in, own_actor};
+use crate::adapters::audit::{database_in, own_actor};
 use crate::adapters::clock;
 use crate::adapters::store::state_dir::StateDir;
 use crate::config::Config;
@@ -32,16 +32,21 @@ pub fn start(common: &Common, directory: &StateDir, config: &Config) {
     let (state, config) = (directory.path().to_owned(), Digest::of(config.digest.as_bytes()));
     let started = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let witnessed = runtime.map_err(CommandError::from).and_then(|runtime| {
+        let witnessed = runtime.map(|runtime| {
             tokio::task::LocalSet::new().block_on(&runtime, async {
-                note_changes(&state, &policy, config).await?;
-                directory.share_with(group.as_deref())?;
-                find_out(&common).await?;
-                match &policy.central_log {
-                    Some(central) => forward(&database_in(&state), central).await,
-                    None => Ok(()),
+                // A store that is locked or full for a while keeps nobody from forwarding what is in it already.
+                let noted = async {
+                    note_changes(&state, &policy, config).await?;
+                    directory.share_with(group.as_deref())?;
+                    find_out(&common).await
+                };
+                if let Err(error) = noted.await {
+                    tracing::error!("audit: {error}");
                 }
-            })
+                if let Some(central) = &policy.central_log {
+                    forward(&database_in(&state), central).await;
+                }
+            });
         });
         if let Err(error) = witnessed {
             tracing::error!("audit: {error}");
@@ -91,13 +96,12 @@ async fn note_changes(state: &Path, policy: &PolicyFile, config: Digest) -> Resu
 }
 
 /// Forwards for as long as the process lives; one process does for a state directory.
-async fn forward(database: &Path, central: &CentralLog) -> Result<(), CommandError> {
+async fn forward(database: &Path, central: &CentralLog) {
     loop {
         match Forwarder::claim(database, central).await {
             Ok(Some(forwarder)) => forwarder.run().await,
             Ok(None) => {}
-            Err(error @ AuditError::Database { .. }) => tracing::warn!("{error}"),
-            Err(error) => return Err(error.into()),
+            Err(error) => tracing::warn!("{error}"),
         }
         tokio::time::sleep(CLAIM_EVERY).await;
     }

@@ -18,11 +18,11 @@ const WORD: &str = "[A-Za-z0-9][A-Za-z0-9._:@%+-]*";
 
 /// The actions that the program brings.
 pub fn built_in() -> Result<Catalogue, ConfigError> {
-    parse("actions.toml", BUILT_IN, Severity::Safe)
+    parse("actions.toml", BUILT_IN, false)
 }
 
-/// Reads the text of `file`; none of its actions counts as less grave than `least`.
-pub fn parse(file: &str, text: &str, least: Severity) -> Result<Catalogue, ConfigError> {
+/// Reads the text of `file`. What is the actor's own counts as destructive, whatever it says of itself.
+pub fn parse(file: &str, text: &str, is_own: bool) -> Result<Catalogue, ConfigError> {
     let notes = Notes::new(file, text);
     let (table, syntax) = toml::de::DeTable::parse_recoverable(text);
     for error in syntax {
@@ -33,7 +33,7 @@ pub fn parse(file: &str, text: &str, least: Severity) -> Result<Catalogue, Confi
         let root = Reader::new(table.get_ref(), &notes);
         for (offset, name, reader) in root.named_tables("action") {
             match ActionId::parse(&name) {
-                Ok(id) => drop(actions.insert(id.clone(), action(id, offset, &reader, least))),
+                Ok(id) => drop(actions.insert(id.clone(), action(id, offset, &reader, is_own))),
                 Err(error) => notes.error(offset, error.to_string()),
             }
             reader.finish();
@@ -51,7 +51,8 @@ fn words(reader: &Reader, key: &'static str) -> Vec<String> {
     reader.strings(key).unwrap_or_default().into_iter().map(|(_, word)| word).collect()
 }
 
-fn action(id: ActionId, offset: usize, reader: &Reader, least: Severity) -> Action {
+fn action(id: ActionId, offset: usize, reader: &Reader, is_own: bool) -> Action {
+    let least = if is_own { Severity::Destructive } else { Severity::Safe };
     let notes = reader.notes();
     let parameters: Vec<Parameter> = reader
         .named_tables("parameter")
@@ -83,6 +84,7 @@ fn action(id: ActionId, offset: usize, reader: &Reader, least: Severity) -> Acti
         version: count("version", u64::from(u32::MAX)).unwrap_or(1),
         about: reader.string("about").unwrap_or_default(),
         severity: reader.choice("severity", &Severity::NAMED).unwrap_or(Severity::Destructive).max(least),
+        is_own,
         root: reader.flag("root").unwrap_or(false),
         parameters,
         means,
@@ -105,7 +107,8 @@ fn check_words(action: &Action, offset: usize, notes: &Notes<'_>) {
     for word in argv.iter().chain(&action.preview).chain(&action.measure) {
         let placeholders = word.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
         let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-        for name in placeholders.filter(is_name).filter(|name| !names.contains(name)) {
+        let is_known = |name: &&str| names.contains(name) || (*name == "began" && action.measure.contains(word));
+        for name in placeholders.filter(is_name).filter(|name| !is_known(name)) {
             notes.error(offset, format!("{}: {{{name}}} is no parameter of it", action.id));
         }
     }
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let shown = match parse("actions.toml", text, Severity::Safe) {
+        let shown = match parse("actions.toml", text, false) {
             Ok(catalogue) => format!("{} actions", catalogue.0.len()),
             Err(error) => error.to_string(),
         };
@@ -180,7 +183,7 @@ mod tests {
     #[test]
     fn what_the_actor_could_have_written_counts_as_destructive() {
         let text = "[action.'x.y']\nargv = ['a']\nmeasure = ['b']\nseverity = 'safe'\n";
-        let catalogue = parse("actions.toml", text, Severity::Destructive).unwrap_or_else(|error| panic!("{error}"));
-        assert!(catalogue.0.values().all(|action| action.severity == Severity::Destructive));
+        let catalogue = parse("actions.toml", text, true).unwrap_or_else(|error| panic!("{error}"));
+        assert!(catalogue.0.values().all(|action| action.is_own && action.severity == Severity::Destructive));
     }
 }

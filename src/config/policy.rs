@@ -77,6 +77,7 @@ pub fn parse(file: &str, text: &str, changeable: Option<String>) -> Result<Polic
             digest: Digest::of(text.as_bytes()),
             changeable,
             exists: true,
+            trusts_groups: true,
         };
         central_log = root.table("central_log").and_then(|table| central(table, &notes));
         exchange = root.string("exchange").map(PathBuf::from);

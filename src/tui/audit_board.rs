@@ -70,14 +70,17 @@ impl AuditBoard {
             })
             .collect();
         let waits = self.book.requests.iter().filter(|(_, request)| {
-            request.claimed_ms.is_none() && now_ms < request.expires_ms && 0 < request.approvals_needed
+            request.claimed_ms.is_none()
+                && !request.is_denied()
+                && now_ms < request.expires_ms
+                && 0 < request.approvals_needed
         });
         rows.extend(waits.map(|(id, request)| {
             let hosts: Vec<&str> = request.hosts.iter().map(HostName::as_str).collect();
             let left = Duration::from_millis(u64::try_from(request.expires_ms - now_ms).unwrap_or(0));
             let words = format!(
                 "waits for {} of {} approvals, void in {}, {id}: {}",
-                request.approvals_needed.saturating_sub(request.verdicts.len() as u32),
+                request.approvals_needed.saturating_sub(request.agreed() as u32),
                 request.approvals_needed,
                 short_duration(left),
                 request.reason

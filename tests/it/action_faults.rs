@@ -80,12 +80,37 @@ fn a_link_cut_after_sending_is_unknown_and_then_what_really_happened() {
         } else {
             run("pkill", &["-KILL", "-f", &format!("wait {}", gate.file.display())]);
             let found = office.succeeds("anna", &["action", "reconcile"]);
-            assert!(found.contains(": failed: its process was killed on the host"), "{found}");
+            assert!(found.contains(": failed: the host's own record: exit 137; its effect is not there"), "{found}");
         }
         assert_eq!(gate.runs(), 1);
         assert!(office.succeeds("anna", &["action", "status"]).contains("nothing waits and nothing runs"));
     }
     office.succeeds("anna", &["audit", "verify"]);
+}
+
+#[test]
+fn what_a_killed_process_left_running_is_running_still() {
+    let office = Office::new("");
+    let sshd = Sshd::start();
+    office.reach(&sshd, "web1");
+    let gate = Gate::new(&office, "gate");
+    let running = gate.run(&office, "web1");
+    until("it begins on the host", || gate.runs() == 1);
+    let homes = fs::read_dir("/run/dogwatch").unwrap().map(|entry| entry.unwrap().path());
+    let is_ours = |home: &PathBuf| {
+        fs::read_to_string(home.join("program")).is_ok_and(|program| program.contains(gate.file.to_str().unwrap()))
+    };
+    let home = homes.into_iter().find(is_ours).expect("the action has a place on the host");
+    until("it says who it is", || home.join("stat").exists());
+    let pid = fs::read_to_string(home.join("stat")).unwrap().split(' ').next().unwrap().to_owned();
+    run("kill", &["-KILL", &pid]);
+    // The lock is its dashboard's: whoever looks meanwhile is told that it is busy, not that it failed.
+    let found = office.fails("anna", &["action", "reconcile"]);
+    assert!(found.contains("busy"), "{found}");
+    gate.open();
+    let (succeeded, said) = said(running);
+    assert!(succeeded && said.contains("web1: ended"), "what it left running was not waited for: {said}");
+    assert_eq!(gate.runs(), 1);
 }
 
 #[test]
@@ -298,12 +323,12 @@ fn a_marker_of_somebody_else_on_the_host_is_not_trusted() {
     let office = Office::new("");
     let gate = Gate::new(&office, "gate");
     gate.open();
-    // Whoever is first to take the name in the host's memory could read and swap what is kept there.
-    let marker = "/dev/shm/dogwatch-65001";
-    let _ = fs::remove_dir_all(marker);
+    // Whoever is first to take the name could read and swap what is kept there.
+    let marker = "/var/tmp/dogwatch-65001";
+    let _ = fs::rename(marker, format!("{marker}.kept"));
     std::os::unix::fs::symlink(office.place.path("exchange"), marker).unwrap();
     let (succeeded, said) = said(gate.run(&office, "me"));
     fs::remove_file(marker).unwrap();
-    assert!(!succeeded && said.contains("is not this login's own: somebody else made it; nothing was begun"), "{said}");
+    assert!(!succeeded && said.contains("is not this login's own, or takes nothing: nothing was begun"), "{said}");
     assert_eq!(gate.runs(), 0);
 }

@@ -37,13 +37,14 @@ CREATE TABLE head (writer TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER 
 CREATE TABLE plan (hash TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE claim (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE denial (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE freeze (seq INTEGER PRIMARY KEY, is_on INTEGER NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, writer TEXT NOT NULL, number INTEGER NOT NULL, is_head INTEGER NOT NULL);
 CREATE TABLE central (id INTEGER PRIMARY KEY CHECK (id = 1), alive_ms INTEGER NOT NULL, error TEXT);
 INSERT INTO central VALUES (1, 0, NULL);
 ";
 
 /// What may never be changed, by any tool that opens the file as it is.
-const APPEND_ONLY: [&str; 5] = ["record", "head", "plan", "claim", "denial"];
+const APPEND_ONLY: [&str; 6] = ["record", "head", "plan", "claim", "denial", "freeze"];
 
 /// Why something could not be put on record, or read.
 #[derive(Debug, Error)]
@@ -66,6 +67,8 @@ pub enum AuditError {
     TooLarge(usize),
     #[error("{0} was carried out once already: propose it again")]
     AlreadyClaimed(AuditId),
+    #[error("frozen: {0}; nothing more is begun")]
+    Frozen(String),
     #[error("{0} was denied a moment ago")]
     Denied(AuditId),
     #[error("the central log has not taken {waiting} records, and {max} are the most that may wait: {error}")]

@@ -50,6 +50,8 @@ enum Beside<'a> {
     Claim(&'a AuditId),
     /// The end of a request.
     Denial(&'a AuditId),
+    /// Something is about to be done: not while the store is frozen.
+    Intent,
 }
 
 /// The file in a state directory.
@@ -136,6 +138,11 @@ impl AuditStore {
         self.append_with(event, Beside::Claim(request), now_ms).await
     }
 
+    /// Puts an intent on record, unless a freeze came first.
+    pub async fn intend(&self, event: Event, now_ms: i64) -> Result<Receipt, AuditError> {
+        self.append_with(event, Beside::Intent, now_ms).await
+    }
+
     /// Ends a request, whoever may be about to claim it.
     pub async fn deny(&self, request: &AuditId, event: Event, now_ms: i64) -> Result<Receipt, AuditError> {
         self.append_with(event, Beside::Denial(request), now_ms).await
@@ -143,9 +150,26 @@ impl AuditStore {
 
     async fn append_with(&self, event: Event, beside: Beside<'_>, now_ms: i64) -> Result<Receipt, AuditError> {
         let mut transaction = self.begin().await?;
+        let freeze = match &event {
+            Event::Frozen { reason } => Some((true, reason.to_string())),
+            Event::Thawed { reason } => Some((false, reason.to_string())),
+            _ => None,
+        };
+        if let Beside::Claim(_) | Beside::Intent = beside {
+            let newest = sqlx::query("SELECT is_on, reason FROM freeze ORDER BY seq DESC LIMIT 1");
+            let newest = newest.fetch_optional(&mut *transaction).await.map_err(failed(&self.path))?;
+            if let Some(reason) = newest.filter(|row| row.get(0)).map(|row| row.get(1)) {
+                return Err(AuditError::Frozen(reason));
+            }
+        }
         let (receipt, seq) = self.append_in(&mut transaction, event, now_ms).await?;
+        if let Some((is_on, reason)) = freeze {
+            let insert = sqlx::query("INSERT INTO freeze (seq, is_on, reason) VALUES (?1, ?2, ?3)");
+            let insert = insert.bind(seq).bind(is_on).bind(reason);
+            insert.execute(&mut *transaction).await.map_err(failed(&self.path))?;
+        }
         let written = match beside {
-            Beside::Nothing => Ok(()),
+            Beside::Nothing | Beside::Intent => Ok(()),
             Beside::Plan(hash, body) => {
                 let insert = sqlx::query("INSERT OR IGNORE INTO plan (hash, body) VALUES (?1, ?2)");
                 insert.bind(hash.to_string()).bind(body).execute(&mut *transaction).await.map(drop)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -69,6 +70,10 @@ impl Connection {
         let server = server.to_owned();
         let connected = TcpStream::connect((settings.host.as_str(), settings.port)).await;
         let stream = connected.map_err(|error| SyslogError::Unreachable { server: server.clone(), error })?;
+        // What nobody confirms breaks the connection before it counts as arrived.
+        let patience = u32::try_from(settings.settle.as_millis() / 2).unwrap_or(u32::MAX).max(1);
+        sockopt::set_tcp_user_timeout(&stream, patience)
+            .map_err(|error| SyslogError::Unreachable { server: server.clone(), error: error.into() })?;
         let stream: Box<dyn Wired> = match &settings.wire {
             Wire::PlainTcp => Box::new(stream),
             Wire::Tls { ca, name } => {

@@ -27,6 +27,17 @@ pub struct RequestEntry {
     pub glass: Option<SafeText>,
 }
 
+impl RequestEntry {
+    /// The people who are on record as having agreed; whether each counts is for whoever decides.
+    pub fn agreed(&self) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.statement.contains(r#""word":"approve""#)).count()
+    }
+
+    pub fn is_denied(&self) -> bool {
+        self.agreed() < self.verdicts.len()
+    }
+}
+
 /// One action on one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntentEntry {

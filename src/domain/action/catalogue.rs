@@ -116,6 +116,8 @@ pub struct Action {
     pub version: u32,
     pub about: String,
     pub severity: Severity,
+    /// Whether whoever acts could have written it.
+    pub is_own: bool,
     /// Runs as root, by `sudo -n` where the login is not root's.
     pub root: bool,
     pub parameters: Vec<Parameter>,
@@ -322,6 +324,7 @@ mod tests {
             version: 1,
             about: String::new(),
             severity: Severity::Disruptive,
+            is_own: false,
             root: true,
             parameters: vec![unit],
             means: Means::Argv(vec!["systemctl".into(), "restart".into(), "{unit}".into()]),

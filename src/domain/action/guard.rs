@@ -103,7 +103,7 @@ pub enum NotApproved {
     Denied { request: AuditId, by: PersonName, reason: SafeText },
     #[error("{request} has {have} of {need} approvals{ignored}")]
     TooFew { request: AuditId, have: usize, need: u32, ignored: String },
-    #[error("no role of this account may break the glass")]
+    #[error("no role of this account may break the glass for this")]
     NoGlass,
     #[error("breaking the glass needs a reason of at least {REASON_CHARS_MIN} characters")]
     NoReason,
@@ -140,6 +140,7 @@ impl<'a> Circumstances<'a> {
             user: self.user,
             action: &covered.action,
             severity: covered.severity,
+            is_own: covered.is_own,
             hosts: self.hosts(covered)?,
             paths: paths(covered),
             lifted: &lifted,
@@ -155,7 +156,8 @@ impl<'a> Circumstances<'a> {
 /// The directories that a plan would change.
 pub fn paths(covered: &Covered) -> Vec<&str> {
     let directories = covered.hosts.iter().filter_map(|host| Some(host.directory.as_ref()?.path.as_str()));
-    let parameters = covered.parameters.values().map(String::as_str).filter(|value| value.starts_with('/'));
+    // A repository may be written as `local:/backup`: the path is what counts.
+    let parameters = covered.parameters.values().filter_map(|value| Some(&value[value.find('/')?..]));
     directories.chain(parameters).collect()
 }
 
@@ -210,7 +212,8 @@ impl Approved {
         if reason.trim().chars().count() < REASON_CHARS_MIN {
             return Err(NotApproved::NoReason);
         }
-        if !now.policy.may_break_glass(now.user) {
+        let covered = confirmed.plan().covered();
+        if !now.policy.may_break_glass(now.user, &covered.action, &now.hosts(covered)?) {
             return Err(NotApproved::NoGlass);
         }
         let (_, judge) = Self::ground(&confirmed, &request, now)?;

@@ -70,6 +70,7 @@ fn policy() -> Policy {
         digest: Digest::ZERO,
         changeable: None,
         exists: true,
+        trusts_groups: true,
     }
 }
 
@@ -94,6 +95,7 @@ fn covered() -> Covered {
         action_version: 1,
         definition: Digest::ZERO,
         severity: Severity::Destructive,
+        is_own: false,
         parameters: BTreeMap::from([("file".to_owned(), "/var/log/app.log".to_owned())]),
         hosts: vec![plan],
         limits: ActionLimits::default(),
@@ -157,11 +159,22 @@ struct Case {
     lifts: Vec<(String, String)>,
     covered: Covered,
     glass: Option<&'static str>,
+    request: Request,
 }
 
 fn case(verdicts: Vec<Verdict>) -> Case {
     let (policy, covered) = (policy(), covered());
-    Case { policy, user: "anna", verdicts, now_ms: NOW_MS + 1, frozen: None, lifts: Vec::new(), covered, glass: None }
+    Case {
+        policy,
+        user: "anna",
+        verdicts,
+        now_ms: NOW_MS + 1,
+        frozen: None,
+        lifts: Vec::new(),
+        covered,
+        glass: None,
+        request: request(),
+    }
 }
 
 impl Case {
@@ -178,8 +191,8 @@ impl Case {
             lifts: &self.lifts,
         };
         match self.glass {
-            None => Approved::approve(confirmed, request(), &self.verdicts, &now),
-            Some(reason) => Approved::break_glass(confirmed, request(), &self.verdicts, reason, &now),
+            None => Approved::approve(confirmed, self.request.clone(), &self.verdicts, &now),
+            Some(reason) => Approved::break_glass(confirmed, self.request.clone(), &self.verdicts, reason, &now),
         }
     }
 
@@ -362,10 +375,51 @@ fn a_hold_is_lifted_by_its_role_alone_and_stands_again_once_it_changes() {
 }
 
 #[test]
+fn a_path_is_held_however_it_is_written() {
+    for path in ["local:/var/log/app", "/var//log/app/x", "/var/./log", "/srv/../var/log", "/var/log/other"] {
+        let mut case = case(vec![yes("bert")]);
+        case.covered.parameters.insert("repository".to_owned(), path.to_owned());
+        case.policy.holds = vec![hold("/var/log/app")];
+        let held = case.decide();
+        let is_other = path == "/var/log/other";
+        assert!(is_other || matches!(held, Err(NotApproved::Held(_))), "{path}: {held:?}");
+    }
+}
+
+#[test]
+fn what_the_actor_could_have_written_is_never_waved_through() {
+    let mut own = case(vec![]);
+    own.covered.is_own = true;
+    own.verdicts.clear();
+    own.policy.rules = vec![Rule { actions: vec![pattern("*")], scope: Scope::All, approvals: 0 }];
+    // The request is about the same plan: nothing drifted.
+    own.request = Request { plan: own.covered.encode().unwrap(), ..request() };
+    own.refused("has 0 of 1 approvals");
+    own.policy.holds = vec![hold("/srv/elsewhere")];
+    own.refused("held: evidence");
+}
+
+#[test]
+fn who_puts_hosts_into_groups_can_not_take_them_out_of_what_forbids() {
+    let db = Scope::Groups(vec![GroupName::parse("db").unwrap()]);
+    let mut case = case(vec![]);
+    case.policy.rules = vec![
+        Rule { actions: vec![pattern("*")], scope: Scope::All, approvals: 0 },
+        Rule { actions: vec![pattern("*")], scope: db.clone(), approvals: 2 },
+    ];
+    case.policy.holds = vec![Hold { scope: db, ..hold("/var/log") }];
+    case.passes();
+    case.policy.trusts_groups = false;
+    case.refused("held: evidence");
+    case.policy.holds.clear();
+    case.refused("has 0 of 2 approvals");
+}
+
+#[test]
 fn the_glass_is_broken_by_who_may_with_a_reason_and_neither_hold_nor_freeze_nor_denial_gives_way() {
     let mut glass = case(vec![]);
     glass.glass = Some("payments stand still");
-    glass.refused("no role of this account may break the glass");
+    glass.refused("no role of this account may break the glass for this");
     glass.policy.roles[0].breaks_glass = true;
     glass.passes();
     glass.frozen = Some("an investigation");

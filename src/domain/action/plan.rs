@@ -14,6 +14,10 @@ use crate::domain::audit::digest::Digest;
 use crate::domain::fleet::HostName;
 use crate::domain::text::SafeText;
 
+/// Stands in the words of a measure for when the action began, by the host's own clock: seconds since 1970. The environment
+/// would not do: sudo clears it.
+pub const BEGAN: &str = "{began}";
+
 /// The version of the covered form.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -37,6 +41,20 @@ pub struct HostPlan {
 }
 
 impl HostPlan {
+    /// Before the host was asked.
+    pub fn unknown(host: &HostName) -> Self {
+        Self {
+            host: host.clone(),
+            host_key: String::new(),
+            argv: Vec::new(),
+            measure: Vec::new(),
+            directory: None,
+            delete: Vec::new(),
+            truncate: Vec::new(),
+            archive: None,
+        }
+    }
+
     pub fn objects(&self) -> u64 {
         (self.delete.len() + self.truncate.len()) as u64
     }
@@ -75,6 +93,8 @@ pub struct Covered {
     /// The catalogue's definition of the action, its limits included.
     pub definition: Digest,
     pub severity: Severity,
+    /// Whether whoever asks could have written the action themselves.
+    pub is_own: bool,
     pub parameters: BTreeMap<String, String>,
     pub hosts: Vec<HostPlan>,
     pub limits: ActionLimits,
@@ -89,6 +109,7 @@ impl Covered {
             action_version: action.version,
             definition: action.digest()?,
             severity: action.severity,
+            is_own: action.is_own,
             parameters,
             hosts: Vec::new(),
             limits: action.limits,
@@ -202,13 +223,16 @@ impl fmt::Display for Plan {
         let covered = &self.covered;
         writeln!(f, "{} ({})", covered.action, covered.severity.word())?;
         for host in &covered.hosts {
-            writeln!(f, "on {}, key {}", host.host, host.host_key)?;
+            writeln!(f, "on {}, key {}", host.host, SafeText::new(&host.host_key))?;
             if !host.argv.is_empty() {
                 let words: Vec<String> = host.argv.iter().map(|word| shown_word(&SafeText::new(word))).collect();
                 writeln!(f, "  runs: {}", words.join(" "))?;
             }
             if let Some(directory) = &host.directory {
                 writeln!(f, "  in {}", directory.path)?;
+            } else {
+                let words: Vec<String> = host.measure.iter().map(|word| shown_word(&SafeText::new(word))).collect();
+                writeln!(f, "  done when: {}", words.join(" "))?;
             }
             if let Some(archive) = &host.archive {
                 let (count, bytes) = (host.objects(), host.bytes());
@@ -218,7 +242,7 @@ impl fmt::Display for Plan {
                     archive.path
                 )?;
             }
-            for (verb, objects) in [("deletes", &host.delete), ("truncates", &host.truncate)] {
+            for (verb, objects) in [("deletes", &host.delete), ("truncates, at most", &host.truncate)] {
                 for object in objects {
                     writeln!(f, "  {verb} {}", object)?;
                 }

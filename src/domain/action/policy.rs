@@ -126,11 +126,16 @@ pub struct Hold {
 impl Hold {
     /// Whether it protects `path` or anything below it.
     pub fn covers(&self, path: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            let outer = outer.trim_end_matches('/');
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let steps = |path: &str| -> Vec<String> {
+            path.split('/').filter(|step| !matches!(*step, "" | ".")).map(str::to_owned).collect()
         };
-        self.paths.iter().any(|held| within(path, held) || within(held, path))
+        let path = steps(path);
+        // Where `..` leads is for the host to say: it may be there.
+        let is_vague = path.iter().any(|step| step == "..");
+        self.paths
+            .iter()
+            .map(|held| steps(held))
+            .any(|held| is_vague || held.iter().zip(&path).all(|(held, step)| held == step))
     }
 
     /// The hold in a line: what, by whose order, until when, and who may lift it.
@@ -163,6 +168,9 @@ pub struct Policy {
     pub changeable: Option<String>,
     /// Whether there is a policy at all.
     pub exists: bool,
+    /// Whether the file that puts hosts into groups is out of the actor's hands. Where it is not, what forbids holds for
+    /// every host, whatever group it is said to be in.
+    pub trusts_groups: bool,
 }
 
 /// What somebody asks for.
@@ -172,6 +180,8 @@ pub struct Question<'a> {
     pub user: &'a str,
     pub action: &'a ActionId,
     pub severity: Severity,
+    /// Whether whoever acts could have written the action themselves.
+    pub is_own: bool,
     /// The groups of each host that it is about.
     pub hosts: Vec<&'a [GroupName]>,
     /// Directories that it would change.
@@ -204,6 +214,7 @@ impl Policy {
             digest: Digest::ZERO,
             changeable: Some(format!("there is no {path}, so nobody can agree")),
             exists: false,
+            trusts_groups: false,
         }
     }
 
@@ -220,15 +231,22 @@ impl Policy {
         self.roles.iter().filter(|role| person.roles.contains(&role.name))
     }
 
+    /// Whether something that forbids is about any of these hosts.
+    fn forbids(&self, scope: &Scope, hosts: &[&[GroupName]]) -> bool {
+        !self.trusts_groups || hosts.iter().any(|groups| scope.holds(groups))
+    }
+
     /// How many must agree to it: the strictest of the rules that are about it on any of its hosts.
-    pub fn approvals_for(&self, action: &ActionId, severity: Severity, hosts: &[&[GroupName]]) -> u32 {
+    pub fn approvals_for(&self, question: &Question<'_>) -> u32 {
+        let (action, severity, hosts) = (question.action, question.severity, &question.hosts);
         let fitting = self.rules.iter().filter(|rule| rule.actions.iter().any(|pattern| pattern.matches(action)));
         let asked: Option<u32> =
-            fitting.filter(|rule| hosts.iter().any(|groups| rule.scope.holds(groups))).map(|rule| rule.approvals).max();
+            fitting.filter(|rule| self.forbids(&rule.scope, hosts)).map(|rule| rule.approvals).max();
         let default = severity.approvals_by_default();
         match asked {
-            // Whoever could write the file could write a nought into it.
-            Some(asked) if self.changeable.is_some() => asked.max(default),
+            // Whoever could write the policy could write a nought into it; and whoever could write the action, anything into
+            // that.
+            Some(asked) if self.changeable.is_some() || question.is_own => asked.max(default),
             Some(asked) => asked,
             None => default,
         }
@@ -244,7 +262,7 @@ impl Policy {
             Ok(why) => why,
             Err(why) => return Answer::MayNot(why),
         };
-        let approvals = self.approvals_for(action, question.severity, &question.hosts);
+        let approvals = self.approvals_for(question);
         match &self.changeable {
             Some(changeable) if 0 < approvals => Answer::MayNot(format!(
                 "{action} is {} and needs {approvals} approval{}: {changeable}",
@@ -259,10 +277,10 @@ impl Policy {
     pub fn hold_on(&self, question: &Question<'_>) -> Option<&Hold> {
         self.holds.iter().find(|hold| {
             let is_about = question.paths.iter().any(|path| hold.covers(path))
-                || hold.actions.iter().any(|pattern| pattern.matches(question.action));
-            is_about
-                && question.hosts.iter().any(|groups| hold.scope.holds(groups))
-                && !question.lifted.contains(&hold.name)
+                || hold.actions.iter().any(|pattern| pattern.matches(question.action))
+                // Nobody knows what an action does that its user wrote.
+                || question.is_own;
+            is_about && self.forbids(&hold.scope, &question.hosts) && !question.lifted.contains(&hold.name)
         })
     }
 
@@ -291,8 +309,13 @@ impl Policy {
         })
     }
 
-    /// Whether this account may act without the others' consent, with a reason.
-    pub fn may_break_glass(&self, user: &str) -> bool {
-        self.person_of(user).is_some_and(|person| self.roles_of(person).any(|role| role.breaks_glass))
+    /// Whether this account may do this without the others' consent, with a reason.
+    pub fn may_break_glass(&self, user: &str, action: &ActionId, hosts: &[&[GroupName]]) -> bool {
+        let opens = |role: &Role| {
+            role.breaks_glass
+                && role.may.iter().any(|pattern| pattern.matches(action))
+                && hosts.iter().all(|groups| role.scope.holds(groups))
+        };
+        self.person_of(user).is_some_and(|person| self.roles_of(person).any(opens))
     }
 }

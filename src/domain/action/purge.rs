@@ -161,7 +161,8 @@ while [ $# -ge 5 ]; do
   count=$((count + 1))
   case $1 in
   d) [ "$(stat -c %d:%i -- "./$file" 2>/dev/null)" = "$3" ] && left=$((left + 1)) ;;
-  t) [ "$(stat -c %s -- "./$file")" -gt "$4" ] && left=$((left + 1)) ;;
+  # As large as when it was listed: nothing was cut.
+  t) listed=$(($4 - 67108864)); [ "$listed" -gt 0 ] && [ "$(stat -c %s -- "./$file")" -ge "$listed" ] && left=$((left + 1)) ;;
   esac
   shift 5
 done
@@ -196,7 +197,6 @@ pub struct PurgeWish {
     pub older_s: u64,
     /// Whether files that some process has open are truncated after they were archived.
     pub truncate_open: bool,
-    pub objects_max: u32,
 }
 
 /// What a directory holds, as far as it may go.
@@ -211,6 +211,8 @@ pub struct Listing {
     /// Bytes used and available of the directory's file system.
     pub used_bytes: u64,
     pub available_bytes: u64,
+    /// Bytes available where the archive goes.
+    pub room_bytes: u64,
 }
 
 struct Entry {
@@ -271,6 +273,7 @@ pub fn parse_list(parts: &[Vec<u8>], body: &[u8], wish: &PurgeWish) -> Result<Li
         warnings: Vec::new(),
         used_bytes,
         available_bytes,
+        room_bytes: 0,
     };
     if word("uid")? != "0" {
         listing.warnings.push(
@@ -283,18 +286,25 @@ pub fn parse_list(parts: &[Vec<u8>], body: &[u8], wish: &PurgeWish) -> Result<Li
     }
     listing.delete.sort();
     listing.truncate.sort();
-    let count = listing.delete.len() + listing.truncate.len();
-    if wish.objects_max as usize <= count.saturating_sub(1) {
-        return Err(ListError::TooMany(count, wish.objects_max));
-    }
-    let need: u64 = listing.delete.iter().chain(&listing.truncate).map(|object| object.size).sum();
-    if room < need {
-        return Err(ListError::NoRoom { room, need });
-    }
+    listing.room_bytes = room;
     Ok(listing)
 }
 
 impl Listing {
+    /// Whether so much can be archived and purged at once.
+    pub fn check(&self, objects_max: u32) -> Result<(), ListError> {
+        let count = self.delete.len() + self.truncate.len();
+        if objects_max as usize <= count.saturating_sub(1) {
+            return Err(ListError::TooMany(count, objects_max));
+        }
+        let open: u64 = self.truncate.iter().map(|object| object.size.saturating_sub(GROWTH_BYTES_MAX)).sum();
+        let need = open + self.delete.iter().map(|object| object.size).sum::<u64>();
+        match self.room_bytes < need {
+            true => Err(ListError::NoRoom { room: self.room_bytes, need }),
+            false => Ok(()),
+        }
+    }
+
     fn sort(&mut self, entry: Entry, open: &BTreeSet<String>, device: u64, now_s: i64, wish: &PurgeWish) {
         let Entry { object, links, written_s } = entry;
         let shown = object.shown();

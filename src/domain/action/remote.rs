@@ -1,38 +1,73 @@
 //! What travels to a host: constant scripts that begin an action in a process of its own, look at it, and clear it away.
 //!
-//! The action outlives the link: its output and its end are kept in a directory in the host's memory until they were put on
-//! record, and in the host's own log for good. So a lost link is looked after, and nothing is run a second time.
+//! The action outlives the link: its output and its end are kept in a directory of the host until they were put on record,
+//! and in the host's own log for good. So a lost link is looked after, and nothing is run a second time.
 
 use thiserror::Error;
 
 use crate::domain::audit::record::AuditId;
+use crate::domain::probe::script::quote;
 
-/// Sets `dw_m`, where the actions of this login are kept: in memory, because disks fill and are cleaned.
+/// Sets `dw_m`, where the actions of this login are kept, and `dw_home`, its directory for the action `$1`: where that is
+/// already, or the first place that takes a byte. /run is root's own, and goes with the host's memory; elsewhere the
+/// directory must be this login's. What lies in a user's own memory goes with the user's last session, so that comes last.
 macro_rules! place {
     () => {
         r#"
 umask 077
 dw_u=$(id -u </dev/null)
-dw_m=
-for dw_d in /dev/shm "/run/user/$dw_u" /var/tmp; do
-  [ -z "$dw_m" ] && [ -d "$dw_d" ] && [ -w "$dw_d" ] && dw_m=$dw_d/dogwatch-$dw_u
+dw_m= dw_home=
+if [ "$dw_u" = 0 ]; then dw_all='/run/dogwatch /var/tmp/dogwatch-0'; else dw_all="/var/tmp/dogwatch-$dw_u /dev/shm/dogwatch-$dw_u"; fi
+for dw_d in $dw_all; do
+  [ -d "$dw_d/$1" ] && [ ! -L "$dw_d" ] && [ -O "$dw_d" ] && dw_m=$dw_d && break
 done
+if [ -z "$dw_m" ]; then
+  dw_bad=
+  for dw_d in $dw_all; do
+    [ -d "${dw_d%/*}" ] || continue
+    mkdir "$dw_d" 2>/dev/null </dev/null
+    if [ ! -d "$dw_d" ] || [ -L "$dw_d" ] || [ ! -O "$dw_d" ]; then dw_bad=$dw_d; break; fi
+    if { printf 'x\n' >"$dw_d/.room"; } 2>/dev/null; then dw_m=$dw_d; rm -f "$dw_d/.room" </dev/null; break; fi
+  done
+fi
+[ -n "$dw_m" ] && dw_home=$dw_m/$1
 "#
     };
 }
 
-/// `$1` the action's id, `$2` bytes of output that are kept, then the words of the command line.
+/// `$1` the action's id, `$2` the program that carries it out, by [`program`].
 ///
-/// A directory that is there already means that this action was begun: it is not begun again.
+/// A directory that is there already means that this action was begun: it is not begun again. The program is a file, since
+/// a service manager reads `$` in arguments, and the system takes arguments only so far.
 pub const BEGIN: &str = concat!(
     place!(),
     r#"
-mkdir "$dw_m" 2>/dev/null </dev/null
-dw_run='
-dw_m=$1 dw_id=$2 dw_cap=$3
-shift 3
-read -r dw_stat </proc/$$/stat
-printf "%s\n" "$dw_stat" >"$dw_m/stat"
+if [ -z "$dw_m" ]; then
+  dw_say "unsafe ${dw_bad:-$dw_all}"
+elif [ -d "$dw_home" ]; then
+  dw_say there
+elif ! mkdir "$dw_home" 2>/dev/null </dev/null || ! printf '%s\n' "$2" >"$dw_home/program"; then
+  dw_say "unsafe $dw_home"
+else
+  if [ "$dw_u" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+    systemd-run --quiet --collect --unit="dogwatch-$1" -- /bin/sh "$dw_home/program" "$dw_home" "$1" </dev/null >/dev/null 2>&1
+    dw_begun=$?
+  else
+    setsid /bin/sh "$dw_home/program" "$dw_home" "$1" </dev/null >/dev/null 2>&1 &
+    dw_begun=0
+  fi
+  if [ "$dw_begun" = 0 ]; then dw_say begun; else dw_say "unbegun $dw_begun"; fi
+fi
+:
+"#
+);
+
+/// What carries an action out on its host: `$1` its directory, `$2` its id. The words of its command line are set before
+/// the rest. Whoever makes the directory `run` decides whether it runs: this program, or somebody who gave it up.
+const RUN: &str = r#"
+mkdir "$dw_m/run" || exit 1
+read -r dw_stat <"/proc/$$/stat"
+printf '%s\n' "$dw_stat" >"$dw_m/stat" || exit 1
 date +%s >"$dw_m/began" </dev/null
 dw_tell() { logger -t dogwatch -p authpriv.notice -- "$1" </dev/null 2>/dev/null; }
 dw_tell "action $dw_id begins"
@@ -43,94 +78,96 @@ dw_tell "action $dw_id begins"
     unset dw_m dw_id dw_cap dw_stat
     exec "$@"
   ) </dev/null
-  printf "%s\n" "$?" >"$dw_m/status"
+  dw_status=$?
+  dw_tell "action $dw_id ends: exit $dw_status"
+  printf '%s\n' "$dw_status" >"$dw_m/status" && mv "$dw_m/status" "$dw_m/exit" </dev/null
 } 2>&1 | {
   # By itself head keeps what it has until it ends, and nobody sees what runs.
   if command -v stdbuf >/dev/null; then stdbuf -o0 head -c "$dw_cap"; else head -c "$dw_cap"; fi >"$dw_m/output"
   cat >/dev/null
 }
-read -r dw_status <"$dw_m/status"
-dw_tell "action $dw_id ends: exit $dw_status"
-mv "$dw_m/status" "$dw_m/exit" </dev/null
-'
-if [ -z "$dw_m" ] || [ ! -d "$dw_m" ] || [ -L "$dw_m" ] || [ ! -O "$dw_m" ]; then
-  dw_say "unsafe $dw_m"
-elif ! mkdir "$dw_m/$1" 2>/dev/null </dev/null; then
-  dw_say "there"
-else
-  dw_id=$1 dw_cap=$2
-  shift 2
-  if [ "$dw_u" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
-    systemd-run --quiet --collect --unit="dogwatch-$dw_id" -- /bin/sh -c "$dw_run" dogwatch "$dw_m/$dw_id" "$dw_id" "$dw_cap" "$@" </dev/null >/dev/null 2>&1
-    dw_begun=$?
-  else
-    setsid /bin/sh -c "$dw_run" dogwatch "$dw_m/$dw_id" "$dw_id" "$dw_cap" "$@" </dev/null >/dev/null 2>&1 &
-    dw_begun=$?
-  fi
-  if [ "$dw_begun" = 0 ]; then dw_say begun; else dw_say "unbegun $dw_begun"; rmdir "$dw_m/$dw_id" </dev/null; fi
-fi
-:
-"#
-);
+"#;
+
+/// The program for a command line, of whose output so many bytes are kept.
+pub fn program(words: &[String], output_bytes_max: u64) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    format!("dw_m=$1 dw_id=$2 dw_cap={output_bytes_max}\nset -- {}\n{RUN}", quoted.join(" "))
+}
 
 /// `$1` the action's id, `$2` bytes of its output that are known already. Says how it stands, then its next output.
 pub const LOOK: &str = concat!(
     place!(),
     r#"
-dw_m=$dw_m/$1
-if [ ! -d "$dw_m" ]; then
+dw_skip=$2
+if [ -z "$dw_home" ] || [ ! -d "$dw_home" ] || [ -e "$dw_home/fenced" ]; then
   dw_say none
-elif [ -e "$dw_m/exit" ]; then
-  read -r dw_x <"$dw_m/exit"
+elif [ -s "$dw_home/exit" ]; then
+  read -r dw_x <"$dw_home/exit"
   dw_say "exit $dw_x"
-elif [ -r "$dw_m/stat" ] && read -r dw_l <"$dw_m/stat"; then
-  dw_alive=
+elif [ -s "$dw_home/stat" ] && read -r dw_l <"$dw_home/stat"; then
   dw_pid=${dw_l%% *}
-  if [ -r "/proc/$dw_pid/stat" ] && read -r dw_now <"/proc/$dw_pid/stat"; then
-    dw_a=$1 dw_b=$2
+  set -- ${dw_l##*) }
+  dw_start=
+  [ $# -ge 20 ] && shift 19 && dw_start=$1
+  dw_alive=
+  # The process itself, or any of its session: what it began may outlive it. One that nobody has waited for is none.
+  for dw_p in "/proc/$dw_pid/stat" /proc/[0-9]*/stat; do
+    { read -r dw_l <"$dw_p"; } 2>/dev/null || continue
     set -- ${dw_l##*) }
-    shift 19
-    dw_start=$1
-    set -- ${dw_now##*) }
-    shift 19
-    [ "$1" = "$dw_start" ] && dw_alive=1
-    # One that nobody has waited for is no process any more.
-    case ${dw_now##*) } in Z*|X*) dw_alive= ;; esac
-    set -- "$dw_a" "$dw_b"
-  fi
+    case $1 in Z|X) continue ;; esac
+    if [ "$4" = "$dw_pid" ]; then
+      if [ "${dw_l%% *}" = "$dw_pid" ]; then
+        shift 19
+        [ "$1" = "$dw_start" ] || continue
+      fi
+      dw_alive=1
+      break
+    fi
+  done
   if [ -n "$dw_alive" ]; then dw_say running
-  elif [ -e "$dw_m/exit" ]; then read -r dw_x <"$dw_m/exit"; dw_say "exit $dw_x"
+  elif [ -s "$dw_home/exit" ]; then read -r dw_x <"$dw_home/exit"; dw_say "exit $dw_x"
   else dw_say killed; fi
 else
   dw_say beginning
 fi
-[ -r "$dw_m/began" ] && read -r dw_x <"$dw_m/began" && dw_say "began $dw_x"
+[ -n "$dw_home" ] && [ -s "$dw_home/began" ] && read -r dw_x <"$dw_home/began" && dw_say "began $dw_x"
 read -r dw_x dw_l </proc/uptime
 dw_say "uptime ${dw_x%%.*}"
 dw_cut
-[ -r "$dw_m/output" ] && tail -c "+$(($2 + 1))" "$dw_m/output" </dev/null | head -c 65536
+[ -n "$dw_home" ] && [ -r "$dw_home/output" ] && tail -c "+$((dw_skip + 1))" "$dw_home/output" </dev/null | head -c 65536
 :
 "#
 );
 
-/// `$1` the action's id: it is on record, so nothing of it stays here.
-pub const CLEAR: &str = concat!(
+/// `$1` the action's id: from now on it can't begin any more, unless it has. Says `fenced` or `there`.
+pub const FENCE: &str = concat!(
     place!(),
     r#"
-if [ -n "$1" ] && [ -d "$dw_m/$1" ]; then
-  rm -f "$dw_m/$1/stat" "$dw_m/$1/began" "$dw_m/$1/output" "$dw_m/$1/exit" "$dw_m/$1/status" </dev/null
-  rmdir "$dw_m/$1" "$dw_m" </dev/null 2>/dev/null
+if [ -z "$dw_home" ]; then
+  dw_say "unsafe ${dw_bad:-$dw_all}"
+else
+  mkdir "$dw_home" 2>/dev/null </dev/null
+  if mkdir "$dw_home/run" 2>/dev/null </dev/null; then : >"$dw_home/fenced"; fi
+  if [ -e "$dw_home/fenced" ]; then dw_say fenced; else dw_say there; fi
 fi
 :
 "#
 );
 
-/// `$1` when the action began, by the host's clock, or nothing; then the words of a command line that only looks. Says its
-/// status, then what it printed.
+/// `$1` the action's id: it is on record, so nothing of it stays here. A fence stays, for what may still be on its way.
+pub const CLEAR: &str = concat!(
+    place!(),
+    r#"
+if [ -n "$1" ] && [ -n "$dw_home" ] && [ -d "$dw_home" ] && [ ! -e "$dw_home/fenced" ]; then
+  rm -f "$dw_home/program" "$dw_home/stat" "$dw_home/began" "$dw_home/output" "$dw_home/exit" "$dw_home/status" </dev/null
+  rmdir "$dw_home/run" "$dw_home" "$dw_m" </dev/null 2>/dev/null
+fi
+:
+"#
+);
+
+/// The words of a command line that only looks. Says its status, then what it printed.
 pub const TRY: &str = r#"
-DOGWATCH_BEGAN=$1
-export DOGWATCH_BEGAN
-shift
 dw_out=$( ( exec "$@" ) </dev/null 2>&1 )
 dw_say "status $?"
 dw_cut
@@ -150,9 +187,10 @@ df -P -k </dev/null 2>/dev/null
 pub const OWN_LOG: &str = r#"
 dw_any=
 if command -v journalctl >/dev/null && [ -d /run/systemd/journal ]; then
-  journalctl --no-pager --quiet --output=cat -t dogwatch </dev/null 2>/dev/null | grep -F -- "$1" | tail -n 2000 && dw_any=1
+  [ -n "$(journalctl --no-pager --quiet --output=cat -n 1 </dev/null 2>/dev/null)" ] && dw_any=1
+  journalctl --no-pager --quiet --output=cat -t dogwatch </dev/null 2>/dev/null | grep -F -- "$1" | tail -n 2000
 fi
-for dw_f in /var/log/auth.log /var/log/secure /var/log/syslog /var/log/messages; do
+for dw_f in /var/log/auth.log.1 /var/log/auth.log /var/log/secure /var/log/syslog /var/log/messages; do
   [ -r "$dw_f" ] && dw_any=1 && grep -a -F -- "$1" "$dw_f" </dev/null | tail -n 2000
 done
 [ -n "$dw_any" ] || printf 'unreadable\n'
@@ -181,6 +219,14 @@ pub struct Look {
     pub uptime_s: u64,
 }
 
+/// Whether an action can still begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// It never began, and never will.
+    Fenced,
+    There,
+}
+
 /// How a beginning went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
@@ -194,7 +240,7 @@ pub enum Begun {
 pub enum RemoteError {
     #[error("the host's answer is not understood: '{0}'")]
     Strange(String),
-    #[error("{0} on the host is not this login's own: somebody else made it; nothing was begun")]
+    #[error("{0} on the host is not this login's own, or takes nothing: nothing was begun")]
     Unsafe(String),
     #[error("the host could not begin it: systemd-run ended with {0}")]
     NotBegun(String),
@@ -212,6 +258,17 @@ pub fn parse_begun(body: &[u8]) -> Result<Begun, RemoteError> {
         ("there", "") => Ok(Begun::There),
         ("unsafe", place) => Err(RemoteError::Unsafe(place.escape_debug().take(80).collect())),
         ("unbegun", status) => Err(RemoteError::NotBegun(status.escape_debug().take(20).collect())),
+        _ => Err(strange(body)),
+    }
+}
+
+/// Reads what [`FENCE`] says.
+pub fn parse_fence(body: &[u8]) -> Result<Fence, RemoteError> {
+    let line = std::str::from_utf8(body).unwrap_or("").trim();
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("fenced", "") => Ok(Fence::Fenced),
+        ("there", "") => Ok(Fence::There),
+        ("unsafe", place) => Err(RemoteError::Unsafe(place.escape_debug().take(80).collect())),
         _ => Err(strange(body)),
     }
 }

@@ -1,6 +1,6 @@
 //! Walking a chain: whether every record is as it was written, in its place, and as far as others saw it reach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::digest::Digest;
@@ -101,7 +101,9 @@ pub struct Walk {
     count: u64,
     signed: BTreeMap<u64, SignedHead>,
     signed_to: Option<u64>,
-    outside: BTreeMap<u64, Digest>,
+    /// Everything that others saw at a place: two different records are one too many.
+    outside: BTreeMap<u64, BTreeSet<Digest>>,
+    claimed: BTreeSet<AuditId>,
     witnessed_to: Option<u64>,
     unwitnessed_since_ms: Option<i64>,
 }
@@ -110,7 +112,10 @@ impl Walk {
     /// `signed` are the heads of the store itself; `outside` what others saw.
     pub fn new(writer: WriterId, signed: Vec<SignedHead>, outside: Vec<Head>) -> Self {
         let signed = signed.into_iter().map(|signed| (signed.head.id.number, signed)).collect();
-        let outside: BTreeMap<u64, Digest> = outside.into_iter().map(|head| (head.id.number, head.hash)).collect();
+        let mut seen: BTreeMap<u64, BTreeSet<Digest>> = BTreeMap::new();
+        for head in outside {
+            seen.entry(head.id.number).or_default().insert(head.hash);
+        }
         Self {
             writer,
             key: None,
@@ -119,7 +124,8 @@ impl Walk {
             signed,
             signed_to: None,
             witnessed_to: None,
-            outside,
+            outside: seen,
+            claimed: BTreeSet::new(),
             unwitnessed_since_ms: None,
         }
     }
@@ -144,6 +150,11 @@ impl Walk {
         if number == 1 {
             self.key = Some(self.key_of(&record)?);
         }
+        if let Event::Claimed { request, .. } = &record.event
+            && !self.claimed.insert(request.clone())
+        {
+            return Err(Fault::NotARecord(number, format!("{request} was carried out before")));
+        }
         self.check_heads(number, hash)?;
         self.count = number;
         self.last = hash;
@@ -165,7 +176,7 @@ impl Walk {
 
     fn check_heads(&mut self, number: u64, hash: Digest) -> Result<(), Fault> {
         if let Some(seen) = self.outside.get(&number) {
-            if *seen != hash {
+            if seen.iter().any(|seen| *seen != hash) {
                 return Err(Fault::Rewritten(number));
             }
             self.witnessed_to = Some(number);

@@ -15,8 +15,9 @@ use crate::domain::text::SafeText;
 
 /// The version of the encoding that this program writes.
 pub const RECORD_VERSION: u32 = 1;
-/// No record is larger: lists are cut before, and the cut is told in them.
-pub const RECORD_BYTES_MAX: usize = 32 << 10;
+/// No record is larger, so that its syslog message stays below the 8 KiB that servers take by default: rsyslog cuts or splits
+/// what is longer. Lists are cut before, and the cut is told in them.
+pub const RECORD_BYTES_MAX: usize = 7_600;
 
 /// Whose chain a record belongs to: the beginning of its public key's hash, 12 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,8 +11,8 @@ use super::record::{Event, Outcome, Record};
 
 /// `authpriv`: security messages that not everyone may read.
 const FACILITY: u8 = 10;
-/// RFC 5424's limits of its fields.
-const HOST_CHARS_MAX: usize = 255;
+/// RFC 5424 allows 255; Linux has 64.
+const HOST_CHARS_MAX: usize = 64;
 
 /// Severities of RFC 5424, as far as they are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,12 @@ fn header(severity: Severity, at_ms: i64, machine: &str, kind: &str) -> String {
 pub fn framed(message: &str) -> Vec<u8> {
     format!("{} {message}", message.len()).into_bytes()
 }
+
+/// What rsyslog takes whole by default.
+const MESSAGE_BYTES_MAX: usize = 8_096;
+/// What stands before the record, with the longest of everything.
+const HEAD_BYTES_MAX: usize = 480;
+const _: () = assert!(super::record::RECORD_BYTES_MAX + HEAD_BYTES_MAX < MESSAGE_BYTES_MAX);
 
 #[cfg(test)]
 mod tests {

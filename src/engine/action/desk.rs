@@ -9,6 +9,8 @@ use std::task::Poll;
 use super::ActionError;
 use super::execute::{Claimed, Field, Progress, Tell};
 use super::planning::{self, Wish};
+use super::site::HostLock;
+use crate::adapters::audit::AuditError;
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::store::AuditStore;
 use crate::adapters::clock;
@@ -65,8 +67,10 @@ impl Desk<'_> {
         self.config.fleet.hosts.iter().map(|host| (host.name.clone(), host.groups.clone())).collect()
     }
 
-    /// Asks the hosts what would be done.
+    /// Asks the hosts what would be done, once it is clear that it might be: a preview may run as root.
     pub async fn plan(&self, wish: &Wish) -> Result<Plan, ActionError> {
+        let outline = planning::outline(wish, self.catalogue, self.config, &self.policy.policy)?;
+        self.approvals_needed(&outline).await?;
         planning::plan(wish, self.catalogue, self.config, &self.policy.policy, None, self.secrets).await
     }
 
@@ -109,7 +113,8 @@ impl Desk<'_> {
     /// Puts a plan on record for others to agree to, or to be carried out at once.
     pub async fn propose(&self, plan: &Plan, reason: &str) -> Result<Request, ActionError> {
         let approvals_needed = self.approvals_needed(plan).await?;
-        let now_ms = clock::now().utc_ms;
+        // As decisions are made: a record of a wrong clock's future must not make every request an expired one.
+        let now_ms = clock::now().utc_ms.max(self.book().await?.newest_ms);
         let expiry_ms = i64::try_from(self.policy.policy.expiry.as_millis()).unwrap_or(i64::MAX);
         let (reason, expires_ms) = (SafeText::new(reason), now_ms.saturating_add(expiry_ms));
         let event = Event::Proposed {
@@ -186,6 +191,13 @@ impl Desk<'_> {
             self.store.room_in_spool(central.spool_records_max).await?;
         }
         let covered = request.covered()?;
+        let is_claimed = |book: &Book| book.requests.get(&request.id).is_some_and(|entry| entry.claimed_ms.is_some());
+        if is_claimed(&self.book().await?) {
+            return Err(AuditError::AlreadyClaimed(request.id).into());
+        }
+        // Before it is claimed: a host that is busy costs no approval.
+        let locks = covered.hosts.iter().map(|plan| HostLock::take(self.state, &plan.host));
+        let _locks = locks.collect::<Result<Vec<_>, _>>()?;
         let wish = Wish {
             action: covered.action.clone(),
             hosts: covered.host_names(),

@@ -2,6 +2,7 @@
 
 pub mod desk;
 pub mod execute;
+pub mod follow;
 pub mod planning;
 pub mod reconcile;
 mod site;

@@ -13,7 +13,6 @@ use crate::domain::action::plan::{Covered, HostPlan, Outlook, Plan};
 use crate::domain::action::policy::Policy;
 use crate::domain::action::purge::{LIST, ListError, PurgeWish, parse_list};
 use crate::domain::action::remote;
-use crate::domain::audit::digest::Digest;
 use crate::domain::fleet::{HostName, HostSpec};
 use crate::domain::text::SafeText;
 
@@ -30,6 +29,20 @@ pub struct Wish {
     pub action: ActionId,
     pub hosts: Vec<HostName>,
     pub parameters: BTreeMap<String, String>,
+}
+
+/// What is wished, as far as it is known without asking anybody.
+pub fn outline(wish: &Wish, catalogue: &Catalogue, config: &Config, policy: &Policy) -> Result<Plan, ActionError> {
+    let action = catalogue.get(&wish.action).ok_or_else(|| ActionError::NoAction(wish.action.to_string()))?;
+    if action.limits.hosts_max as usize <= wish.hosts.len().saturating_sub(1) {
+        return Err(ActionError::TooManyHosts(action.id.clone(), action.limits.hosts_max));
+    }
+    let mut covered = Covered::new(action, action.parameters(&wish.parameters)?, policy.digest)?;
+    for name in &wish.hosts {
+        config.fleet.host(name).ok_or_else(|| ActionError::NoHost(name.to_string()))?;
+        covered.hosts.push(HostPlan::unknown(name));
+    }
+    Ok(Plan::new(covered, BTreeMap::new())?)
 }
 
 /// Asks every host and says what exactly would be done; of an earlier plan only what that named.
@@ -70,24 +83,15 @@ async fn of_host(
     let ground = site.ask(remote::GROUND, Vec::new()).await?;
     let uid = remote::parse_uid(ground.first()).map_err(remote)?;
     let privileged = |words: &[String]| as_root(action.root && uid != 0, Action::fill(words, parameters));
-    let mut plan = HostPlan {
-        host: spec.name.clone(),
-        host_key: site.host_key(),
-        argv: Vec::new(),
-        measure: privileged(&action.measure),
-        directory: None,
-        delete: Vec::new(),
-        truncate: Vec::new(),
-        archive: None,
-    };
+    let mut plan =
+        HostPlan { host_key: site.host_key(), measure: privileged(&action.measure), ..HostPlan::unknown(&spec.name) };
     let mut outlook = Outlook::default();
     match &action.means {
         Means::Argv(words) => plan.argv = privileged(words),
         Means::ArchivePurge => purge(&mut site, action, parameters, before, &mut plan, &mut outlook).await?,
     }
     if !action.preview.is_empty() {
-        let words = [vec![String::new()], privileged(&action.preview)].concat();
-        let reply = site.ask(remote::TRY, words).await?;
+        let reply = site.ask(remote::TRY, privileged(&action.preview)).await?;
         let status = remote::parse_status(reply.first()).map_err(remote)?;
         outlook.preview = Some((status, SafeText::from_bytes_capped(&reply.body, PREVIEW_CHARS_MAX)));
         if status == 126 || status == 127 {
@@ -119,7 +123,6 @@ async fn purge(
         archive: value("archive"),
         older_s: value("older-hours").parse::<u64>().unwrap_or(24) * 3_600,
         truncate_open: value("open") == "truncate",
-        objects_max: action.limits.objects_max,
     };
     let asked = vec![wish.directory.clone(), wish.archive.clone(), value("match")];
     let reply = site.ask_within(LIST, asked, LIST_DEADLINE).await?;
@@ -132,6 +135,9 @@ async fn purge(
         }
         None => listed,
     };
+    listing
+        .check(action.limits.objects_max)
+        .map_err(|error| ActionError::Host { host: site.host.clone(), why: error.to_string() })?;
     let bytes: u64 = listing.delete.iter().map(|object| object.size).sum();
     let size = (listing.used_bytes + listing.available_bytes).max(1);
     let percent = |used: u64| used * 100 / size;
@@ -165,15 +171,4 @@ fn full_file_systems(df: &[u8]) -> impl Iterator<Item = SafeText> {
     };
     let mounts: Vec<SafeText> = df.split(|byte| *byte == b'\n').filter_map(full).collect();
     mounts.into_iter()
-}
-
-/// The hash of what would be sent to begin an action with these words; its record names it.
-pub fn script_digest(words: &[String]) -> Digest {
-    let whole: Vec<u8> =
-        std::iter::once(remote::BEGIN).chain(words.iter().map(String::as_str)).fold(Vec::new(), |mut whole, word| {
-            whole.extend_from_slice(word.as_bytes());
-            whole.push(0);
-            whole
-        });
-    Digest::of(&whole)
 }

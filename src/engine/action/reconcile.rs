@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::ActionError;
 use super::desk::Desk;
-use super::execute::{Tell, clear, follow};
+use super::execute::{Tell, clear};
+use super::follow::{fence, follow};
 use super::site::{HostLock, Site};
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::action::book::{Book, IntentEntry};
 use crate::domain::action::plan::{Covered, HostPlan};
-use crate::domain::action::remote::{self, OwnLog, Standing};
+use crate::domain::action::remote::{self, Fence, OwnLog, Standing};
 use crate::domain::audit::record::{AuditId, Event, Outcome};
 use crate::domain::fleet::HostSpec;
 use crate::domain::text::SafeText;
@@ -80,24 +81,26 @@ impl Desk<'_> {
         site: &mut Site,
         tell: Tell<'_>,
     ) -> Result<Found, ActionError> {
-        let remote_error = |error| ActionError::Remote { host: entry.host.clone(), error };
         let reply = site.ask(remote::LOOK, vec![intent.to_string(), "0".to_owned()]).await?;
-        let look = remote::parse_look(reply.first()).map_err(remote_error)?;
+        let look = remote::parse_look(reply.first())
+            .map_err(|error| ActionError::Remote { host: entry.host.clone(), error })?;
         let found = |outcome, witness: String| Found { intent: intent.clone(), outcome, witness };
         match look.standing {
-            Standing::Exited(_) | Standing::Running | Standing::Beginning => {
-                let end = follow(intent, site, plan, &covered.limits, tell).await;
-                Ok(found(end.outcome, format!("the host's own record: {}", end.words)))
-            }
-            Standing::Killed => Ok(found(Outcome::Failed, "its process was killed on the host".to_owned())),
-            Standing::None => {
-                let log = site.ask(remote::OWN_LOG, vec![intent.to_string()]).await?;
-                let log = remote::parse_own_log(&log.body, intent);
-                let elapsed_s = u64::try_from((clock::now().utc_ms - entry.at_ms) / 1_000).unwrap_or(0);
-                let (outcome, witness) = by_own_log(log, look.uptime_s < elapsed_s);
-                Ok(found(outcome, witness))
-            }
+            Standing::Exited(_) | Standing::Running | Standing::Killed => {}
+            // What may still be on its way can begin no more, before anything is said of it.
+            Standing::Beginning | Standing::None => match fence(site, intent).await? {
+                Fence::There => {}
+                Fence::Fenced => {
+                    let log = site.ask(remote::OWN_LOG, vec![intent.to_string()]).await?;
+                    let log = remote::parse_own_log(&log.body, intent);
+                    let elapsed_s = u64::try_from((clock::now().utc_ms - entry.at_ms) / 1_000).unwrap_or(0);
+                    let (outcome, witness) = by_own_log(log, look.uptime_s < elapsed_s);
+                    return Ok(found(outcome, witness));
+                }
+            },
         }
+        let end = follow(intent, site, plan, &covered.limits, tell).await;
+        Ok(found(end.outcome, format!("the host's own record: {}", end.words)))
     }
 }
 
@@ -119,9 +122,9 @@ fn by_own_log(log: OwnLog, restarted: bool) -> (Outcome, String) {
         (false, None) if restarted => {
             (Outcome::Unknown, "the host was restarted since, and its own log shows nothing of it".to_owned())
         }
-        (false, None) if log.is_readable => (Outcome::Failed, "the host never began it".to_owned()),
+        (false, None) if log.is_readable => (Outcome::Failed, "the host never began it, and can't any more".to_owned()),
         (false, None) => {
-            (Outcome::Failed, "the host never began it: it has kept nothing of it, and was not restarted".to_owned())
+            (Outcome::Unknown, "the host has kept nothing of it, and this login may read none of its logs".to_owned())
         }
     }
 }

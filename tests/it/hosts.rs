@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::busybox::BusyBox;
 use crate::support::*;
 
 fn fleet(sshd: &Sshd, more: &str) -> String {
@@ -56,62 +57,11 @@ fn the_numbers_agree_with_the_hosts_own_df() {
 
 #[test]
 fn dropbear_with_a_busybox_userland_has_every_applicable_check() {
-    let place = Place::new();
-    let root = place.mount_tmpfs("root", "size=40m");
-    for directory in ["bin", "etc/dropbear", "root/.ssh", "proc", "dev", "tmp", "var/log", "sys"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-    }
-    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    let root_path = root.to_str().unwrap();
-    run("chroot", &[root_path, "/bin/busybox", "--install", "-s", "/bin"]);
-    run("mount", &["-t", "proc", "proc", root.join("proc").to_str().unwrap()]);
-    run("mount", &["--bind", "/dev", root.join("dev").to_str().unwrap()]);
-    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
-    fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
-    fs::write(root.join("etc/shells"), "/bin/sh\n").unwrap();
-    fs::write(root.join("var/log/messages"), "x\n").unwrap();
-    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", place.path("user").to_str().unwrap()]);
-    fs::copy(place.path("user.pub"), root.join("root/.ssh/authorized_keys")).unwrap();
-    run("dropbearkey", &["-t", "ed25519", "-f", root.join("etc/dropbear/key").to_str().unwrap()]);
-    let public = run("dropbearkey", &["-y", "-f", root.join("etc/dropbear/key").to_str().unwrap()]);
-    let key = public.lines().find(|line| line.starts_with("ssh-ed25519")).unwrap();
-    let key = key.split_ascii_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    // dropbear and its libraries are seen inside the root only while it starts.
-    for directory in ["usr", "lib", "lib64"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-        run("mount", &["--bind", &format!("/{directory}"), root.join(directory).to_str().unwrap()]);
-    }
-    let address = "127.2.0.1";
-    let mut child = Command::new("chroot")
-        .args([
-            root_path,
-            "/usr/sbin/dropbear",
-            "-F",
-            "-E",
-            "-r",
-            "/etc/dropbear/key",
-            "-p",
-            &format!("{address}:{PORT}"),
-            "-P",
-            "/tmp/pid",
-        ])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = Lines::of(child.stderr.take().unwrap());
-    let _server = Running(child);
-    log.wait_for("Not backgrounding");
-    place.write("known", &format!("[{address}]:{PORT} {key}\n"));
-    let dir = place.0.display();
-    let config = place.write(
-        "config",
-        &format!(
-            "Host box\n HostName {address}\n Port {PORT}\n User root\n IdentityFile {dir}/user\n IdentitiesOnly yes\n IdentityAgent none\n \
-             UserKnownHostsFile {dir}/known\n GlobalKnownHostsFile none\n"
-        ),
-    );
+    let busybox = BusyBox::start();
+    let (place, root_path) = (&busybox.place, busybox.root.to_str().unwrap());
+    let config = place.write("config", &busybox.ssh_config("box", place.path("user").to_str().unwrap()));
     let hosts = format!("ssh_config = '{}'\n{FAST}logs = ['/var/log/messages']\n[host.box]\n", config.display());
-    let mut watch = Watch::start(&place, &hosts);
+    let mut watch = Watch::start(place, &hosts);
     watch.until("load, memory, clock and disks are read", |board| {
         let ok = |id: &str| {
             check_line(board, "box", id).is_some_and(|line| line.starts_with("OK") || line.starts_with("WARNING"))

@@ -6,6 +6,7 @@ mod action_screen;
 mod audit;
 mod bad_host;
 mod bad_network;
+mod busybox;
 mod catalogue;
 mod central;
 mod checks;

@@ -141,15 +141,20 @@ impl Office {
         }
     }
 
-    /// Everyone's way to a host of a real sshd, each with a copy of the key that it takes.
+    /// Everyone's way to a host of a real sshd.
     pub fn reach(&self, sshd: &Sshd, host: &str) {
         let key = sshd.place.path("user").to_str().unwrap().to_owned();
+        self.reach_by(&key, host, |own| sshd.ssh_config(host, "root").replace(&key, own));
+    }
+
+    /// Everyone's way to a host, each with a copy of the key that it takes.
+    pub fn reach_by(&self, key: &str, host: &str, block: impl Fn(&str) -> String) {
         for (name, uid) in PEOPLE {
             let copy = format!("{name}.login");
-            fs::copy(&key, self.place.path(&copy)).unwrap();
+            fs::copy(key, self.place.path(&copy)).unwrap();
             fs::set_permissions(self.place.path(&copy), fs::Permissions::from_mode(0o600)).unwrap();
             self.give(&copy, uid);
-            let block = sshd.ssh_config(host, "root").replace(&key, self.place.path(&copy).to_str().unwrap());
+            let block = block(self.place.path(&copy).to_str().unwrap());
             let config = self.place.write(&format!("{name}.ssh"), &block);
             self.place.write(&format!("{name}.toml"), &format!("ssh_config = '{}'\n[host.{host}]\n", config.display()));
         }

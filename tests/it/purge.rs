@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::busybox::BusyBox;
 use crate::central::Rsyslog;
 use crate::office::*;
 use crate::support::*;
@@ -287,4 +288,40 @@ fn more_files_than_the_limit_are_refused() {
     let wish = shop.wish(&[]);
     let said = shop.office.fails("anna", &Shop::words(&["action", "plan"], &wish, &[]));
     assert!(said.contains("51 files at once; 50 are the most"), "{said}");
+}
+
+#[test]
+fn a_host_of_busybox_alone_runs_purges_and_is_found_out_all_the_same() {
+    let office = Office::new("[rule.none]\nactions = ['*']\napprovals = 0\n");
+    let host = BusyBox::start();
+    let key = host.place.path("user").to_str().unwrap().to_owned();
+    office.reach_by(&key, "fin1", |own| host.ssh_config("fin1", own));
+    for name in ["run/dw", "run/dw/logs", "run/dw/archive"] {
+        fs::create_dir_all(host.root.join(name)).unwrap();
+    }
+    for name in ["logs", "archive"] {
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", "size=20m", "tmpfs", host.root.join("run/dw").join(name).to_str().unwrap()],
+        );
+    }
+    let logs = host.root.join("run/dw/logs");
+    let names: [&[u8]; 4] = [b"app.log.1", b"-rf", b"two\nlines", b"a 'b' *"];
+    for name in names {
+        let path = logs.join(OsStr::from_bytes(name));
+        fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        age(&path);
+    }
+    let open = logs.join("app.log");
+    let mut writer = fs::OpenOptions::new().create(true).append(true).open(&open).unwrap();
+    writer.write_all(&vec![b'y'; 1 << 20]).unwrap();
+    let wish =
+        ["action", "run", "test.purge", "fin1", "directory=/run/dw/logs", "archive=/run/dw/archive", "open=truncate"];
+    let said = office.succeeds("anna", &[&wish[..], &["--confirm", "fin1"]].concat());
+    assert!(said.contains("5 of 5 files purged") && said.contains("● done: 5 of 5 files are gone"), "{said}");
+    assert!(names.iter().all(|name| !logs.join(OsStr::from_bytes(name)).exists()));
+    assert_eq!(fs::metadata(&open).unwrap().len(), 0);
+    assert!(!host.root.join("run/dogwatch").exists(), "something stayed on the host");
+    let failed = office.fails("anna", &["action", "run", "test.fail", "fin1", "--confirm", "fin1"]);
+    assert!(failed.contains("fin1: all is well") && failed.contains("✖ failed"), "{failed}");
 }

@@ -184,7 +184,7 @@ fn killed_at_any_state_it_shows_the_right_one_and_nothing_is_run_again() {
         ("sent", 1, ": done: "),
         ("outcome", 1, ": done: "),
     ];
-    for round in 0..rounds(1, 10) {
+    for round in 0..rounds(5, 50) {
         let office = Office::new("");
         office.succeeds("anna", &["action", "status"]);
         for (kind, begun, expected) in states {

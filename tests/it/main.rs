@@ -22,4 +22,5 @@ mod read_only;
 mod screen;
 mod store;
 mod support;
+mod systemd;
 mod trust;

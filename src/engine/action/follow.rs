@@ -99,7 +99,9 @@ pub async fn follow(intent: &AuditId, site: &mut Site, plan: &HostPlan, limits: 
             return output.ended(Outcome::Failed, None, words);
         }
     };
-    let (outcome, words) = match (measure(site, plan, began_s, limits).await, exit) {
+    // Of what failed by its own word the effect is looked at once: it is not waited for.
+    let patience = if exit == Some(0) { limits.measured_within } else { Duration::ZERO };
+    let (outcome, words) = match (measure(site, plan, began_s, patience).await, exit) {
         // Some effects were there before: what says of itself that it failed is not called done.
         (Measured::There(said), Some(status)) if status != 0 => {
             (Outcome::Failed, format!("{words}, whatever is measured: {said}"))
@@ -169,8 +171,8 @@ enum Measured {
 }
 
 /// Measures until the effect is there, or its time is over.
-async fn measure(site: &mut Site, plan: &HostPlan, began_s: Option<i64>, limits: &ActionLimits) -> Measured {
-    let deadline = Instant::now() + limits.measured_within;
+async fn measure(site: &mut Site, plan: &HostPlan, began_s: Option<i64>, patience: Duration) -> Measured {
+    let deadline = Instant::now() + patience;
     // Without knowing when it began nothing is newer than that.
     let began = began_s.unwrap_or(i64::MAX).to_string();
     let words: Vec<String> = plan.measure().into_iter().map(|word| word.replace(BEGAN, &began)).collect();
@@ -185,7 +187,7 @@ async fn measure(site: &mut Site, plan: &HostPlan, began_s: Option<i64>, limits:
             Ok((0, said)) => return Measured::There(said),
             Ok((_, said)) if is_over => return Measured::Missing(said),
             Err(error) if is_over => return Measured::Unknown(error.to_string()),
-            Ok(_) | Err(_) => sleep(MEASURE_EVERY.min(limits.measured_within)).await,
+            Ok(_) | Err(_) => sleep(MEASURE_EVERY.min(patience)).await,
         }
     }
 }

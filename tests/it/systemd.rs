@@ -1,0 +1,156 @@
+//! A real systemd with its journal, as the first process of a host of its own, and the actions on units.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::central::Rsyslog;
+use crate::office::*;
+use crate::support::*;
+
+/// The machine's own programs over a root of its own, booted by systemd; its loopback is the tests'.
+struct SystemdHost {
+    place: Place,
+    address: String,
+    root: PathBuf,
+    /// systemd, as the tests see it.
+    init: String,
+    _boot: Running,
+}
+
+impl SystemdHost {
+    fn boot() -> Self {
+        let place = Place::new();
+        let own = place.mount_tmpfs("own", "size=64m");
+        for name in ["upper", "work", "root"] {
+            fs::create_dir(own.join(name)).unwrap();
+        }
+        let root = own.join("root");
+        let layers = format!("lowerdir=/,upperdir={0}/upper,workdir={0}/work", own.display());
+        run("mount", &["-t", "overlay", "overlay", "-o", &layers, root.to_str().unwrap()]);
+        let number = unique();
+        let address = format!("127.4.{}.{}", number / 250, number % 250 + 1);
+        let at = |name: &str| root.join(name);
+        fs::create_dir_all(at("etc/dw")).unwrap();
+        for key in ["host", "user"] {
+            run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", at("etc/dw").join(key).to_str().unwrap()]);
+        }
+        let config = format!(
+            "Port {PORT}\nListenAddress {address}\nHostKey /etc/dw/host\nAuthorizedKeysFile /etc/dw/user.pub\nStrictModes no\n\
+             PasswordAuthentication no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n"
+        );
+        fs::write(at("etc/dw/sshd_config"), config).unwrap();
+        let unit = |name: &str, text: &str| fs::write(at("etc/systemd/system").join(name), text).unwrap();
+        unit(
+            "dw.target",
+            "[Unit]\nRequires=systemd-journald.socket dw-sshd.service dw-app.service\nAfter=systemd-journald.socket\n",
+        );
+        unit(
+            "dw-sshd.service",
+            "[Service]\nExecStartPre=/bin/mkdir -p /run/sshd\nExecStart=/usr/sbin/sshd -D -e -f /etc/dw/sshd_config\nKillMode=process\n",
+        );
+        unit("dw-app.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+        unit("dw-backup.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'test ! -e /etc/dw/broken'\n");
+        unit("dw-stubborn.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n");
+        let path = root.display();
+        let boot = place.write(
+            "boot",
+            &format!(
+                "set -e\nmount -t proc proc {path}/proc\nmount --rbind /sys {path}/sys\nmount -t cgroup2 cgroup2 {path}/sys/fs/cgroup\n\
+                 mount --rbind /dev {path}/dev\nfor d in run tmp var/log; do mount -t tmpfs tmpfs {path}/$d; done\n\
+                 exec env -i container=dogwatch PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot {path} /lib/systemd/systemd --unit=dw.target\n"
+            ),
+        );
+        fs::set_permissions(&boot, fs::Permissions::from_mode(0o755)).unwrap();
+        let child = Command::new("unshare")
+            .args([
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--cgroup",
+                "--propagation",
+                "private",
+            ])
+            .args(["/bin/sh", boot.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let boot = Running(child);
+        let deadline = std::time::Instant::now() + GUARD;
+        while std::net::TcpStream::connect((address.as_str(), PORT)).is_err() {
+            assert!(std::time::Instant::now() < deadline, "systemd did not bring sshd up");
+            std::thread::yield_now();
+        }
+        let children = run("pgrep", &["-P", &boot.0.id().to_string()]);
+        let init = children.lines().next().unwrap().trim().to_owned();
+        Self { place, address, root, init, _boot: boot }
+    }
+
+    fn reach(&self, office: &Office, name: &str) {
+        let public = fs::read_to_string(self.root.join("etc/dw/host.pub")).unwrap();
+        let key: Vec<&str> = public.split_ascii_whitespace().take(2).collect();
+        let known = self.place.write("known", &format!("[{}]:{PORT} {}\n", self.address, key.join(" ")));
+        let user = self.root.join("etc/dw/user");
+        office.reach_by(user.to_str().unwrap(), name, |own| {
+            format!(
+                "Host {name}\n HostName {}\n Port {PORT}\n User root\n IdentityFile {own}\n IdentitiesOnly yes\n IdentityAgent none\n \
+                 UserKnownHostsFile {}\n GlobalKnownHostsFile none\n",
+                self.address,
+                known.display()
+            )
+        });
+    }
+
+    /// A command on the host itself.
+    fn inside(&self, words: &[&str]) -> String {
+        let fixed = ["-t", &self.init, "-m", "-p", "-r", "-w", "--"];
+        run("nsenter", &[&fixed[..], words].concat())
+    }
+}
+
+#[test]
+fn units_are_restarted_stopped_and_started_and_the_journal_is_the_witness() {
+    let mut central = Rsyslog::over_tcp();
+    let office = Office::new(&format!("{}\n", central.policy()));
+    let host = SystemdHost::boot();
+    host.reach(&office, "app1");
+    let act = |action: &str, unit: &str| {
+        let unit = format!("unit={unit}");
+        let output = office.run("anna", &["action", "run", action, "app1", &unit, "--confirm", "app1"]);
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let pid = || host.inside(&["systemctl", "show", "-p", "MainPID", "--value", "dw-app.service"]);
+    let before = pid();
+    let (succeeded, said) = act("unit.restart", "dw-app.service");
+    assert!(succeeded && said.contains("● done: dw-app.service: active since"), "{said}");
+    assert_ne!(before, pid());
+    let intent = said.split("begins, ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let journal = host.inside(&["journalctl", "--no-pager", "-t", "dogwatch"]);
+    assert!(journal.contains(&format!("action {intent} begins")), "{journal}");
+    assert!(journal.contains(&format!("action {intent} ends: exit 0")), "{journal}");
+    // It ran as a unit of its own, which is gone again.
+    let unit = host.inside(&["journalctl", "--no-pager", "-u", &format!("dogwatch-{intent}")]);
+    assert!(unit.contains("Started") || unit.contains("Deactivated"), "{unit}");
+    let (succeeded, said) = act("unit.stop", "dw-app.service");
+    assert!(succeeded && said.contains("inactive"), "{said}");
+    let (succeeded, said) = act("unit.start", "dw-app.service");
+    assert!(succeeded && said.contains("● done: active"), "{said}");
+    let (succeeded, said) = act("backup.run", "dw-backup.service");
+    assert!(succeeded && said.contains("● done: ") && said.contains("Finished dw-backup.service"), "{said}");
+    fs::write(host.root.join("etc/dw/broken"), "").unwrap();
+    let (succeeded, said) = act("backup.run", "dw-backup.service");
+    assert!(!succeeded && said.contains("✖ failed"), "{said}");
+    let (succeeded, said) = act("unit.start", "dw-stubborn.service");
+    assert!(!succeeded && said.contains("✖ failed"), "{said}");
+    let (succeeded, said) = act("unit.restart", "no-such.service");
+    assert!(!succeeded && said.contains("✖ failed"), "{said}");
+    central.stop();
+    let said = office.succeeds("anna", &["audit", "reconcile", "--own-logs", "--central", &central.file()]);
+    assert!(said.contains("the own logs of 1 hosts"), "{said}");
+}

@@ -19,6 +19,7 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
     };
     let config = common.config()?;
     let hosts = config.fleet.hosts.len();
+    common.secrets()?;
     witness::start(common, &directory, &config);
     let hosting = Hosting { directory, lock, how: "collect", mode: Run::UntilStopped, only: Vec::new() };
     let engine = start(common, config, Publisher::default(), hosting)?;

@@ -23,6 +23,7 @@ mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::{Args, Parser, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -198,12 +199,18 @@ impl Common {
         }
     }
 
-    /// The passphrase, typed without echo, where it was asked for.
+    /// The passphrase, typed without echo, where it was asked for: once, for everything that this process does.
     fn secrets(&self) -> Result<Secrets, CommandError> {
+        static SECRETS: Mutex<Option<Secrets>> = Mutex::new(None);
+        let mut known = SECRETS.lock().map_err(|_| CommandError::Failed("the passphrase was not read".to_owned()))?;
+        if let Some(secrets) = known.as_ref() {
+            return Ok(secrets.clone());
+        }
         let secrets = Secrets::default();
         if self.ask_passphrase {
             secrets.set_passphrase(&ask_passphrase()?);
         }
+        *known = Some(secrets.clone());
         Ok(secrets)
     }
 

@@ -23,6 +23,8 @@ pub fn run(common: &Common) -> Result<(), CommandError> {
     if common.read_only {
         return attached(common, &common.existing_state_dir()?, None, options);
     }
+    // Asked for before the screen comes, and before anything that would ask again.
+    common.secrets()?;
     let directory = common.state_dir()?;
     match directory.claim()? {
         Claim::Won(lock) => {

@@ -117,23 +117,29 @@ fn read_terminal(
     }
 }
 
+/// From when this returns a signal wakes the screen, and ends the program no more by itself.
 pub(super) fn watch_signals(wakes: Sender<Wake>) {
+    let (watching, is_watched) = channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let watched = runtime.and_then(|runtime| runtime.block_on(wait_for_signals(&wakes)));
+        let watched = runtime.and_then(|runtime| runtime.block_on(wait_for_signals(&wakes, watching)));
         if let Err(error) = watched {
             tracing::error!("signals can't be watched: {error}");
         }
     });
+    // A thread that could not watch has ended, and told why.
+    let _ = is_watched.recv();
 }
 
-async fn wait_for_signals(wakes: &Sender<Wake>) -> io::Result<()> {
+async fn wait_for_signals(wakes: &Sender<Wake>, watching: Sender<()>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut resume = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     let mut resize = signal(SignalKind::window_change())?;
+    // A screen that is gone needs no word.
+    let _ = watching.send(());
     loop {
         let wake = tokio::select! {
             _ = terminate.recv() => Wake::End,

@@ -53,12 +53,16 @@ impl SystemdHost {
         unit("dw-app.service", "[Service]\nExecStart=/bin/sleep infinity\n");
         unit("dw-backup.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'test ! -e /etc/dw/broken'\n");
         unit("dw-stubborn.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n");
-        let path = root.display();
+        // /dev/log is the other tests' syslog: this host has a journal of its own.
+        let (path, own) = (root.display(), own.display());
         let boot = place.write(
             "boot",
             &format!(
                 "set -e\nmount -t proc proc {path}/proc\nmount --rbind /sys {path}/sys\nmount -t cgroup2 cgroup2 {path}/sys/fs/cgroup\n\
-                 mount --rbind /dev {path}/dev\nfor d in run tmp var/log; do mount -t tmpfs tmpfs {path}/$d; done\n\
+                 mkdir {own}/devices {own}/devwork\n\
+                 mount -t overlay overlay -o lowerdir=/dev,upperdir={own}/devices,workdir={own}/devwork {path}/dev\n\
+                 rm -f {path}/dev/log\nmount --rbind /dev/pts {path}/dev/pts\n\
+                 for d in run tmp var/log dev/shm; do mount -t tmpfs tmpfs {path}/$d; done\n\
                  exec env -i container=dogwatch PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot {path} /lib/systemd/systemd --unit=dw.target\n"
             ),
         );

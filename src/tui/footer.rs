@@ -9,7 +9,7 @@ use super::model::{FeedSource, Model, View};
 use super::offer;
 use super::palette;
 use super::prompt::{Asked, Prompt};
-use super::screen::{Piece, piece};
+use super::screen::{Offered, Piece, piece};
 use super::theme::Meaning;
 use super::why_not::why_not;
 use crate::domain::text::SafeText;
@@ -136,7 +136,7 @@ fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
 }
 
 /// What the palette offers for what is typed; the meant one is selected.
-pub fn offered(model: &Model) -> Option<Vec<Piece>> {
+pub fn offered(model: &Model) -> Option<Offered> {
     let prompt = model.prompt.as_ref()?;
     let choices: Vec<String> = match prompt.asked {
         Asked::Command => palette::choices(model, &prompt.text).into_iter().map(|(name, _)| name).collect(),
@@ -145,7 +145,9 @@ pub fn offered(model: &Model) -> Option<Vec<Piece>> {
     };
     let meant = prompt.choice.min(choices.len().saturating_sub(1));
     let meaning = |index| if index == meant { Meaning::Selected } else { Meaning::Plain };
-    Some(choices.into_iter().enumerate().map(|(index, name)| piece(format!(" {name} "), meaning(index))).collect())
+    let title = if prompt.asked == Asked::Action { " Plan an action " } else { " Go to " };
+    let choices = choices.into_iter().enumerate().map(|(index, name)| piece(format!(" {name} "), meaning(index)));
+    Some(Offered { title, choices: choices.collect() })
 }
 
 /// Said beside a view's title while a filter hides rows.

@@ -68,7 +68,8 @@ pub fn fitting<'a>(model: &'a Model, typed: &str) -> Vec<&'a OfferedAction> {
     };
     let mut fitting: Vec<&OfferedAction> =
         model.offered.iter().filter(|action| is_subsequence(&wanted, &action.id)).collect();
-    fitting.sort_by_key(|action| (!action.id.starts_with(&wanted), helps(action)));
+    // What holds the letters together is meant before what has them scattered.
+    fitting.sort_by_key(|action| (!action.id.starts_with(&wanted), !action.id.contains(&wanted), helps(action)));
     fitting
 }
 
@@ -88,5 +89,47 @@ pub fn shown(model: &Model, typed: &str) -> Vec<String> {
             };
             action.map(|action| action.parameters.iter().map(parameter).collect()).unwrap_or_default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::at;
+    use crate::tui::model::FeedSource;
+
+    fn model(view: View) -> Model {
+        let mut model = Model::new(FeedSource::OwnEngine, at(0));
+        model.view = view;
+        let ids = ["backup.prune", "disk.remount-rw", "logs.archive-purge", "logs.rotate", "unit.restart"];
+        let action = |id: &str| OfferedAction { id: id.to_owned(), about: String::new(), parameters: Vec::new() };
+        model.offered = ids.map(action).to_vec();
+        model
+    }
+
+    fn first(view: View, typed: &str) -> String {
+        fitting(&model(view), typed).first().map(|action| action.id.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_first_offer_is_what_was_meant_or_what_helps_with_the_view() {
+        assert_eq!(first(View::Fleet, "rot"), "logs.rotate");
+        assert_eq!(first(View::Fleet, "unit"), "unit.restart");
+        assert_eq!(first(View::Pane(Pane::Disk), ""), "logs.archive-purge");
+        assert_eq!(first(View::Pane(Pane::Backup), ""), "backup.prune");
+        assert_eq!(first(View::Fleet, "xyz"), "");
+    }
+
+    #[test]
+    fn a_line_is_completed_with_the_host_its_defaults_and_the_full_directory() {
+        let parameters = vec![
+            ("directory".to_owned(), None),
+            ("archive".to_owned(), None),
+            ("older-hours".to_owned(), Some("24".to_owned())),
+        ];
+        let action = OfferedAction { id: "logs.archive-purge".to_owned(), about: String::new(), parameters };
+        let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
+        let line = line_of(&action, &host, Some("/var/log"));
+        assert_eq!(line, "logs.archive-purge web1 directory=/var/log archive= older-hours=24");
     }
 }

@@ -59,6 +59,13 @@ pub struct TableView {
     pub empty: &'static str,
 }
 
+/// Choices for what is being typed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offered {
+    pub title: &'static str,
+    pub choices: Vec<Piece>,
+}
+
 /// One frame before it is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Screen {
@@ -75,7 +82,7 @@ pub struct Screen {
     /// In place of all the rest.
     pub wall: Option<WallView>,
     /// What the palette offers, above the footer.
-    pub offered: Option<Vec<Piece>>,
+    pub offered: Option<Offered>,
     /// Over the rows: a guarded action.
     pub dialog: Option<DialogView>,
 }

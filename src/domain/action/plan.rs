@@ -230,9 +230,6 @@ impl fmt::Display for Plan {
             }
             if let Some(directory) = &host.directory {
                 writeln!(f, "  in {}", directory.path)?;
-            } else {
-                let words: Vec<String> = host.measure.iter().map(|word| shown_word(&SafeText::new(word))).collect();
-                writeln!(f, "  done when: {}", words.join(" "))?;
             }
             if let Some(archive) = &host.archive {
                 let (count, bytes) = (host.objects(), host.bytes());
@@ -242,24 +239,26 @@ impl fmt::Display for Plan {
                     archive.path
                 )?;
             }
+            let outlook = self.outlooks.get(&host.host);
+            if let Some(effect) = outlook.and_then(|outlook| outlook.effect.as_ref()) {
+                writeln!(f, "  then: {effect}")?;
+            }
+            for warning in outlook.map_or(&[][..], |outlook| outlook.warnings.as_slice()) {
+                writeln!(f, "  ▲ {warning}")?;
+            }
             for (verb, objects) in [("deletes", &host.delete), ("truncates, at most", &host.truncate)] {
                 for object in objects {
                     writeln!(f, "  {verb} {}", object)?;
                 }
             }
-            let Some(outlook) = self.outlooks.get(&host.host) else { continue };
-            if let Some(effect) = &outlook.effect {
-                writeln!(f, "  then: {effect}")?;
-            }
-            for warning in &outlook.warnings {
-                writeln!(f, "  ▲ {warning}")?;
-            }
-            if let Some((status, text)) = &outlook.preview {
+            if let Some((status, text)) = outlook.and_then(|outlook| outlook.preview.as_ref()) {
                 writeln!(f, "  preview (exit {status}):")?;
-                text.as_str()
-                    .split('␊')
-                    .filter(|line| !line.is_empty())
-                    .try_for_each(|line| writeln!(f, "    {line}"))?;
+                let lines = text.as_str().split('␊').filter(|line| !line.is_empty());
+                lines.into_iter().try_for_each(|line| writeln!(f, "    {line}"))?;
+            }
+            if !host.measure.is_empty() {
+                let words: Vec<String> = host.measure.iter().map(|word| shown_word(&SafeText::new(word))).collect();
+                writeln!(f, "  done when this ends with 0: {}", words.join(" "))?;
             }
         }
         write!(f, "plan {}", self.hash)

@@ -46,7 +46,8 @@ if [ -z "$dw_m" ]; then
   dw_say "unsafe ${dw_bad:-$dw_all}"
 elif [ -d "$dw_home" ]; then
   dw_say there
-elif ! mkdir "$dw_home" 2>/dev/null </dev/null || ! printf '%s\n' "$2" >"$dw_home/program"; then
+# Somebody who cleared the last action away may have taken the directory around it as well.
+elif ! { mkdir "$dw_home" || { mkdir "$dw_m"; mkdir "$dw_home"; }; } 2>/dev/null </dev/null || ! printf '%s\n' "$2" >"$dw_home/program"; then
   dw_say "unsafe $dw_home"
 else
   if [ "$dw_u" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then

@@ -27,9 +27,16 @@ pub fn build(dialog: &Dialog, message: Option<&str>, width: u16, height: u16) ->
     let inner = usize::from(width.saturating_sub(4));
     let rows: Vec<Vec<Piece>> =
         dialog.lines.iter().skip(first_line(dialog, room)).flat_map(|line| shown(line.as_str(), inner)).collect();
+    let below = rows.len().saturating_sub(room);
+    let mut lines: Vec<Vec<Piece>> = rows.into_iter().take(room).collect();
+    if 0 < below
+        && let Some(last) = lines.last_mut()
+    {
+        *last = vec![piece(format!("… {} more lines: ↓ PgDn", below + 1), Meaning::Match)];
+    }
     DialogView {
         title: format!(" {} ", dialog.title),
-        lines: rows.into_iter().take(room).collect(),
+        lines,
         question: question(dialog),
         buttons: buttons(dialog, message),
     }

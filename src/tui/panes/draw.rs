@@ -10,7 +10,7 @@ use super::dialog::DialogView;
 use super::draw_chart::draw_chart;
 use super::draw_wall::draw_wall;
 use crate::tui::footer::cut;
-use crate::tui::screen::{Cell, HEIGHT_MIN, Piece, Screen, TableView, WIDTH_MIN};
+use crate::tui::screen::{Cell, HEIGHT_MIN, Offered, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
 
 const HELP_WIDTH: u16 = 76;
@@ -138,19 +138,20 @@ fn places<'a>(area: Rect, table: &'a TableView) -> impl Iterator<Item = (u16, us
 }
 
 /// The palette's choices, over the rows just above the footer.
-fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &[Piece], theme: &Theme) {
+fn draw_offered(buffer: &mut Buffer, area: Rect, offered: &Offered, theme: &Theme) {
+    let Offered { title, choices: offered } = offered;
     let height = (offered.len().max(1) as u16 + 2).min(area.height - 1);
     let over = Rect { y: area.bottom() - 1 - height, height, width: OFFERED_WIDTH.min(area.width), ..area };
     Clear.render(over, buffer);
     buffer.set_style(over, theme.style(Meaning::Plain));
-    let lines: Vec<Line> = match offered {
+    let lines: Vec<Line> = match offered.as_slice() {
         [] => vec![Line::from(" nothing is named so")],
         offered => {
             offered.iter().map(|choice| Line::styled(choice.text.as_str(), theme.style(choice.meaning))).collect()
         }
     };
     Paragraph::new(lines)
-        .block(Block::bordered().title(" Go to ").border_style(theme.style(Meaning::Border)))
+        .block(Block::bordered().title(*title).border_style(theme.style(Meaning::Border)))
         .render(over, buffer);
 }
 

@@ -9,6 +9,7 @@ use super::{CommandError, Common};
 use crate::adapters::action_files;
 use crate::adapters::audit::database_in;
 use crate::adapters::audit::reader::AuditReader;
+use crate::domain::action::book::Book;
 use crate::domain::action::plan::Plan;
 use crate::domain::audit::record::{Outcome, Record};
 use crate::engine::action::desk::Confirmation;
@@ -20,6 +21,7 @@ use crate::tui::{Acting, ReadAudit};
 /// The audit, as far as it was read.
 #[derive(Default)]
 struct ReadSoFar {
+    book: Book,
     board: AuditBoard,
     seq: i64,
     stamps: Option<Stamps>,
@@ -57,7 +59,7 @@ async fn read_on(database: &Path, so_far: &mut ReadSoFar) -> Result<(), CommandE
         so_far.seq = last.seq;
         for row in &rows {
             let Ok(record) = Record::decode(&row.stored.body) else { continue };
-            so_far.board.book.apply(&record);
+            so_far.book.apply(&record);
             let words = record.event.words();
             let line = AuditLine {
                 kind: record.event.kind(),
@@ -70,6 +72,7 @@ async fn read_on(database: &Path, so_far: &mut ReadSoFar) -> Result<(), CommandE
         }
         so_far.board.newest.truncate(NEWEST_MAX);
     }
+    so_far.board.take(&so_far.book);
     let central = reader.central().await?;
     (so_far.board.waiting, so_far.board.central_error) = (central.waiting, central.error);
     reader.close().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::action::book::Book;
+use crate::domain::action::book::{Book, IntentEntry, RequestEntry};
 use crate::domain::audit::record::{AuditId, Outcome};
 use crate::domain::fleet::HostName;
 use crate::domain::text::SafeText;
@@ -14,7 +14,12 @@ pub const NEWEST_MAX: usize = 200;
 /// The audit as it was read last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditBoard {
-    pub book: Book,
+    /// Actions of which nobody knows yet what became of them.
+    pub open: Vec<(AuditId, IntentEntry)>,
+    /// Requests that others are asked to agree to, and that were neither carried out nor denied.
+    pub asked: Vec<(AuditId, RequestEntry)>,
+    /// Why no action runs.
+    pub frozen: Option<SafeText>,
     /// The newest first.
     pub newest: Vec<AuditLine>,
     /// Records that wait for the central log, and why they do.
@@ -52,11 +57,25 @@ pub struct ActionRow {
 }
 
 impl AuditBoard {
+    /// Takes from the book what a screen shows of it, so that no frame has to look through years of it.
+    pub fn take(&mut self, book: &Book) {
+        self.open = book.open_intents().map(|(id, intent)| (id.clone(), intent.clone())).collect();
+        let asked = book.requests.iter().filter(|(_, request)| {
+            request.claimed_ms.is_none() && !request.is_denied() && 0 < request.approvals_needed
+        });
+        self.asked = asked.map(|(id, request)| (id.clone(), request.clone())).collect();
+        self.frozen.clone_from(&book.frozen);
+    }
+
+    fn waiting(&self, now_ms: i64) -> impl Iterator<Item = &(AuditId, RequestEntry)> {
+        self.asked.iter().filter(move |(_, request)| now_ms < request.expires_ms)
+    }
+
     /// What nobody knows yet first, then what runs, what waits for somebody's word, and what is on record.
     pub fn rows(&self, now_ms: i64) -> Vec<ActionRow> {
         let mut rows: Vec<ActionRow> = self
-            .book
-            .open_intents()
+            .open
+            .iter()
             .map(|(id, intent)| {
                 let (need, words) = match &intent.outcome {
                     Some((Outcome::Unknown, words)) => (
@@ -69,13 +88,7 @@ impl AuditBoard {
                 ActionRow { need, at_ms: intent.at_ms, who: intent.by.user.clone(), what, words }
             })
             .collect();
-        let waits = self.book.requests.iter().filter(|(_, request)| {
-            request.claimed_ms.is_none()
-                && !request.is_denied()
-                && now_ms < request.expires_ms
-                && 0 < request.approvals_needed
-        });
-        rows.extend(waits.map(|(id, request)| {
+        rows.extend(self.waiting(now_ms).map(|(id, request)| {
             let hosts: Vec<&str> = request.hosts.iter().map(HostName::as_str).collect();
             let left = Duration::from_millis(u64::try_from(request.expires_ms - now_ms).unwrap_or(0));
             let words = format!(
@@ -107,14 +120,12 @@ impl AuditBoard {
 
     /// What every view says of it in a word: nothing where nobody is needed.
     pub fn mark(&self, now_ms: i64) -> Option<String> {
-        let rows = self.rows(now_ms);
-        let count = |need| rows.iter().filter(|row| row.need == need).count();
-        let words = [(Need::Unknown, "unknown"), (Need::Running, "running"), (Need::Waiting, "waiting")]
-            .into_iter()
-            .map(|(need, word)| (count(need), word))
-            .filter(|(count, _)| 0 < *count)
-            .map(|(count, word)| format!("{count} {word}"));
-        let words: Vec<String> = self.book.frozen.iter().map(|_| "FROZEN".to_owned()).chain(words).collect();
+        let is_unknown = |intent: &IntentEntry| intent.outcome.is_some();
+        let unknown = self.open.iter().filter(|(_, intent)| is_unknown(intent)).count();
+        let counts =
+            [(unknown, "unknown"), (self.open.len() - unknown, "running"), (self.waiting(now_ms).count(), "waiting")];
+        let counted = counts.into_iter().filter(|(count, _)| 0 < *count).map(|(count, word)| format!("{count} {word}"));
+        let words: Vec<String> = self.frozen.iter().map(|_| "FROZEN".to_owned()).chain(counted).collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
 }

@@ -8,7 +8,7 @@ use super::model::{Model, View};
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
 use crate::domain::action::ActionId;
-use crate::domain::action::book::{IntentEntry, RequestEntry};
+use crate::domain::action::book::{Book, IntentEntry, RequestEntry};
 use crate::domain::audit::digest::Digest;
 use crate::domain::audit::record::{Actor, AuditId, Outcome};
 use crate::domain::time::at;
@@ -36,6 +36,7 @@ fn audit() -> AuditBoard {
         central_error: Some("log:6514: no answer within 10 s".to_owned()),
         ..AuditBoard::default()
     };
+    let mut book = Book::default();
     let request = RequestEntry {
         proposer: actor("anna"),
         plan: Digest::ZERO,
@@ -49,7 +50,7 @@ fn audit() -> AuditBoard {
         claimed_ms: None,
         glass: None,
     };
-    audit.book.requests.insert(id(4), request);
+    book.requests.insert(id(4), request);
     let intent = |number, name: &str, outcome| IntentEntry {
         request: id(number),
         action: action(name),
@@ -60,8 +61,9 @@ fn audit() -> AuditBoard {
         outcome,
     };
     let lost = Some((Outcome::Unknown, "link lost: web1: no answer within the deadline".into()));
-    audit.book.intents.insert(id(9), intent(8, "unit.restart", lost));
-    audit.book.intents.insert(id(12), intent(11, "logs.rotate", None));
+    book.intents.insert(id(9), intent(8, "unit.restart", lost));
+    book.intents.insert(id(12), intent(11, "logs.rotate", None));
+    audit.take(&book);
     let line = |number, kind, words: &str| AuditLine {
         id: id(number),
         at_ms: ago(100 - number as i64),

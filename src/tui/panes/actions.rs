@@ -33,7 +33,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
 fn title(model: &Model) -> Vec<Piece> {
     let mut pieces = vec![piece("Actions and audit (local store)", Meaning::Heading)];
     let Some(audit) = &model.audit else { return pieces };
-    if let Some(reason) = &audit.book.frozen {
+    if let Some(reason) = &audit.frozen {
         pieces.push(piece(format!("  FROZEN: {reason}"), Meaning::Status(Status::Critical, Quality::Fresh)));
     }
     if let Some(error) = &audit.central_error {

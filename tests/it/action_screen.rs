@@ -122,7 +122,7 @@ fn a_terminal_closed_in_the_middle_leaves_the_action_running_and_the_next_start_
     terminal.until("type me to confirm:");
     terminal.press("me\t\t ");
     terminal.until("me: begun");
-    crate::support::run("kill", &["-KILL", &terminal.pid().to_string()]);
+    terminal.kill();
     drop(terminal);
     fs::write(&file, "").unwrap();
     let mut terminal = screen(&office, &[]);

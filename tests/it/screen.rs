@@ -126,6 +126,12 @@ impl Terminal {
         status.exit_code()
     }
 
+    /// Kills the program, and waits until the system has taken back what it held.
+    pub fn kill(&mut self) {
+        self.signal("-KILL");
+        self.child.wait().unwrap();
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.process_id().unwrap()
     }

@@ -1,7 +1,7 @@
 //! A syslog server: RFC 5424 messages, octet-counted, over TLS (RFC 5425), or over plain TCP where that was asked for.
 //!
 //! Neither acknowledges anything: what was written is known to have arrived only when the server closes in good order after
-//! us. RELP would, but there is no maintained client of it for Rust.
+//! us. RELP would, but no client of it was found for Rust.
 
 use std::fs;
 use std::io;

@@ -156,6 +156,7 @@ fn kind_words(kind: &ParameterKind) -> String {
     match kind {
         ParameterKind::Path { under } => format!("a path under {}", under.join(" or ")),
         ParameterKind::Unit => "a unit".to_owned(),
+        ParameterKind::Host => "a host".to_owned(),
         ParameterKind::Word { .. } => "a word".to_owned(),
         ParameterKind::Number { min, max } => format!("{min} to {max}"),
         ParameterKind::Choice { of } => of.join(" or "),

@@ -122,6 +122,7 @@ fn parameter(name: String, reader: &Reader) -> Parameter {
     enum Kind {
         Path,
         Unit,
+        Host,
         Word,
         Number,
         Choice,
@@ -129,6 +130,7 @@ fn parameter(name: String, reader: &Reader) -> Parameter {
     let kinds = [
         ("path", Kind::Path),
         ("unit", Kind::Unit),
+        ("host", Kind::Host),
         ("word", Kind::Word),
         ("number", Kind::Number),
         ("choice", Kind::Choice),
@@ -136,6 +138,7 @@ fn parameter(name: String, reader: &Reader) -> Parameter {
     let kind = match reader.choice("kind", &kinds).unwrap_or(Kind::Word) {
         Kind::Path => ParameterKind::Path { under: words(reader, "under") },
         Kind::Unit => ParameterKind::Unit,
+        Kind::Host => ParameterKind::Host,
         Kind::Word => ParameterKind::Word { pattern: pattern(reader) },
         Kind::Number => ParameterKind::Number {
             min: reader.count("min", 0, u64::from(u32::MAX)).unwrap_or(0),

@@ -3,6 +3,7 @@
 mod action;
 mod action_faults;
 mod action_screen;
+mod archive_away;
 mod audit;
 mod bad_host;
 mod bad_network;

@@ -75,6 +75,35 @@ kind = "choice"
 of = ["leave", "truncate"]
 default = "leave"
 
+[action."test.away"]
+severity = "destructive"
+procedure = "archive-purge"
+measured_within = "1s"
+reattached_within = "1s"
+[action."test.away".parameter.directory]
+kind = "path"
+under = ["/run/dw"]
+[action."test.away".parameter.to]
+kind = "host"
+[action."test.away".parameter.archive]
+kind = "path"
+under = ["/run/dw"]
+[action."test.away".parameter.rate]
+kind = "number"
+min = 1
+default = "1000"
+[action."test.away".parameter.match]
+kind = "word"
+pattern = ".*"
+default = "*"
+[action."test.away".parameter.older-hours]
+kind = "number"
+default = "24"
+[action."test.away".parameter.open]
+kind = "choice"
+of = ["leave", "truncate"]
+default = "leave"
+
 [action."test.loud"]
 about = "Says a megabyte"
 severity = "safe"
@@ -147,17 +176,36 @@ impl Office {
         self.reach_by(&key, host, |own| sshd.ssh_config(host, "root").replace(&key, own));
     }
 
+    /// Everyone's way to several hosts, each a real sshd of its own.
+    pub fn reach_each(&self, hosts: &[(&Sshd, &str)]) {
+        for (name, uid) in PEOPLE {
+            let blocks = hosts.iter().map(|(sshd, host)| {
+                let key = sshd.place.path("user").to_str().unwrap().to_owned();
+                let copy = self.login(name, uid, host, &key);
+                sshd.ssh_config(host, "root").replace(&key, &copy)
+            });
+            let config = self.place.write(&format!("{name}.ssh"), &blocks.collect::<String>());
+            let tables: String = hosts.iter().map(|(_, host)| format!("[host.{host}]\n")).collect();
+            self.place.write(&format!("{name}.toml"), &format!("ssh_config = '{}'\n{tables}", config.display()));
+        }
+    }
+
     /// Everyone's way to a host, each with a copy of the key that it takes.
     pub fn reach_by(&self, key: &str, host: &str, block: impl Fn(&str) -> String) {
         for (name, uid) in PEOPLE {
-            let copy = format!("{name}.login");
-            fs::copy(key, self.place.path(&copy)).unwrap();
-            fs::set_permissions(self.place.path(&copy), fs::Permissions::from_mode(0o600)).unwrap();
-            self.give(&copy, uid);
-            let block = block(self.place.path(&copy).to_str().unwrap());
+            let block = block(&self.login(name, uid, host, key));
             let config = self.place.write(&format!("{name}.ssh"), &block);
             self.place.write(&format!("{name}.toml"), &format!("ssh_config = '{}'\n[host.{host}]\n", config.display()));
         }
+    }
+
+    /// Somebody's own copy of a key.
+    fn login(&self, name: &str, uid: u32, host: &str, key: &str) -> String {
+        let copy = format!("{name}.{host}.login");
+        fs::copy(key, self.place.path(&copy)).unwrap();
+        fs::set_permissions(self.place.path(&copy), fs::Permissions::from_mode(0o600)).unwrap();
+        self.give(&copy, uid);
+        self.place.path(&copy).to_str().unwrap().to_owned()
     }
 
     /// The command line that runs the program as somebody.

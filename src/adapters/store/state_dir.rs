@@ -11,7 +11,8 @@ use rustix::process::geteuid;
 use super::StoreError;
 use crate::adapters::{audit, own_machine};
 
-const DATABASE: &str = "series.db";
+/// The store's file, below a state directory.
+pub const DATABASE: &str = "series.db";
 
 /// A directory that only its owner may write.
 #[derive(Clone, Debug)]

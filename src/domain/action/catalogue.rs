@@ -9,9 +9,10 @@ use thiserror::Error;
 
 use super::ActionId;
 use super::policy::Severity;
-use super::purge;
+use super::{purge_program, shipping};
 use crate::domain::audit::canonical::{self, CanonicalError};
 use crate::domain::audit::digest::Digest;
+use crate::domain::fleet::HostName;
 
 /// The longest value of a parameter, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1_024;
@@ -26,6 +27,8 @@ pub enum ParameterKind {
     },
     /// The name of a systemd unit.
     Unit,
+    /// The name of another host of the fleet.
+    Host,
     /// A word that the whole of this pattern matches.
     Word {
         pattern: String,
@@ -146,7 +149,10 @@ impl Action {
         let mut whole = canonical::encode(self)?;
         match &self.means {
             Means::Argv(_) => {}
-            Means::ArchivePurge => purge::scripts().iter().for_each(|script| whole.push_str(script)),
+            Means::ArchivePurge => {
+                let shipping = [shipping::LENGTH, shipping::READ, shipping::WRITE, shipping::READ_BACK];
+                purge_program::scripts().iter().chain(&shipping).for_each(|script| whole.push_str(script));
+            }
         }
         Ok(Digest::of(whole.as_bytes()))
     }
@@ -216,6 +222,7 @@ impl ParameterKind {
                 let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
                 (!value.chars().all(allowed)).then(|| "is no name of a systemd unit".to_owned())
             }
+            ParameterKind::Host => HostName::parse(value).err().map(|error| error.to_string()),
             ParameterKind::Word { pattern } => match Regex::new(&format!("^(?:{pattern})$")) {
                 Ok(regex) if regex.is_match(value) => None,
                 Ok(_) => Some(format!("does not match {pattern}")),

@@ -116,7 +116,8 @@ const REASON_CHARS_MIN: usize = 10;
 
 impl<'a> Circumstances<'a> {
     fn hosts(&self, covered: &Covered) -> Result<Vec<&'a [GroupName]>, NotApproved> {
-        let groups = covered.hosts.iter().map(|host| self.groups.get(&host.host).map(Vec::as_slice));
+        let touched = covered.hosts_touched();
+        let groups = touched.iter().map(|host| self.groups.get(host).map(Vec::as_slice));
         groups.collect::<Option<_>>().ok_or(NotApproved::NoHost)
     }
 

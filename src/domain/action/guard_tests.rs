@@ -88,6 +88,7 @@ fn covered() -> Covered {
         delete: Vec::new(),
         truncate: Vec::new(),
         archive: None,
+        elsewhere: None,
     };
     Covered {
         v: 1,

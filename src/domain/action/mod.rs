@@ -6,10 +6,13 @@ pub mod guard;
 #[cfg(test)]
 mod guard_tests;
 pub mod objects;
+pub mod outlook;
 pub mod plan;
 pub mod policy;
 pub mod purge;
+pub mod purge_program;
 pub mod remote;
+pub mod shipping;
 pub mod verdict;
 
 use super::fleet::name_type;

@@ -1,13 +1,15 @@
 //! Plans: what exactly would be done to which host. What the plan's hash covers is what people confirm and approve.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Action, ActionLimits};
 use super::objects::{Directory, FileObject};
-use super::purge;
+use super::outlook::Outlook;
+use super::purge_program;
+use super::shipping::Shipped;
 use super::{ActionId, policy::Severity};
 use crate::domain::audit::canonical::{self, CanonicalError};
 use crate::domain::audit::digest::Digest;
@@ -38,6 +40,19 @@ pub struct HostPlan {
     pub truncate: Vec<FileObject>,
     /// Where they are archived before anything of them goes.
     pub archive: Option<Directory>,
+    /// The host that the archive is on, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Another host, that an archive goes to through Dogwatch's own sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    pub host: HostName,
+    /// The key that it showed.
+    pub host_key: String,
+    /// Bytes of the files, before they are compressed, that travel in a second at most.
+    pub rate_bytes_per_s: u64,
 }
 
 impl HostPlan {
@@ -52,6 +67,7 @@ impl HostPlan {
             delete: Vec::new(),
             truncate: Vec::new(),
             archive: None,
+            elsewhere: None,
         }
     }
 
@@ -59,16 +75,20 @@ impl HostPlan {
         (self.delete.len() + self.truncate.len()) as u64
     }
 
-    /// The words that run there.
-    pub fn command(&self) -> Vec<String> {
-        purge::commands(self).map_or_else(|| self.argv.clone(), |(command, _)| command)
+    /// The words that run there, once what it deletes is archived as `shipped` says where the archive is on another host.
+    pub fn command(&self, shipped: &[Shipped]) -> Vec<String> {
+        let purge = match &self.elsewhere {
+            None => purge_program::command(self),
+            Some(_) => purge_program::command_shipped(self, shipped),
+        };
+        purge.unwrap_or_else(|| self.argv.clone())
     }
 
     /// The words for people: of a procedure what it is about, since its files are told apart.
     pub fn shown_argv(&self) -> Vec<String> {
         match (&self.directory, &self.archive) {
-            (Some(from), Some(to)) => {
-                ["archive and purge", from.path.as_str(), "to", to.path.as_str()].map(str::to_owned).to_vec()
+            (Some(from), Some(_)) => {
+                vec!["archive and purge".to_owned(), from.path.to_string(), "to".to_owned(), self.archive_words()]
             }
             (None | Some(_), None) | (None, Some(_)) => self.argv.clone(),
         }
@@ -76,7 +96,13 @@ impl HostPlan {
 
     /// The words that measure the effect there.
     pub fn measure(&self) -> Vec<String> {
-        purge::commands(self).map_or_else(|| self.measure.clone(), |(_, measure)| measure)
+        purge_program::measure(self).unwrap_or_else(|| self.measure.clone())
+    }
+
+    /// Where the archive is, for people.
+    pub fn archive_words(&self) -> String {
+        let path = self.archive.as_ref().map_or("", |archive| archive.path.as_str());
+        self.elsewhere.as_ref().map_or_else(|| path.to_owned(), |elsewhere| format!("{}:{path}", elsewhere.host))
     }
 
     pub fn bytes(&self) -> u64 {
@@ -129,6 +155,12 @@ impl Covered {
         self.hosts.iter().map(|host| host.host.clone()).collect()
     }
 
+    /// Every host that something is changed on, each once: an archive changes the host that it is on as well.
+    pub fn hosts_touched(&self) -> BTreeSet<HostName> {
+        let archives = self.hosts.iter().filter_map(|host| Some(host.elsewhere.as_ref()?.host.clone()));
+        self.host_names().into_iter().chain(archives).collect()
+    }
+
     /// What must be typed to confirm it: the host's name, or how many there are.
     pub fn phrase(&self) -> String {
         match self.hosts.as_slice() {
@@ -136,16 +168,6 @@ impl Covered {
             many => format!("{} hosts", many.len()),
         }
     }
-}
-
-/// What is told beside it, of one host: it may have changed a minute later without voiding anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outlook {
-    /// What the preview printed, and how it ended.
-    pub preview: Option<(i32, SafeText)>,
-    pub warnings: Vec<String>,
-    /// What it should change, in words.
-    pub effect: Option<String>,
 }
 
 /// A plan, as it is shown.
@@ -200,6 +222,7 @@ impl Plan {
         for (before, after) in before.hosts.iter().zip(&after.hosts).filter(|(before, after)| before != after) {
             let host = &before.host;
             differs(&format!("the host key of {host}"), before.host_key != after.host_key);
+            differs(&format!("the host that the archive of {host} goes to"), before.elsewhere != after.elsewhere);
             differs(
                 &format!("the command line on {host}"),
                 (&before.argv, &before.measure) != (&after.argv, &after.measure),
@@ -231,17 +254,20 @@ impl fmt::Display for Plan {
             if let Some(directory) = &host.directory {
                 writeln!(f, "  in {}", directory.path)?;
             }
-            if let Some(archive) = &host.archive {
-                let (count, bytes) = (host.objects(), host.bytes());
-                writeln!(
-                    f,
-                    "  archives {count} files ({bytes} bytes) to {}, and checks the archive first",
-                    archive.path
-                )?;
+            if host.archive.is_some() {
+                let (count, bytes, to) = (host.objects(), host.bytes(), host.archive_words());
+                writeln!(f, "  archives {count} files ({bytes} bytes) to {to}, and reads the archive back first")?;
+            }
+            if let Some(elsewhere) = &host.elsewhere {
+                let (key, rate) = (SafeText::new(&elsewhere.host_key), elsewhere.rate_bytes_per_s / 1_000_000);
+                writeln!(f, "  through this machine, at most {rate} MB a second; {}, key {key}", elsewhere.host)?;
             }
             let outlook = self.outlooks.get(&host.host);
             if let Some(effect) = outlook.and_then(|outlook| outlook.effect.as_ref()) {
                 writeln!(f, "  then: {effect}")?;
+            }
+            if let Some(reading) = outlook.and_then(|outlook| outlook.rests_on.as_ref()) {
+                writeln!(f, "  rests on {reading}")?;
             }
             for warning in outlook.map_or(&[][..], |outlook| outlook.warnings.as_slice()) {
                 writeln!(f, "  ▲ {warning}")?;

@@ -14,19 +14,19 @@ use crate::domain::text::SafeText;
 /// A file that is only truncated may grow by so much before the plan is void.
 const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
-/// `$1` the directory, `$2` where the archive goes, `$3` a pattern of names.
+/// `$1` the directory, `$2` where the archive goes or nothing where that is on another host, `$3` a pattern of names.
 ///
 /// Says `no WHY`, or the host's time, both directories and their space; then a line a file,
 /// `DEVICE INODE SIZE LINKS SECONDS MODIFIED|./NAME`; then each file whose name holds a line end, on its own; and last
 /// `DEVICE:INODE` of every file that some process has open.
 pub const LIST: &str = r#"
-dw_dir=$1 dw_to=$2 dw_pat=$3
+dw_dir=$1 dw_to=$2 dw_pat=$3 dw_toat='0 0' dw_tospace='- 0 0 0'
 dw_place() { cd -P -- "$1" 2>/dev/null </dev/null && [ "$(pwd -P)" = "$1" ] && dw_at=$(stat -c '%d %i' . </dev/null); }
 dw_space() { df -P -k . </dev/null 2>/dev/null | tail -n 1; }
-if ! dw_place "$dw_to"; then dw_say "no $dw_to is no directory, or leads through a symbolic link"
-elif [ ! -w . ]; then dw_say "no $dw_to may not be written by this login"
+if [ -n "$dw_to" ] && ! dw_place "$dw_to"; then dw_say "no $dw_to is no directory, or leads through a symbolic link"
+elif [ -n "$dw_to" ] && [ ! -w . ]; then dw_say "no $dw_to may not be written by this login"
 else
-  dw_toat=$dw_at dw_tospace=$(dw_space)
+  [ -z "$dw_to" ] || dw_toat=$dw_at dw_tospace=$(dw_space)
   if ! dw_place "$dw_dir"; then dw_say "no $dw_dir is no directory, or leads through a symbolic link"
   elif [ ! -w . ] || [ ! -r . ]; then dw_say "no $dw_dir may not be changed by this login"
   else
@@ -63,114 +63,6 @@ fi
 :
 "#;
 
-/// `$1` the directory, `$2` its device and inode, `$3` and `$4` the same of the archive's; then for each file what to do (`d` delete, `t` truncate), its name for printf, `DEVICE:INODE`, its size and its time.
-///
-/// Nothing goes before everything was archived and read back, in a directory named after the action. Ends with 0 only if it
-/// did all of it.
-const PURGE: &str = r#"
-export LC_ALL=C
-umask 077
-fail() { echo "$1"; exit 3; }
-command -v ionice >/dev/null && ionice -c 3 -p $$ 2>/dev/null
-renice -n 19 -p $$ >/dev/null 2>&1
-dir=$1 at=$2 to=$3 toat=$4
-shift 4
-[ -n "$DOGWATCH_ACTION" ] || fail "no name for the archive"
-cd -P -- "$to" || fail "no archive directory"
-[ "$(pwd -P)" = "$to" ] && [ "$(stat -c %d:%i .)" = "$toat" ] || fail "the archive directory is another than planned: nothing was deleted"
-mkdir -- "$DOGWATCH_ACTION" || fail "the archive is there already: nothing was deleted"
-archive=$to/$DOGWATCH_ACTION
-cd -P -- "$dir" || fail "no directory"
-[ "$(pwd -P)" = "$dir" ] && [ "$(stat -c %d:%i .)" = "$at" ] || fail "the directory is another than planned: nothing was deleted"
-same() {
-  [ ! -L "./$file" ] && [ -f "./$file" ] || return 1
-  case $1 in
-  d) [ "$(stat -c '%d:%i %s %h %y' -- "./$file")" = "$2 $3 1 $4" ] ;;
-  t) [ "$(stat -c '%d:%i %h' -- "./$file")" = "$2 1" ] && [ "$(stat -c %s -- "./$file")" -le "$3" ] ;;
-  esac
-}
-each() {
-  act=$1
-  shift
-  while [ $# -ge 5 ]; do
-    name=$2
-    file=$(printf '%b.' "$2")
-    file=${file%.}
-    "$act" "$1" "$3" "$4" "$5"
-    shift 5
-  done
-}
-number=0 kept=0 gone=0
-keep() { kept=$((kept + 1)); printf 'kept, %s: %s\n' "$1" "$file"; }
-archive_one() {
-  number=$((number + 1))
-  same "$@" || fail "$file changed since it was planned: nothing was deleted"
-  copy=$archive/$number.gz
-  length=$(stat -c %s -- "./$file")
-  hash=$(head -c "$length" <"./$file" | sha256sum) && hash=${hash%% *}
-  head -c "$length" <"./$file" | gzip -c >"$copy" || fail "the archive could not be written: nothing was deleted"
-  back=$(gzip -dc <"$copy" | sha256sum) && back=${back%% *}
-  { [ -n "$hash" ] && [ "$hash" = "$back" ]; } || fail "the archive of $file is not what was read: nothing was deleted"
-  touch -r "./$file" "$copy"
-  printf '%s %s %s.gz %s\n' "$hash" "$length" "$number" "$name" >>"$archive/manifest" || fail "the manifest could not be written: nothing was deleted"
-}
-purge_one() {
-  number=$((number + 1))
-  read -r hash length copy rest <&4
-  if ! same "$@"; then keep "it changed"; return; fi
-  case $1 in
-  d)
-    back=$(sha256sum <"./$file") && back=${back%% *}
-    if [ "$hash" != "$back" ]; then keep "it changed"
-    elif same "$@" && rm -f -- "./$file"; then gone=$((gone + 1))
-    else keep "it could not be deleted"; fi
-    ;;
-  t)
-    done_=
-    {
-      if [ "$(stat -L -c '%d:%i %s' /proc/self/fd/3)" = "$2 $length" ]; then
-        : >/proc/self/fd/3 && done_=1
-      fi
-    } 3<>"./$file"
-    if [ -n "$done_" ]; then gone=$((gone + 1)); else keep "it has grown since it was archived"; fi
-    ;;
-  esac
-}
-before=$(df -P -k . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 3)
-each archive_one "$@"
-sync
-bytes=$(du -k "$archive" | cut -f 1)
-echo "archived $number files to $archive, $bytes KiB, read back whole"
-number=0
-each purge_one "$@" 4<"$archive/manifest"
-sync
-after=$(df -P -k . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 3)
-echo "$gone of $number files purged, $((before - after)) KiB freed"
-[ "$kept" = 0 ]
-"#;
-
-/// The same arguments as [`PURGE`]: whether what was to go is gone, and how full the file system is now.
-const MEASURE: &str = r#"
-export LC_ALL=C
-cd -P -- "$1" && [ "$(stat -c %d:%i .)" = "$2" ] || exit 3
-shift 4
-left=0 count=0
-while [ $# -ge 5 ]; do
-  file=$(printf '%b.' "$2")
-  file=${file%.}
-  count=$((count + 1))
-  case $1 in
-  d) [ "$(stat -c %d:%i -- "./$file" 2>/dev/null)" = "$3" ] && left=$((left + 1)) ;;
-  # As large as when it was listed: nothing was cut.
-  t) listed=$(($4 - 67108864)); [ "$listed" -gt 0 ] && [ "$(stat -c %s -- "./$file")" -ge "$listed" ] && left=$((left + 1)) ;;
-  esac
-  shift 5
-done
-used=$(df -P -k . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 5)
-echo "$((count - left)) of $count files are gone; $used of the file system used now"
-[ "$left" = 0 ]
-"#;
-
 /// Why no files can be named.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ListError {
@@ -192,6 +84,7 @@ pub enum ListError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeWish {
     pub directory: String,
+    /// Empty where the archive is on another host.
     pub archive: String,
     /// Files that were written within this time stay.
     pub older_s: u64,
@@ -208,7 +101,9 @@ pub struct Listing {
     pub truncate: Vec<FileObject>,
     /// What stays though it was asked for, and why.
     pub warnings: Vec<String>,
-    /// Bytes used and available of the directory's file system.
+    /// Where the directory's file system is mounted.
+    pub mount: SafeText,
+    /// Bytes used and available of it.
     pub used_bytes: u64,
     pub available_bytes: u64,
     /// Bytes available where the archive goes.
@@ -240,7 +135,7 @@ pub fn parse_list(parts: &[Vec<u8>], body: &[u8], wish: &PurgeWish) -> Result<Li
     };
     let (device, inode) = pair(word("at")?)?;
     let (archive_device, archive_inode) = pair(word("to")?)?;
-    if device == archive_device {
+    if device == archive_device && !wish.archive.is_empty() {
         return Err(ListError::SameFileSystem(SafeText::new(&wish.directory)));
     }
     let now_s = word("now")?.parse::<i64>().map_err(|_| strange("now"))?;
@@ -251,7 +146,9 @@ pub fn parse_list(parts: &[Vec<u8>], body: &[u8], wish: &PurgeWish) -> Result<Li
             _ => Err(strange(text)),
         }
     };
-    let (used_bytes, available_bytes) = df(word("space")?)?;
+    let space = word("space")?;
+    let (used_bytes, available_bytes) = df(space)?;
+    let mount: Vec<&str> = space.split_ascii_whitespace().skip(5).collect();
     let (_, room) = df(word("tospace")?)?;
     let mut entries = Vec::new();
     for line in parts.get(1).map_or(&[][..], Vec::as_slice).split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
@@ -271,6 +168,7 @@ pub fn parse_list(parts: &[Vec<u8>], body: &[u8], wish: &PurgeWish) -> Result<Li
         delete: Vec::new(),
         truncate: Vec::new(),
         warnings: Vec::new(),
+        mount: SafeText::new(&mount.join(" ")),
         used_bytes,
         available_bytes,
         room_bytes: 0,
@@ -362,30 +260,4 @@ fn entry(line: &[u8], name: &[u8]) -> Option<Entry> {
     }
     let object = FileObject { name: RemoteBytes::new(name), device, inode, size, modified: modified.to_owned() };
     Some(Entry { object, links, written_s })
-}
-
-/// The words that archive, verify and purge what a plan names; and the words that measure it.
-pub fn commands(plan: &HostPlan) -> Option<(Vec<String>, Vec<String>)> {
-    let (directory, archive) = (plan.directory.as_ref()?, plan.archive.as_ref()?);
-    let at = |directory: &Directory| format!("{}:{}", directory.device, directory.inode);
-    let objects = [("d", &plan.delete), ("t", &plan.truncate)];
-    let files = objects.iter().flat_map(|(verb, objects)| {
-        objects.iter().flat_map(|object| {
-            let identity = format!("{}:{}", object.device, object.inode);
-            let (name, size) = (object.name.for_printf(), object.size.to_string());
-            [(*verb).to_owned(), name, identity, size, object.modified.clone()]
-        })
-    });
-    let tail: Vec<String> = files.collect();
-    let with = |script: &str| {
-        let head = ["/bin/sh", "-c", script, "purge", directory.path.as_str()].map(str::to_owned);
-        let places = [at(directory), archive.path.to_string(), at(archive)];
-        head.into_iter().chain(places).chain(tail.iter().cloned()).collect::<Vec<String>>()
-    };
-    Some((with(PURGE), with(MEASURE)))
-}
-
-/// What the scripts are: other ones make another action.
-pub fn scripts() -> [&'static str; 2] {
-    [PURGE, MEASURE]
 }

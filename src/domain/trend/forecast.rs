@@ -33,6 +33,12 @@ pub fn forecast(trend: &Trend) -> Forecast {
     Forecast::FullAt { utc_ms: full_at as i64 }
 }
 
+/// How long from `percent` to full at the pace of the trend; `None` where it shows no rise.
+pub fn left_from(trend: &Trend, percent: f64) -> Option<std::time::Duration> {
+    let slope = median_slope(&trend.points()).filter(|slope| SLOPE_PERCENT_PER_DAY_MIN <= slope * DAY_MS)?;
+    std::time::Duration::try_from_secs_f64((100.0 - percent) / slope / 1_000.0).ok()
+}
+
 /// Percent points a millisecond; `None` without two points at different times.
 fn median_slope(points: &[Point]) -> Option<f64> {
     let mut slopes: Vec<f64> = points

@@ -14,6 +14,8 @@ use crate::adapters::audit::AuditError;
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::store::AuditStore;
 use crate::adapters::clock;
+use crate::adapters::store::reader::Reader;
+use crate::adapters::store::state_dir;
 use crate::adapters::transport::ssh::Secrets;
 use crate::config::Config;
 use crate::config::policy::PolicyFile;
@@ -24,6 +26,7 @@ use crate::domain::action::plan::{Covered, Plan};
 use crate::domain::action::verdict::{Judge, Request, Statement, Word};
 use crate::domain::audit::digest::Digest;
 use crate::domain::audit::record::{Actor, AuditId, Event, Outcome, Verdict};
+use crate::domain::board::Board;
 use crate::domain::fleet::{GroupName, HostName};
 use crate::domain::text::SafeText;
 
@@ -71,7 +74,21 @@ impl Desk<'_> {
     pub async fn plan(&self, wish: &Wish) -> Result<Plan, ActionError> {
         let outline = planning::outline(wish, self.catalogue, self.config, &self.policy.policy)?;
         self.approvals_needed(&outline).await?;
-        planning::plan(wish, self.catalogue, self.config, &self.policy.policy, None, self.secrets).await
+        let mut plan =
+            planning::plan(wish, self.catalogue, self.config, &self.policy.policy, None, self.secrets).await?;
+        let (board, now) = (self.board().await, clock::now());
+        let action = plan.covered().action.clone();
+        for (host, outlook) in &mut plan.outlooks {
+            outlook.foresee(&action, board.as_ref().and_then(|board| board.hosts.get(host)), now);
+        }
+        Ok(plan)
+    }
+
+    /// What was read of the hosts, for the words beside a plan; where there is no store, or none that can be read, nothing.
+    async fn board(&self) -> Option<Board> {
+        let database = self.state.join(state_dir::DATABASE);
+        let mut reader = Reader::open(&database).await.ok()?;
+        reader.load().await.inspect_err(|error| tracing::warn!("{error}")).ok()
     }
 
     /// The approvals that a plan needs; or why it can't be done at all, which goes on record.
@@ -157,7 +174,7 @@ impl Desk<'_> {
         let groups = self.groups();
         let covered = request.covered()?;
         let hosts: Option<Vec<&[GroupName]>> =
-            covered.hosts.iter().map(|host| groups.get(&host.host).map(Vec::as_slice)).collect();
+            covered.hosts_touched().iter().map(|host| groups.get(host).map(Vec::as_slice)).collect();
         let judge = Judge {
             policy: &self.policy.policy,
             hosts: hosts.ok_or(NotApproved::NoHost)?,
@@ -196,7 +213,8 @@ impl Desk<'_> {
             return Err(AuditError::AlreadyClaimed(request.id).into());
         }
         // Before it is claimed: a host that is busy costs no approval.
-        let locks = covered.hosts.iter().map(|plan| HostLock::take(self.state, &plan.host));
+        let touched = covered.hosts_touched();
+        let locks = touched.iter().map(|host| HostLock::take(self.state, host));
         let _locks = locks.collect::<Result<Vec<_>, _>>()?;
         let wish = Wish {
             action: covered.action.clone(),
@@ -241,9 +259,11 @@ impl Desk<'_> {
             let runs = batch.iter().map(|plan| {
                 let field = &field;
                 async move {
-                    let outcome = match self.config.fleet.host(&plan.host) {
-                        Some(spec) => field.carry_out(claimed, plan, spec).await,
-                        None => Err(NotApproved::NoHost.into()),
+                    let spec = |host: &HostName| self.config.fleet.host(host).ok_or(NotApproved::NoHost);
+                    let outcome = match (spec(&plan.host), plan.elsewhere.as_ref().map(|there| spec(&there.host))) {
+                        (Ok(here), None) => field.carry_out(claimed, plan, here, None).await,
+                        (Ok(here), Some(Ok(there))) => field.carry_out(claimed, plan, here, Some(there)).await,
+                        (Err(error), _) | (Ok(_), Some(Err(error))) => Err(error.into()),
                     };
                     (plan.host.clone(), outcome)
                 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::ActionError;
 use super::follow::{End, follow};
+use super::ship::Shipment;
 use super::site::Site;
 use crate::adapters::audit::AuditError;
 use crate::adapters::audit::store::{AuditStore, Receipt};
@@ -16,6 +17,7 @@ use crate::domain::action::catalogue::ActionLimits;
 use crate::domain::action::guard::Approved;
 use crate::domain::action::plan::HostPlan;
 use crate::domain::action::remote::{self, Begun, RemoteError};
+use crate::domain::action::shipping::Shipped;
 use crate::domain::audit::digest::Digest;
 use crate::domain::audit::record::{AuditId, Event, Outcome};
 use crate::domain::fleet::{HostName, HostSpec};
@@ -139,24 +141,52 @@ pub struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// One host, from the intent to the outcome on record.
-    pub async fn carry_out(&self, claimed: &Claimed, plan: &HostPlan, spec: &HostSpec) -> Result<Outcome, ActionError> {
-        let mut site = Site::new(spec, self.secrets.clone());
+    /// One host, from the intent to the outcome on record; `there` is the host that an archive goes to.
+    pub async fn carry_out(
+        &self,
+        claimed: &Claimed,
+        plan: &HostPlan,
+        spec: &HostSpec,
+        there: Option<&HostSpec>,
+    ) -> Result<Outcome, ActionError> {
         // Before the intent: what can't be reached was not meant to be done.
-        site.connect().await?;
-        if site.host_key() != plan.host_key {
-            let why = format!("shows the host key {}, and the plan is for {}", site.host_key(), plan.host_key);
-            return Err(ActionError::Host { host: spec.name.clone(), why });
-        }
+        let mut site = self.reach(spec, &plan.host_key).await?;
+        let mut archive = match (there, &plan.elsewhere) {
+            (Some(there), Some(elsewhere)) => Some((self.reach(there, &elsewhere.host_key).await?, elsewhere)),
+            (None, _) | (Some(_), None) => None,
+        };
         let recorded = Recorded::record(claimed, plan, self.store).await?;
         (self.tell)(Progress::Begins { host: spec.name.clone(), intent: recorded.intent().clone() });
         let began = Instant::now();
-        let end = self.execute(&recorded, &mut site).await;
+        let shipped = match &mut archive {
+            None => Ok(Vec::new()),
+            Some((to, elsewhere)) => {
+                let (intent, deadline) = (recorded.intent(), self.limits.deadline);
+                Shipment { from: &mut site, to, plan, elsewhere, intent, deadline }.ship(self.tell).await
+            }
+        };
+        let end = match shipped {
+            Ok(shipped) => self.execute(&recorded, &mut site, &shipped).await,
+            // The purge was never sent, and will not be.
+            Err(error) => End::failed(format!("nothing was deleted: {error}")),
+        };
         self.close(&recorded, &mut site, end, began.elapsed()).await
     }
 
-    async fn execute(&self, recorded: &Recorded<'_>, site: &mut Site) -> End {
-        let program = remote::program(&recorded.plan.command(), self.limits.output_bytes_max);
+    async fn reach(&self, spec: &HostSpec, host_key: &str) -> Result<Site, ActionError> {
+        let mut site = Site::new(spec, self.secrets.clone());
+        site.connect().await?;
+        match site.host_key() == host_key {
+            true => Ok(site),
+            false => {
+                let why = format!("shows the host key {}, and the plan is for {host_key}", site.host_key());
+                Err(ActionError::Host { host: spec.name.clone(), why })
+            }
+        }
+    }
+
+    async fn execute(&self, recorded: &Recorded<'_>, site: &mut Site, shipped: &[Shipped]) -> End {
+        let program = remote::program(&recorded.plan.command(shipped), self.limits.output_bytes_max);
         let script = Digest::of(program.as_bytes());
         let begun = site.ask(remote::BEGIN, vec![recorded.intent().to_string(), program]).await;
         let begun = begun.and_then(|reply| {
@@ -171,7 +201,7 @@ impl Field<'_> {
                 }
             }
             Err(ActionError::Remote { error: error @ RemoteError::Unsafe(_), .. }) => {
-                return End { outcome: Outcome::Failed, words: error.to_string(), ..End::unknown(String::new()) };
+                return End::failed(error.to_string());
             }
             // Whether the host got it is not known; it is looked for.
             Err(error) => self.lost(&site.host, &error),

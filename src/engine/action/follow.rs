@@ -36,6 +36,11 @@ pub struct End {
 }
 
 impl End {
+    /// It was never begun, and won't be.
+    pub fn failed(words: String) -> Self {
+        Self { outcome: Outcome::Failed, ..Self::unknown(words) }
+    }
+
     pub fn unknown(words: String) -> Self {
         Self { outcome: Outcome::Unknown, exit: None, output: Digest::of(b""), output_bytes: 0, words }
     }

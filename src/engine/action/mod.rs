@@ -5,6 +5,7 @@ pub mod execute;
 pub mod follow;
 pub mod planning;
 pub mod reconcile;
+mod ship;
 mod site;
 
 use thiserror::Error;

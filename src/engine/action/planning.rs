@@ -9,10 +9,12 @@ use crate::adapters::transport::ssh::Secrets;
 use crate::config::Config;
 use crate::domain::action::ActionId;
 use crate::domain::action::catalogue::{Action, Catalogue, Means};
-use crate::domain::action::plan::{Covered, HostPlan, Outlook, Plan};
+use crate::domain::action::outlook::{Frees, Outlook};
+use crate::domain::action::plan::{Covered, Elsewhere, HostPlan, Plan};
 use crate::domain::action::policy::Policy;
 use crate::domain::action::purge::{LIST, ListError, PurgeWish, parse_list};
 use crate::domain::action::remote;
+use crate::domain::action::shipping::{PLACE, parse_place};
 use crate::domain::fleet::{HostName, HostSpec};
 use crate::domain::text::SafeText;
 
@@ -20,6 +22,8 @@ use crate::domain::text::SafeText;
 const FULL_PERCENT: u64 = 99;
 /// A directory with very many files.
 const LIST_DEADLINE: Duration = Duration::from_secs(120);
+/// Megabytes that travel in a second to another host, where the catalogue says nothing else.
+const RATE_MB_PER_S: u64 = 10;
 /// Characters of a preview that are shown.
 const PREVIEW_CHARS_MAX: usize = 4_000;
 
@@ -64,7 +68,7 @@ pub async fn plan(
     for name in &wish.hosts {
         let spec = config.fleet.host(name).ok_or_else(|| ActionError::NoHost(name.to_string()))?;
         let earlier = before.and_then(|before| before.hosts.iter().find(|host| host.host == *name));
-        let (host, outlook) = of_host(spec, action, &covered.parameters, earlier, secrets).await?;
+        let (host, outlook) = of_host(spec, action, &covered.parameters, earlier, config, secrets).await?;
         outlooks.insert(name.clone(), outlook);
         covered.hosts.push(host);
     }
@@ -76,6 +80,7 @@ async fn of_host(
     action: &Action,
     parameters: &BTreeMap<String, String>,
     before: Option<&HostPlan>,
+    config: &Config,
     secrets: &Secrets,
 ) -> Result<(HostPlan, Outlook), ActionError> {
     let mut site = Site::new(spec, secrets.clone());
@@ -88,7 +93,11 @@ async fn of_host(
     let mut outlook = Outlook::default();
     match &action.means {
         Means::Argv(words) => plan.argv = privileged(words),
-        Means::ArchivePurge => purge(&mut site, action, parameters, before, &mut plan, &mut outlook).await?,
+        Means::ArchivePurge => {
+            let there = archive_host(spec, parameters, config)?;
+            let mut purge = Purge { site: &mut site, action, parameters, there, secrets };
+            purge.plan(before, &mut plan, &mut outlook).await?;
+        }
     }
     if !action.preview.is_empty() {
         let reply = site.ask(remote::TRY, privileged(&action.preview)).await?;
@@ -108,51 +117,77 @@ async fn of_host(
     Ok((plan, outlook))
 }
 
-/// Names the files that would go: of those of an earlier plan, where there is one.
-async fn purge(
-    site: &mut Site,
-    action: &Action,
+/// The other host that an archive goes to, where the action has one.
+fn archive_host<'a>(
+    spec: &HostSpec,
     parameters: &BTreeMap<String, String>,
-    before: Option<&HostPlan>,
-    plan: &mut HostPlan,
-    outlook: &mut Outlook,
-) -> Result<(), ActionError> {
-    let value = |name: &str| parameters.get(name).cloned().unwrap_or_default();
-    let wish = PurgeWish {
-        directory: value("directory"),
-        archive: value("archive"),
-        older_s: value("older-hours").parse::<u64>().unwrap_or(24) * 3_600,
-        truncate_open: value("open") == "truncate",
-    };
-    let asked = vec![wish.directory.clone(), wish.archive.clone(), value("match")];
-    let reply = site.ask_within(LIST, asked, LIST_DEADLINE).await?;
-    let listed = parse_list(&reply.parts, &reply.body, &wish)
-        .map_err(|error| ActionError::Host { host: site.host.clone(), why: error.to_string() })?;
-    let listing = match before {
-        Some(before) => listed.within(before),
-        None if listed.delete.is_empty() && listed.truncate.is_empty() => {
-            return Err(ActionError::Host { host: site.host.clone(), why: ListError::Nothing.to_string() });
+    config: &'a Config,
+) -> Result<Option<&'a HostSpec>, ActionError> {
+    let Some(name) = parameters.get("to") else { return Ok(None) };
+    let there = config.fleet.hosts.iter().find(|host| host.name.as_str() == name);
+    let there = there.ok_or_else(|| ActionError::NoHost(name.clone()))?;
+    match there.name == spec.name {
+        true => {
+            let why = "its archive is to go to another host, and 'to' names itself".to_owned();
+            Err(ActionError::Host { host: spec.name.clone(), why })
         }
-        None => listed,
-    };
-    listing
-        .check(action.limits.objects_max)
-        .map_err(|error| ActionError::Host { host: site.host.clone(), why: error.to_string() })?;
-    let bytes: u64 = listing.delete.iter().map(|object| object.size).sum();
-    let size = (listing.used_bytes + listing.available_bytes).max(1);
-    let percent = |used: u64| used * 100 / size;
-    outlook.effect = Some(format!(
-        "frees up to {bytes} bytes: {} is {} % full now, and would be {} %",
-        wish.directory,
-        percent(listing.used_bytes),
-        percent(listing.used_bytes.saturating_sub(bytes)),
-    ));
-    outlook.warnings.extend(listing.warnings);
-    plan.directory = Some(listing.directory);
-    plan.archive = Some(listing.archive);
-    plan.delete = listing.delete;
-    plan.truncate = listing.truncate;
-    Ok(())
+        false => Ok(Some(there)),
+    }
+}
+
+/// A purge that is being planned.
+struct Purge<'a> {
+    site: &'a mut Site,
+    action: &'a Action,
+    parameters: &'a BTreeMap<String, String>,
+    there: Option<&'a HostSpec>,
+    secrets: &'a Secrets,
+}
+
+impl Purge<'_> {
+    /// Names the files that would go: of those of an earlier plan, where there is one.
+    async fn plan(
+        &mut self,
+        before: Option<&HostPlan>,
+        plan: &mut HostPlan,
+        outlook: &mut Outlook,
+    ) -> Result<(), ActionError> {
+        let host = self.site.host.clone();
+        let told = |error: ListError| ActionError::Host { host: host.clone(), why: error.to_string() };
+        let value = |name: &str| self.parameters.get(name).cloned().unwrap_or_default();
+        let wish = PurgeWish {
+            directory: value("directory"),
+            archive: if self.there.is_some() { String::new() } else { value("archive") },
+            older_s: value("older-hours").parse::<u64>().unwrap_or(24) * 3_600,
+            truncate_open: value("open") == "truncate",
+        };
+        let asked = vec![wish.directory.clone(), wish.archive.clone(), value("match")];
+        let reply = self.site.ask_within(LIST, asked, LIST_DEADLINE).await?;
+        let mut listed = parse_list(&reply.parts, &reply.body, &wish).map_err(told)?;
+        if let Some(there) = self.there {
+            let mut to = Site::new(there, self.secrets.clone());
+            let reply = to.ask(PLACE, vec![value("archive")]).await?;
+            (listed.archive, listed.room_bytes) = parse_place(reply.first(), &value("archive"))
+                .map_err(|error| ActionError::Host { host: there.name.clone(), why: error.to_string() })?;
+            let rate_bytes_per_s = value("rate").parse::<u64>().unwrap_or(RATE_MB_PER_S).saturating_mul(1_000_000);
+            plan.elsewhere = Some(Elsewhere { host: there.name.clone(), host_key: to.host_key(), rate_bytes_per_s });
+        }
+        let listing = match before {
+            Some(before) => listed.within(before),
+            None if listed.delete.is_empty() && listed.truncate.is_empty() => return Err(told(ListError::Nothing)),
+            None => listed,
+        };
+        listing.check(self.action.limits.objects_max).map_err(told)?;
+        let bytes: u64 = listing.delete.iter().map(|object| object.size).sum();
+        outlook.frees =
+            Some(Frees { mount: listing.mount, bytes, used: listing.used_bytes, available: listing.available_bytes });
+        outlook.warnings.extend(listing.warnings);
+        plan.directory = Some(listing.directory);
+        plan.archive = Some(listing.archive);
+        plan.delete = listing.delete;
+        plan.truncate = listing.truncate;
+        Ok(())
+    }
 }
 
 /// The words with `sudo -n` before them, where the login is not root's.

@@ -22,11 +22,19 @@ pub enum SignError {
     Refused(SafeText),
 }
 
-/// Signs with a private key's file, or by the agent with that of a public key.
+/// Signs with a private key's file; ssh-keygen asks for its passphrase on the terminal.
 pub fn sign_with(key: &Path, purpose: Purpose, message: &[u8]) -> Result<String, SignError> {
-    let mut child = Command::new("ssh-keygen")
-        .args(["-q", "-Y", "sign", "-n", purpose.namespace(), "-f"])
-        .arg(key)
+    signed_by(&mut signer(key, purpose), message)
+}
+
+fn signer(key: &Path, purpose: Purpose) -> Command {
+    let mut signer = Command::new("ssh-keygen");
+    signer.args(["-q", "-Y", "sign", "-n", purpose.namespace(), "-f"]).arg(key);
+    signer
+}
+
+fn signed_by(signer: &mut Command, message: &[u8]) -> Result<String, SignError> {
+    let mut child = signer
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -54,7 +62,9 @@ pub fn sign_by_agent(
     let failed = |error| SignError::Io(file.clone(), error);
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
     opened.and_then(|mut opened| writeln!(opened, "{public_key}")).map_err(failed)?;
-    let signed = sign_with(&file, purpose, message);
+    let mut signer = signer(&file, purpose);
+    // The agent asks whoever it asks; the terminal may be a screen's, and nothing is asked there.
+    let signed = signed_by(signer.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "/bin/false"), message);
     std::fs::remove_file(&file).map_err(failed)?;
     signed
 }

@@ -4,17 +4,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::approval::{self, Left};
 use super::counter::Counter;
+use super::exchange::{self, exchanged, read_request};
 use super::{CommandError, Common};
-use crate::adapters::action_files;
 use crate::adapters::audit::database_in;
 use crate::adapters::audit::reader::AuditReader;
-use crate::domain::action::book::Book;
+use crate::adapters::{action_files, clock, policy_file};
+use crate::domain::action::HoldName;
+use crate::domain::action::book::{Book, RequestEntry};
 use crate::domain::action::plan::Plan;
-use crate::domain::audit::record::{Outcome, Record};
+use crate::domain::action::policy::Hold;
+use crate::domain::action::verdict::{Judge, Request};
+use crate::domain::audit::record::{AuditId, Outcome, Record};
+use crate::engine::action::ActionError;
 use crate::engine::action::desk::Confirmation;
-use crate::tui::audit_board::{AuditBoard, AuditLine, NEWEST_MAX};
-use crate::tui::dialog::{News, Order};
+use crate::tui::audit_board::{AuditBoard, AuditLine, HoldLine, NEWEST_MAX};
+use crate::tui::dialog::{Ask, News, Order};
 use crate::tui::offer::OfferedAction;
 use crate::tui::{Acting, ReadAudit};
 
@@ -35,9 +41,10 @@ fn stamps(database: &Path) -> Stamps {
     [of(database), of(&database.with_extension("db-wal"))]
 }
 
-/// Reads the audit of a state directory on; where nothing was ever put on record there is nothing to say.
-pub fn read_audit(state: &Path) -> ReadAudit {
+/// Reads the audit of a state directory on, and what the policy holds and others ask for.
+pub fn read_audit(common: &Common, state: &Path) -> ReadAudit {
     let (database, so_far) = (database_in(state), Mutex::new(ReadSoFar::default()));
+    let policy = common.policy.clone();
     Arc::new(move || {
         let mut so_far = so_far.lock().map_err(|_| "an earlier look at the audit failed".to_owned())?;
         let now = stamps(&database);
@@ -47,8 +54,62 @@ pub fn read_audit(state: &Path) -> ReadAudit {
             runtime.block_on(read_on(&database, &mut so_far)).map_err(|error| error.to_string())?;
             so_far.stamps = Some(now);
         }
+        so_far.look_at_policy(policy.as_deref());
         Ok(so_far.board.clone())
     })
+}
+
+impl ReadSoFar {
+    fn look_at_policy(&mut self, given: Option<&Path>) {
+        let now_ms = clock::now().utc_ms;
+        let loaded = policy_file::load(given).map_err(|error| error.to_string());
+        self.board.policy_error = loaded.as_ref().err().cloned();
+        let Ok(file) = loaded else { return };
+        let judge = Judge { policy: &file.policy, hosts: Vec::new(), runner: None, now_ms };
+        let lifts = self.book.lifts.iter().map(|(statement, signature)| (statement.as_str(), signature.as_str()));
+        let lifted = judge.lifted(lifts);
+        let held = file.policy.holds.iter().filter(|hold| !lifted.contains(&hold.name));
+        self.board.holds = held.map(hold_line).collect();
+        let left = exchanged(file.exchange.as_deref(), "request");
+        let left = left.iter().filter_map(|path| read_request(path).ok());
+        let of_others = left.filter(|request| !self.book.requests.contains_key(&request.id));
+        self.board.left = of_others.filter_map(|request| Some((request.id.clone(), asked(&request)?))).collect();
+    }
+}
+
+fn hold_line(hold: &Hold) -> HoldLine {
+    HoldLine {
+        name: hold.name.clone(),
+        by: hold.by.clone(),
+        since: hold.since,
+        review: hold.review,
+        words: hold.words(),
+    }
+}
+
+/// A request of another account, as a book would have it.
+fn asked(request: &Request) -> Option<RequestEntry> {
+    let covered = request.covered().ok()?;
+    Some(RequestEntry {
+        proposer: request.proposer.clone(),
+        plan: request.hash(),
+        hosts: covered.host_names(),
+        action: covered.action,
+        reason: request.reason.clone(),
+        approvals_needed: request.approvals_needed,
+        created_ms: request.created_ms,
+        expires_ms: request.expires_ms,
+        verdicts: Vec::new(),
+        claimed_ms: None,
+        glass: None,
+    })
+}
+
+/// What was shown last, and is what is carried out, agreed to or lifted.
+enum Shown {
+    Plan(Plan),
+    Request(Request),
+    Hold(HoldName),
 }
 
 async fn read_on(database: &Path, so_far: &mut ReadSoFar) -> Result<(), CommandError> {
@@ -91,14 +152,14 @@ pub fn acting(common: &Common) -> Option<Acting> {
             .map(|parameter| (parameter.name.clone(), parameter.default.clone()))
             .collect(),
     });
-    let (common, planned): (Common, Mutex<Option<Plan>>) = (common.clone(), Mutex::new(None));
+    let (common, shown): (Common, Mutex<Option<Shown>>) = (common.clone(), Mutex::new(None));
     Some(Acting {
         offered: offered.collect(),
         carry_out: Arc::new(move |order, tell| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let done = runtime.map_err(CommandError::from).and_then(|runtime| {
                 let local = tokio::task::LocalSet::new();
-                local.block_on(&runtime, carry_out(&common, order, &planned, tell))
+                local.block_on(&runtime, carry_out(&common, order, &shown, tell))
             });
             if let Err(error) = done {
                 tell(News::Ended { words: error.to_string(), is_well: false });
@@ -110,48 +171,73 @@ pub fn acting(common: &Common) -> Option<Acting> {
 async fn carry_out(
     common: &Common,
     order: Order,
-    planned: &Mutex<Option<Plan>>,
+    shown: &Mutex<Option<Shown>>,
     tell: &dyn Fn(News),
 ) -> Result<(), CommandError> {
     let counter = Counter::open(common).await?;
+    let complaints = exchange::take_in_lifts(&counter).await?;
+    complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
     let done = match order {
-        Order::Plan(line) => plan(&counter, &line, planned, tell).await,
-        Order::Run(typed) => run(&counter, &typed, taken(planned)?, tell).await,
-        Order::Propose(reason) => propose(&counter, &reason, taken(planned)?, tell).await,
+        Order::Plan(line) => plan(&counter, &line, shown, tell).await,
+        Order::Estimate { host, mount } => {
+            let rooms = counter.desk().room(&host, &mount).await?;
+            tell(News::Estimated(host, rooms));
+            Ok(())
+        }
+        Order::Run(typed) => run(&counter, &typed, taken(shown)?, tell).await,
+        Order::Propose(reason) => propose(&counter, &reason, taken(shown)?, tell).await,
+        Order::OpenRequest(id) => open_request(&counter, &id, shown, tell).await,
+        Order::Judge { deny } => judge(&counter, deny.as_deref(), taken(shown)?, tell).await,
+        Order::OpenHold(name) => open_hold(&counter, &name, shown, tell),
+        Order::Lift => lift(&counter, taken(shown)?, tell).await,
     };
     let closed = counter.close().await;
-    done.and(closed)
+    closed.iter().flatten().for_each(|complaint| tracing::warn!("{complaint}"));
+    done.and_then(|()| closed.map(|_| ()))
 }
 
-/// What was planned last, which is carried out once.
-fn taken(planned: &Mutex<Option<Plan>>) -> Result<Plan, CommandError> {
-    let plan = planned.lock().ok().and_then(|mut slot| slot.take());
-    plan.ok_or_else(|| CommandError::Failed("nothing was planned".to_owned()))
+/// What was shown last, which counts once.
+fn taken(shown: &Mutex<Option<Shown>>) -> Result<Shown, CommandError> {
+    shown.lock().ok().and_then(|mut slot| slot.take()).ok_or_else(nothing_shown)
+}
+
+fn nothing_shown() -> CommandError {
+    CommandError::Failed("nothing was shown that this could be about".to_owned())
+}
+
+fn show(shown: &Mutex<Option<Shown>>, what: Shown, lines: Vec<String>, ask: Ask, tell: &dyn Fn(News)) {
+    if let Ok(mut slot) = shown.lock() {
+        *slot = Some(what);
+    }
+    tell(News::Planned { lines, ask });
 }
 
 async fn plan(
     counter: &Counter,
     line: &str,
-    planned: &Mutex<Option<Plan>>,
+    shown: &Mutex<Option<Shown>>,
     tell: &dyn Fn(News),
 ) -> Result<(), CommandError> {
     let mut words = line.split_ascii_whitespace().map(str::to_owned);
     let action = words.next().unwrap_or_default();
     let wish = counter.wish(&action, &words.collect::<Vec<String>>())?;
     let plan = counter.desk().plan(&wish).await?;
-    let approvals_needed = counter.desk().approvals_needed(&plan).await?;
+    let ask = match counter.desk().approvals_needed(&plan).await? {
+        0 => Ask::Run { phrase: plan.covered().phrase() },
+        approvals_needed => Ask::Propose { approvals_needed },
+    };
     let lines = plan.to_string().lines().map(str::to_owned).collect();
-    let phrase = plan.covered().phrase();
-    if let Ok(mut slot) = planned.lock() {
-        *slot = Some(plan);
-    }
-    tell(News::Planned { lines, phrase, approvals_needed });
+    show(shown, Shown::Plan(plan), lines, ask, tell);
     Ok(())
 }
 
-async fn run(counter: &Counter, typed: &str, plan: Plan, tell: &dyn Fn(News)) -> Result<(), CommandError> {
+async fn run(counter: &Counter, typed: &str, shown: Shown, tell: &dyn Fn(News)) -> Result<(), CommandError> {
     let desk = counter.desk();
-    let request = desk.propose(&plan, "on the screen").await?;
+    let request = match shown {
+        Shown::Plan(plan) => desk.propose(&plan, "on the screen").await?,
+        Shown::Request(request) => request,
+        Shown::Hold(_) => return Err(nothing_shown()),
+    };
     let confirmation = Confirmation { typed, glass: None };
     let ended = desk.carry_out(request, &confirmation, &|progress| tell(News::Progress(progress))).await?;
     let wrong = ended.iter().find(|(_, outcome)| !matches!(outcome, Ok(Outcome::Done)));
@@ -164,11 +250,72 @@ async fn run(counter: &Counter, typed: &str, plan: Plan, tell: &dyn Fn(News)) ->
     Ok(())
 }
 
-async fn propose(counter: &Counter, reason: &str, plan: Plan, tell: &dyn Fn(News)) -> Result<(), CommandError> {
+async fn propose(counter: &Counter, reason: &str, shown: Shown, tell: &dyn Fn(News)) -> Result<(), CommandError> {
+    let Shown::Plan(plan) = shown else { return Err(nothing_shown()) };
     let request = counter.desk().propose(&plan, reason).await?;
-    let left: Option<PathBuf> = super::approval::hand_out(counter, &request)?;
+    let left: Option<PathBuf> = exchange::hand_out(counter, &request)?;
     let left = left.map_or(String::new(), |path| format!(", left in {}", path.display()));
-    let words = format!("request {} waits for {} others{left}", request.id, request.approvals_needed);
+    let others = match request.approvals_needed {
+        1 => "another person".to_owned(),
+        needed => format!("{needed} others"),
+    };
+    let words = format!("request {} waits for {others}{left}", request.id);
     tell(News::Ended { words, is_well: true });
+    Ok(())
+}
+
+/// Shows a request: to be carried out where enough have agreed, and for a word on it where not.
+async fn open_request(
+    counter: &Counter,
+    id: &AuditId,
+    shown: &Mutex<Option<Shown>>,
+    tell: &dyn Fn(News),
+) -> Result<(), CommandError> {
+    let request = exchange::find(counter, &id.to_string()).await?;
+    let is_own = counter.desk().book().await?.requests.contains_key(id);
+    let complaints = if is_own { exchange::take_in(counter, id).await? } else { Vec::new() };
+    let agreed = counter.desk().agreed(&request).await?;
+    let plan = Plan::decode(&request.plan).map_err(ActionError::from)?;
+    let by = format!("asked for by {} on {}: {}", request.proposer.user, request.proposer.machine, request.reason);
+    let mut lines = vec![by];
+    lines.extend(complaints.iter().map(|complaint| format!("▲ {complaint}")));
+    lines.extend(plan.to_string().lines().map(str::to_owned));
+    let approvals_needed = request.approvals_needed;
+    let ask = match is_own && approvals_needed as usize <= agreed {
+        true => Ask::Run { phrase: plan.covered().phrase() },
+        false => Ask::Judge { id: id.clone(), agreed, approvals_needed },
+    };
+    show(shown, Shown::Request(request), lines, ask, tell);
+    Ok(())
+}
+
+async fn judge(counter: &Counter, deny: Option<&str>, shown: Shown, tell: &dyn Fn(News)) -> Result<(), CommandError> {
+    let Shown::Request(request) = shown else { return Err(nothing_shown()) };
+    let left = approval::judge(counter, &request, deny, None).await?;
+    let word = if deny.is_some() { "denied" } else { "agreed to" };
+    let left = match left {
+        Left::In(path) => format!("left in {}", path.display()),
+        Left::Nowhere(_) => "no directory is shared: dogwatch approval sign prints the word to send".to_owned(),
+    };
+    tell(News::Ended { words: format!("{word}; {left}"), is_well: true });
+    Ok(())
+}
+
+fn open_hold(
+    counter: &Counter,
+    name: &HoldName,
+    shown: &Mutex<Option<Shown>>,
+    tell: &dyn Fn(News),
+) -> Result<(), CommandError> {
+    let lines = vec![approval::hold_of(counter, name)?.words()];
+    show(shown, Shown::Hold(name.clone()), lines, Ask::Lift { hold: name.clone() }, tell);
+    Ok(())
+}
+
+async fn lift(counter: &Counter, shown: Shown, tell: &dyn Fn(News)) -> Result<(), CommandError> {
+    let Shown::Hold(name) = shown else { return Err(nothing_shown()) };
+    let left = approval::lift_hold(counter, &name, None).await?;
+    let left = left.map_or("local store".to_owned(), |path| format!("left in {}", path.display()));
+    tell(News::Ended { words: format!("{name} is lifted; {left}"), is_well: true });
     Ok(())
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::audit::audit_id;
 use super::counter::Counter;
-use super::{CommandError, Common, block_on};
+use super::{CommandError, Common};
 use crate::adapters::clock;
 use crate::domain::action::ActionId;
 use crate::domain::action::book::Book;
@@ -118,27 +118,24 @@ pub fn run(common: &Common, arguments: &ActionArguments) -> Result<(), CommandEr
     if let ActionCommand::List = arguments.command {
         return list();
     }
-    block_on(async {
-        let counter = Counter::open(common).await?;
-        super::approval::take_in_lifts(&counter).await?;
-        let done = match &arguments.command {
+    Counter::at(common, async |counter| {
+        complain(&super::exchange::take_in_lifts(counter).await?);
+        match &arguments.command {
             ActionCommand::List => Ok(()),
-            ActionCommand::Can { user, action, host } => can(&counter, user, action, host).await,
-            ActionCommand::Plan(wish) => plan(&counter, wish).await,
-            ActionCommand::Propose(propose) => self::propose(&counter, propose).await,
-            ActionCommand::Run(run) => carry_out(&counter, run).await,
-            ActionCommand::Status => status(&counter).await,
-            ActionCommand::Reconcile => reconcile(&counter).await,
+            ActionCommand::Can { user, action, host } => can(counter, user, action, host).await,
+            ActionCommand::Plan(wish) => plan(counter, wish).await,
+            ActionCommand::Propose(propose) => self::propose(counter, propose).await,
+            ActionCommand::Run(run) => carry_out(counter, run).await,
+            ActionCommand::Status => status(counter).await,
+            ActionCommand::Reconcile => reconcile(counter).await,
             ActionCommand::Freeze { reason } => {
-                note(&counter, Event::Frozen { reason: reason.join(" ").as_str().into() }).await
+                note(counter, Event::Frozen { reason: reason.join(" ").as_str().into() }).await
             }
             ActionCommand::Thaw { reason } => {
-                note(&counter, Event::Thawed { reason: reason.join(" ").as_str().into() }).await
+                note(counter, Event::Thawed { reason: reason.join(" ").as_str().into() }).await
             }
-        };
-        let closed = counter.close().await;
-        done.and(closed)
-    })?
+        }
+    })
 }
 
 fn list() -> Result<(), CommandError> {
@@ -225,7 +222,7 @@ async fn plan(counter: &Counter, wish: &WishArguments) -> Result<(), CommandErro
 async fn propose(counter: &Counter, arguments: &ProposeArguments) -> Result<(), CommandError> {
     let plan = planned(counter, &arguments.wish.action, &arguments.wish.words).await?;
     let request = counter.desk().propose(&plan, &arguments.reason).await?;
-    if let Some(path) = super::approval::hand_out(counter, &request)? {
+    if let Some(path) = super::exchange::hand_out(counter, &request)? {
         println!("left in {}", path.display());
     }
     println!("request {}: {} approvals needed", request.id, request.approvals_needed);
@@ -236,7 +233,7 @@ async fn carry_out(counter: &Counter, arguments: &RunArguments) -> Result<(), Co
     let desk = counter.desk();
     let request = match (&arguments.request, &arguments.action) {
         (Some(id), _) => {
-            super::approval::take_in(counter, id).await?;
+            complain(&super::exchange::take_in(counter, id).await?);
             let request = desk.request(&desk.book().await?, id).await?;
             println!("{}", Plan::decode(&request.plan).map_err(ActionError::from)?);
             request
@@ -256,6 +253,10 @@ async fn carry_out(counter: &Counter, arguments: &RunArguments) -> Result<(), Co
     let confirmation = Confirmation { typed: &typed, glass: arguments.break_glass.as_deref() };
     let ended = desk.carry_out(request, &confirmation, &tell).await?;
     verdict_of(&ended)
+}
+
+fn complain(complaints: &[String]) {
+    complaints.iter().for_each(|complaint| println!("▲ {complaint}"));
 }
 
 /// A line typed at the terminal, without its end.

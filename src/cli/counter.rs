@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{CommandError, Common};
+use super::{CommandError, Common, block_on, witness};
 use crate::adapters::audit::forward::Forwarder;
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::store::AuditStore;
 use crate::adapters::audit::{database_in, own_actor};
 use crate::adapters::transport::ssh::Secrets;
-use crate::adapters::{action_files, clock, config_file, policy_file};
+use crate::adapters::{action_files, clock, config_file, own_machine, policy_file};
 use crate::config::Config;
 use crate::config::policy::PolicyFile;
 use crate::domain::action::ActionId;
@@ -27,11 +27,15 @@ pub struct Counter {
     pub catalogue: Catalogue,
     pub config: Config,
     pub secrets: Secrets,
+    /// What is doubtful about the policy and the configuration, for people.
+    pub warnings: Vec<String>,
 }
 
 impl Counter {
     pub async fn open(common: &Common) -> Result<Self, CommandError> {
-        let (mut policy, config) = (common.policy()?, common.config()?);
+        let mut policy = policy_file::load(common.policy.as_deref())?;
+        let config = config_file::load(common.hosts.as_deref(), &own_machine::name())?;
+        let warnings = policy.warnings.iter().chain(&config.warnings).map(ToString::to_string).collect();
         let hosts = config_file::locate(common.hosts.as_deref());
         policy.policy.trusts_groups = hosts.is_some_and(|hosts| policy_file::changeable(&hosts).is_none());
         let state = common.state_dir()?.path().to_owned();
@@ -39,7 +43,10 @@ impl Counter {
         let store = AuditStore::open(&state, actor, clock::now().utc_ms).await?;
         let reader = AuditReader::open(&database_in(&state)).await?;
         let catalogue = action_files::load()?;
-        Ok(Self { state, store, reader, policy, catalogue, config, secrets: common.secrets()? })
+        let secrets = common.secrets()?;
+        let counter = Self { state, store, reader, policy, catalogue, config, secrets, warnings };
+        witness::note_policy(&counter.store, &counter.desk().book().await?, &counter.policy).await?;
+        Ok(counter)
     }
 
     pub fn desk(&self) -> Desk<'_> {
@@ -55,20 +62,33 @@ impl Counter {
     }
 
     /// Signs how far the chain reaches and hands everything to the central log, where nobody else does; what does not
-    /// arrive there waits.
-    pub async fn close(self) -> Result<(), CommandError> {
+    /// arrive there waits, and is told.
+    pub async fn close(self) -> Result<Option<String>, CommandError> {
         self.store.sign_head(clock::now().utc_ms).await?;
         let database = self.store.path().to_owned();
         // The last to close folds SQLite's own log into the file, and a reader can't.
         self.reader.close().await;
         self.store.close().await;
-        let Some(central) = &self.policy.central_log else { return Ok(()) };
-        if let Some(forwarder) = Forwarder::claim(&database, central).await?
-            && let Err(error) = forwarder.drain().await
-        {
-            eprintln!("dogwatch: central log: {error}; the records wait in the store");
-        }
-        Ok(())
+        let Some(central) = &self.policy.central_log else { return Ok(None) };
+        let Some(forwarder) = Forwarder::claim(&database, central).await? else { return Ok(None) };
+        let drained = forwarder.drain().await;
+        Ok(drained.err().map(|error| format!("central log: {error}; the records wait in the store")))
+    }
+
+    /// Runs one command at the counter, and tells on standard error what is doubtful.
+    pub fn at<T>(
+        common: &Common,
+        command: impl AsyncFnOnce(&Counter) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        block_on(async {
+            let counter = Self::open(common).await?;
+            let complain = |complaint: &String| eprintln!("dogwatch: warning: {complaint}");
+            counter.warnings.iter().for_each(complain);
+            let done = command(&counter).await;
+            let closed = counter.close().await;
+            closed.iter().flatten().for_each(complain);
+            done.and_then(|done| closed.map(|_| done))
+        })?
     }
 
     /// `ACTION HOST… PARAM=VALUE…`: hosts are names, node sets such as web[1-3], or @groups.

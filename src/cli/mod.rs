@@ -11,6 +11,7 @@ mod config;
 mod counter;
 mod demo;
 mod doctor;
+mod exchange;
 mod frame;
 mod host_engine;
 mod hosts;

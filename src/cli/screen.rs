@@ -69,7 +69,7 @@ fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) ->
         tail: Some(tail(commands.clone())),
         shell: Some(shell(common.hosts.clone(), note)),
         keep_copy: Some(keep_copy(&database)),
-        audit: Some(read_audit(&state)),
+        audit: Some(read_audit(common, &state)),
         acting: acting(common),
         // A full queue means that polls were asked for already.
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
@@ -103,7 +103,7 @@ fn attached(
         tail: None,
         shell: if read_only { None } else { Some(shell(common.hosts.clone(), note)) },
         keep_copy: if read_only { None } else { Some(keep_copy(&database)) },
-        audit: Some(read_audit(directory.path())),
+        audit: Some(read_audit(common, directory.path())),
         acting: if read_only { None } else { acting(common) },
     };
     present(common, attachment, options)

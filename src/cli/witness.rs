@@ -61,7 +61,9 @@ pub fn start(common: &Common, directory: &StateDir, config: &Config) {
 async fn find_out(common: &Common) -> Result<(), CommandError> {
     let counter = Counter::open(common).await?;
     let found = counter.desk().reconcile(&|_| {}).await;
-    counter.close().await?;
+    if let Some(complaint) = counter.close().await? {
+        tracing::warn!("{complaint}");
+    }
     for (intent, found) in found? {
         match found {
             Ok(found) => tracing::info!("{intent}: {}: {}", found.outcome.word(), found.witness),
@@ -80,18 +82,25 @@ async fn note_changes(state: &Path, policy: &PolicyFile, config: Digest) -> Resu
     if book.config != Some(config) {
         store.append(Event::ConfigChanged { digest: config }, now_ms).await?;
     }
-    let digest = policy.policy.digest;
-    if policy.policy.exists && book.policy != Some(digest) {
-        let path = policy.path.display().to_string();
-        store.append(Event::PolicyChanged { digest, path: path.as_str().into() }, now_ms).await?;
-        for hold in &policy.policy.holds {
-            let text = hold.words();
-            store.append(Event::HoldSet { hold: hold.name.clone(), text: text.as_str().into() }, now_ms).await?;
-        }
-    }
+    note_policy(&store, &book, policy).await?;
     store.sign_head(now_ms).await?;
     reader.close().await;
     store.close().await;
+    Ok(())
+}
+
+/// Puts a policy on record that is not the one that was in force last, with every hold as it reads now.
+pub async fn note_policy(store: &AuditStore, book: &Book, policy: &PolicyFile) -> Result<(), CommandError> {
+    let (digest, now_ms) = (policy.policy.digest, clock::now().utc_ms);
+    if !policy.policy.exists || book.policy == Some(digest) {
+        return Ok(());
+    }
+    let path = policy.path.display().to_string();
+    store.append(Event::PolicyChanged { digest, path: path.as_str().into() }, now_ms).await?;
+    for hold in &policy.policy.holds {
+        let text = hold.words();
+        store.append(Event::HoldSet { hold: hold.name.clone(), text: text.as_str().into() }, now_ms).await?;
+    }
     Ok(())
 }
 

@@ -6,8 +6,11 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::update::Effect;
-use crate::domain::audit::record::Outcome;
+use crate::domain::action::HoldName;
+use crate::domain::audit::record::{AuditId, Outcome};
+use crate::domain::fleet::HostName;
 use crate::domain::text::SafeText;
+use crate::engine::action::estimate::Room;
 use crate::engine::action::execute::Progress;
 
 /// Longer input is not taken.
@@ -22,10 +25,76 @@ const PAGE: usize = 10;
 pub enum Order {
     /// `ACTION HOST NAME=VALUE …`: ask the hosts what would be done.
     Plan(String),
+    /// Ask a host what would free space on the file system of this mount point.
+    Estimate { host: HostName, mount: String },
     /// Carry out what was planned last; what was typed to confirm it.
     Run(String),
     /// Put what was planned last on record for others to agree to, for this reason.
     Propose(String),
+    /// Show a request, and whether it waits for somebody's word or can be carried out.
+    OpenRequest(AuditId),
+    /// Say yes to the request that was opened last, or no for a reason.
+    Judge { deny: Option<String> },
+    /// Show a hold.
+    OpenHold(HoldName),
+    /// Lift the hold that was opened last.
+    Lift,
+}
+
+/// What is asked of whoever reads a plan, and what must be typed for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The phrase, and it is carried out.
+    Run { phrase: String },
+    /// So many others must agree: a reason that they can read.
+    Propose { approvals_needed: u32 },
+    /// Somebody's request: its id agrees to it, `deny` and a reason is the end of it.
+    Judge { id: AuditId, agreed: usize, approvals_needed: u32 },
+    /// A hold's name, and it is lifted.
+    Lift { hold: HoldName },
+}
+
+/// What denies a request, before the reason.
+const DENY: &str = "deny ";
+/// A reason that says less says nothing.
+const DENIAL_CHARS_MIN: usize = 3;
+
+impl Ask {
+    /// Whether what was typed allows the button.
+    fn is_answered_by(&self, typed: &str) -> bool {
+        match self {
+            Ask::Run { phrase } => typed.as_bytes() == phrase.as_bytes(),
+            Ask::Propose { .. } => !typed.trim().is_empty(),
+            Ask::Judge { id, .. } => typed == id.to_string() || denial(typed).is_some(),
+            Ask::Lift { hold } => typed == hold.as_str(),
+        }
+    }
+
+    /// What the button says.
+    fn button(&self, typed: &str) -> &'static str {
+        match self {
+            Ask::Run { .. } => "Run",
+            Ask::Propose { .. } => "Ask the others",
+            Ask::Judge { .. } if denial(typed).is_some() => "Deny",
+            Ask::Judge { .. } => "Agree",
+            Ask::Lift { .. } => "Lift it",
+        }
+    }
+
+    fn order(&self, typed: &str) -> Order {
+        match self {
+            Ask::Run { .. } => Order::Run(typed.to_owned()),
+            Ask::Propose { .. } => Order::Propose(typed.to_owned()),
+            Ask::Judge { .. } => Order::Judge { deny: denial(typed).map(str::to_owned) },
+            Ask::Lift { .. } => Order::Lift,
+        }
+    }
+}
+
+/// The reason of a denial. A mistyped id is none.
+fn denial(typed: &str) -> Option<&str> {
+    let reason = typed.strip_prefix(DENY)?.trim();
+    (DENIAL_CHARS_MIN <= reason.chars().count()).then_some(reason)
 }
 
 /// What comes back.
@@ -33,9 +102,10 @@ pub enum Order {
 pub enum News {
     Planned {
         lines: Vec<String>,
-        phrase: String,
-        approvals_needed: u32,
+        ask: Ask,
     },
+    /// What would free space on that host.
+    Estimated(HostName, Vec<Room>),
     Progress(Progress),
     /// It is over: what is to be said of it, and whether all went well.
     Ended {
@@ -56,7 +126,7 @@ pub enum Focus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     Planning,
-    Planned { phrase: String, approvals_needed: u32 },
+    Planned(Ask),
     Running,
     Over { words: String, is_well: bool },
 }
@@ -92,9 +162,7 @@ impl Dialog {
     /// Whether the button that begins it may have the focus.
     pub fn is_confirmed(&self) -> bool {
         match &self.stage {
-            Stage::Planned { phrase, approvals_needed: 0 } => self.typed.as_bytes() == phrase.as_bytes(),
-            // A request needs a reason that others can read.
-            Stage::Planned { .. } => !self.typed.trim().is_empty(),
+            Stage::Planned(ask) => ask.is_answered_by(&self.typed),
             Stage::Planning | Stage::Running | Stage::Over { .. } => false,
         }
     }
@@ -102,8 +170,7 @@ impl Dialog {
     /// What the button that begins it says.
     pub fn go_word(&self) -> &'static str {
         match &self.stage {
-            Stage::Planned { approvals_needed: 0, .. } => "Run",
-            Stage::Planned { .. } => "Ask the others",
+            Stage::Planned(ask) => ask.button(&self.typed),
             Stage::Planning | Stage::Running | Stage::Over { .. } => "",
         }
     }
@@ -141,7 +208,7 @@ impl Dialog {
 
     /// What is typed is typed in the field, and a button that it no longer allows has no focus.
     fn type_over(&mut self, typed: String) {
-        if let Stage::Planned { .. } = self.stage {
+        if let Stage::Planned(_) = self.stage {
             self.typed = typed;
             self.focus = Focus::Text;
         }
@@ -157,8 +224,7 @@ impl Dialog {
 
     fn go(&mut self) -> Pressed {
         let order = match &self.stage {
-            Stage::Planned { approvals_needed: 0, .. } => Order::Run(self.typed.clone()),
-            Stage::Planned { .. } => Order::Propose(self.typed.clone()),
+            Stage::Planned(ask) => ask.order(&self.typed),
             Stage::Planning | Stage::Running | Stage::Over { .. } => return Pressed::Stays,
         };
         self.stage = Stage::Running;
@@ -181,11 +247,13 @@ impl Dialog {
     /// Takes what came back.
     pub fn take(&mut self, news: News) {
         match news {
-            News::Planned { lines, phrase, approvals_needed } => {
+            News::Planned { lines, ask } => {
                 self.lines = lines.iter().take(LINES_MAX).map(|line| SafeText::new(line)).collect();
-                (self.scroll, self.stage) = (0, Stage::Planned { phrase, approvals_needed });
+                (self.scroll, self.stage) = (0, Stage::Planned(ask));
             }
             News::Progress(progress) => self.progress(progress),
+            // Of an offer, which is no dialog yet.
+            News::Estimated(..) => {}
             News::Ended { words, is_well } => {
                 self.stage = Stage::Over { words, is_well };
                 self.focus = Focus::Cancel;
@@ -219,8 +287,15 @@ mod tests {
     use super::*;
 
     fn planned(approvals_needed: u32) -> Dialog {
+        asked(match approvals_needed {
+            0 => Ask::Run { phrase: "web1".to_owned() },
+            approvals_needed => Ask::Propose { approvals_needed },
+        })
+    }
+
+    fn asked(ask: Ask) -> Dialog {
         let mut dialog = Dialog::new("logs.rotate web1".to_owned(), 1);
-        dialog.take(News::Planned { lines: vec!["a plan".to_owned()], phrase: "web1".to_owned(), approvals_needed });
+        dialog.take(News::Planned { lines: vec!["a plan".to_owned()], ask });
         dialog
     }
 
@@ -263,7 +338,7 @@ mod tests {
             let pressed = press(&mut dialog, &[KeyCode::Enter, KeyCode::Tab]);
             assert!(matches!(pressed[0], Pressed::Said(_)));
         }
-        assert!(matches!(dialog.stage, Stage::Planned { .. }));
+        assert!(matches!(dialog.stage, Stage::Planned(_)));
     }
 
     #[test]
@@ -288,5 +363,29 @@ mod tests {
         let mut dialog = planned(2);
         let pressed = press(&mut dialog, &[word("disk"), PRESS_RUN.to_vec()].concat());
         assert_eq!(pressed.last(), Some(&Pressed::Does(Effect::Act(1, Order::Propose("disk".to_owned())))));
+    }
+
+    #[test]
+    fn a_request_is_agreed_to_by_its_id_and_denied_by_a_reason_and_by_no_slip() {
+        let judged = |typed: &str| {
+            let id = AuditId::parse("3f9a1c2b44d0-17").unwrap_or_else(|| panic!("an id"));
+            let mut dialog = asked(Ask::Judge { id, agreed: 0, approvals_needed: 1 });
+            press(&mut dialog, &[word(typed), PRESS_RUN.to_vec()].concat()).pop()
+        };
+        let does =
+            |deny: Option<&str>| Some(Pressed::Does(Effect::Act(1, Order::Judge { deny: deny.map(str::to_owned) })));
+        assert_eq!(judged("3f9a1c2b44d0-17"), does(None));
+        assert_eq!(judged("deny not before the audit"), does(Some("not before the audit")));
+        for slip in ["3f9a1c2b44d0-18", "3f9a1c2b44d0-1", "not before the audit", "deny", "deny  x"] {
+            assert_eq!(judged(slip), Some(Pressed::Stays), "{slip}");
+        }
+    }
+
+    #[test]
+    fn a_hold_is_lifted_by_its_name() {
+        let hold = HoldName::parse("evidence").unwrap_or_else(|error| panic!("{error}"));
+        let mut dialog = asked(Ask::Lift { hold });
+        let pressed = press(&mut dialog, &[word("evidence"), PRESS_RUN.to_vec()].concat());
+        assert_eq!(pressed.last(), Some(&Pressed::Does(Effect::Act(1, Order::Lift))));
     }
 }

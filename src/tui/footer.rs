@@ -102,7 +102,7 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
 }
 
 /// The end of a text that is being typed, where it is longer than its room.
-fn tail(text: &str, room: usize) -> &str {
+pub fn tail(text: &str, room: usize) -> &str {
     let mut width = 0;
     let start = text.char_indices().rev().take_while(|(_, c)| {
         width += c.width().unwrap_or(0);

@@ -1,14 +1,14 @@
 //! Pinned frames of guarded actions: what waits and what was done, a plan that is confirmed, and one that ran.
 
-use super::audit_board::{AuditBoard, AuditLine};
-use super::dialog::{Dialog, Focus, News};
+use super::audit_board::{AuditBoard, AuditLine, HoldLine};
+use super::dialog::{Ask, Dialog, Focus, News, Stage};
 use super::frame_of;
 use super::golden::{NOW, SIZES, golden, host, model};
 use super::model::{Model, View};
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
-use crate::domain::action::ActionId;
 use crate::domain::action::book::{Book, IntentEntry, RequestEntry};
+use crate::domain::action::{ActionId, HoldName};
 use crate::domain::audit::digest::Digest;
 use crate::domain::audit::record::{Actor, AuditId, Outcome};
 use crate::domain::time::at;
@@ -71,6 +71,14 @@ fn audit() -> AuditBoard {
         who: "bert".into(),
         words: words.to_owned(),
     };
+    let day = |text: &str| text.parse().unwrap_or_else(|error| panic!("{error}"));
+    audit.holds = vec![HoldLine {
+        name: HoldName::parse("evidence").unwrap_or_else(|error| panic!("{error}")),
+        by: "Security".to_owned(),
+        since: day("2026-03-03"),
+        review: day("2026-04-03"),
+        words: "evidence: nothing under /var/log may go, by order of Security since 2026-03-03".to_owned(),
+    }];
     audit.newest = vec![
         line(13, "sent", "3f9a1c2b44d0-12 to web1"),
         line(12, "intent", "logs.rotate on web1: logrotate --force /etc/logrotate.d/nginx"),
@@ -91,7 +99,11 @@ fn planned(approvals_needed: u32) -> Dialog {
         "plan d1cf3325eccd35f2245bae49f6c58d11b93889ed369300325fb9c46d42aea3dd",
     ];
     let lines = lines.map(str::to_owned).to_vec();
-    dialog.take(News::Planned { lines, phrase: "db1".to_owned(), approvals_needed });
+    let ask = match approvals_needed {
+        0 => Ask::Run { phrase: "db1".to_owned() },
+        approvals_needed => Ask::Propose { approvals_needed },
+    };
+    dialog.take(News::Planned { lines, ask });
     dialog
 }
 
@@ -119,6 +131,14 @@ fn a_plan_looks_as_it_did_before_and_after_it_is_confirmed() {
     check("plan", || {
         let mut model = model(View::Fleet);
         model.dialog = Some(planned(0));
+        model
+    });
+    check("judge", || {
+        let mut model = model(View::Fleet);
+        let mut dialog = planned(1);
+        dialog.stage = Stage::Planned(Ask::Judge { id: id(4), agreed: 1, approvals_needed: 2 });
+        (dialog.typed, dialog.focus) = ("deny not before the audit".to_owned(), Focus::Go);
+        model.dialog = Some(dialog);
         model
     });
     check("plan-confirmed", || {

@@ -10,7 +10,8 @@ use crate::domain::status::{Status, StatusCounts};
 use crate::domain::time::Moment;
 use crate::domain::transition::Input;
 use crate::domain::trend::history::HostHistory;
-use crate::tui::audit_board::AuditBoard;
+use crate::engine::action::estimate::Room;
+use crate::tui::audit_board::{AuditBoard, Target};
 use crate::tui::dialog::Dialog;
 use crate::tui::filter::Filter;
 use crate::tui::keymap::Keymap;
@@ -104,6 +105,8 @@ pub struct Model {
     pub generation: u64,
     /// The actions that can be asked for from here; none where nothing can.
     pub offered: Vec<OfferedAction>,
+    /// What would free space where the selected row is, of the host that was asked for it last.
+    pub rooms: Option<(HostName, Vec<Room>)>,
     pub audit: Option<AuditBoard>,
     /// The theme in force, and all there are.
     pub theme: String,
@@ -151,6 +154,7 @@ impl Model {
             dialog: None,
             generation: 0,
             offered: Vec::new(),
+            rooms: None,
             audit: None,
             theme: String::new(),
             themes: Vec::new(),
@@ -270,6 +274,12 @@ impl Model {
             View::Host(name) => Some(name),
             View::Fleet | View::Pane(_) | View::Log | View::Actions => None,
         }
+    }
+
+    /// What the selected row of the action view is about.
+    pub fn selected_target(&self) -> Option<Target> {
+        let rows = self.audit.as_ref()?.rows(self.now.utc_ms);
+        rows.get(self.row).and_then(|row| row.target.clone())
     }
 
     /// The selected host's place in the fleet's order.

@@ -16,19 +16,49 @@ pub struct OfferedAction {
     pub parameters: Vec<(String, Option<String>)>,
 }
 
-/// The line that is to be completed for an action on a host.
-pub fn line_of(action: &OfferedAction, host: &HostName, directory: Option<&str>) -> String {
-    let parameter = |(name, default): &(String, Option<String>)| match (name.as_str(), directory, default) {
-        ("directory", Some(directory), _) => format!(" {name}={directory}"),
-        (_, _, Some(default)) => format!(" {name}={default}"),
-        (_, _, None) => format!(" {name}="),
+/// An action that can be chosen: what is shown of it, and the line that is to be completed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub shown: String,
+    pub line: String,
+}
+
+/// The actions whose name fits what is typed, each with what it would free where that is known.
+pub fn choices(model: &Model, typed: &str) -> Vec<Choice> {
+    let Some(host) = panes::selected_host(model) else { return Vec::new() };
+    let rooms = model.rooms.as_ref().filter(|(of, _)| *of == host).map_or(&[][..], |(_, rooms)| rooms);
+    let directory = directory(model).map(|directory| ("directory".to_owned(), directory));
+    let of_action = |action: &OfferedAction| -> Vec<Choice> {
+        let helps = rooms.iter().filter(|room| room.action.as_str() == action.id);
+        let known: Vec<Choice> = helps
+            .map(|room| Choice {
+                shown: format!("{}: {}", action.id, room.words),
+                line: line_of(action, &host, &room.parameters),
+            })
+            .collect();
+        match known.is_empty() {
+            false => known,
+            true => vec![Choice {
+                shown: format!("{}: {}", action.id, action.about),
+                line: line_of(action, &host, directory.as_slice()),
+            }],
+        }
+    };
+    fitting(model, typed).into_iter().flat_map(of_action).collect()
+}
+
+/// The line that is to be completed for an action on a host, with the values that are known.
+fn line_of(action: &OfferedAction, host: &HostName, known: &[(String, String)]) -> String {
+    let parameter = |(name, default): &(String, Option<String>)| {
+        let known = known.iter().find(|(of, _)| of == name).map(|(_, value)| value);
+        format!(" {name}={}", known.or(default.as_ref()).map_or("", String::as_str))
     };
     let parameters: String = action.parameters.iter().map(parameter).collect();
     format!("{} {host}{parameters}", action.id)
 }
 
 /// Where logs lie that fill the selected file system.
-pub fn directory(model: &Model) -> Option<String> {
+fn directory(model: &Model) -> Option<String> {
     let mount = selected_mount(model)?;
     match mount.as_str() {
         "/" | "/var" => Some("/var/log".to_owned()),
@@ -36,7 +66,8 @@ pub fn directory(model: &Model) -> Option<String> {
     }
 }
 
-fn selected_mount(model: &Model) -> Option<String> {
+/// The mount point of the file system that the selected row is about.
+pub fn selected_mount(model: &Model) -> Option<String> {
     let subject = match &model.view {
         View::Pane(Pane::Disk) => {
             panes::checks::Rows::of(model, Pane::Disk).check(model.row).map(|(_, view)| view.id.clone())
@@ -54,11 +85,13 @@ fn selected_mount(model: &Model) -> Option<String> {
 }
 
 /// The actions whose name fits what is typed; without anything typed those that help with the view first.
-pub fn fitting<'a>(model: &'a Model, typed: &str) -> Vec<&'a OfferedAction> {
+fn fitting<'a>(model: &'a Model, typed: &str) -> Vec<&'a OfferedAction> {
     let wanted = typed.split(' ').next().unwrap_or_default().to_lowercase();
     let helps = |action: &OfferedAction| {
         let first: &[&str] = match &model.view {
-            View::Pane(Pane::Disk) => &["logs.archive-purge", "backup.prune", "disk.clean-packages", "logs.rotate"],
+            View::Pane(Pane::Disk) => {
+                &["logs.archive-purge", "logs.archive-away", "backup.prune", "disk.clean-packages", "logs.rotate"]
+            }
             View::Pane(Pane::Logs) | View::Log => &["logs."],
             View::Pane(Pane::Backup) => &["backup."],
             View::Pane(Pane::Cron) => &["cron.", "backup.run"],
@@ -76,11 +109,7 @@ pub fn fitting<'a>(model: &'a Model, typed: &str) -> Vec<&'a OfferedAction> {
 /// What is shown above the line that is typed: actions while one is chosen, then what the action's parameters are.
 pub fn shown(model: &Model, typed: &str) -> Vec<String> {
     match typed.split_once(' ') {
-        None => fitting(model, typed)
-            .into_iter()
-            .take(SHOWN_MAX)
-            .map(|action| format!("{}: {}", action.id, action.about))
-            .collect(),
+        None => choices(model, typed).into_iter().take(SHOWN_MAX).map(|choice| choice.shown).collect(),
         Some((id, _)) => {
             let action = model.offered.iter().find(|action| action.id == id);
             let parameter = |(name, default): &(String, Option<String>)| match default {
@@ -95,7 +124,9 @@ pub fn shown(model: &Model, typed: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::action::ActionId;
     use crate::domain::time::at;
+    use crate::engine::action::estimate::Room;
     use crate::tui::model::FeedSource;
 
     fn model(view: View) -> Model {
@@ -129,7 +160,29 @@ mod tests {
         ];
         let action = OfferedAction { id: "logs.archive-purge".to_owned(), about: String::new(), parameters };
         let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
-        let line = line_of(&action, &host, Some("/var/log"));
+        let line = line_of(&action, &host, &[("directory".to_owned(), "/var/log".to_owned())]);
         assert_eq!(line, "logs.archive-purge web1 directory=/var/log archive= older-hours=24");
+    }
+
+    #[test]
+    fn an_offer_says_what_it_would_free_and_is_completed_with_it() {
+        let mut model = model(View::Host(host()));
+        model.rooms = Some((
+            host(),
+            vec![Room {
+                action: ActionId::parse("logs.archive-purge").unwrap_or_else(|error| panic!("{error}")),
+                words: "frees up to 1.2 GB in /var/log/nginx: 31 files older than a day".to_owned(),
+                parameters: vec![("directory".to_owned(), "/var/log/nginx".to_owned())],
+            }],
+        ));
+        let choice = choices(&model, "purge").remove(0);
+        assert_eq!(choice.shown, "logs.archive-purge: frees up to 1.2 GB in /var/log/nginx: 31 files older than a day");
+        // Of another host nothing is known.
+        model.view = View::Host(HostName::parse("web2").unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(choices(&model, "purge").remove(0).shown, "logs.archive-purge: ");
+    }
+
+    fn host() -> HostName {
+        HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"))
     }
 }

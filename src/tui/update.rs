@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 
+use super::audit_board::Target;
 use super::dialog::{Dialog, News, Order, Pressed};
 use super::keymap::Action;
 use super::log_book::LogBook;
@@ -104,7 +105,11 @@ pub fn paste(model: &mut Model, text: &str) {
 
 /// Takes what came back of an action; what belongs to an earlier dialog is let go: the audit has it.
 pub fn acted(model: &mut Model, generation: u64, news: News) {
-    if let Some(dialog) = model.dialog.as_mut().filter(|dialog| dialog.generation == generation) {
+    if let News::Estimated(host, rooms) = news {
+        if model.generation == generation {
+            model.rooms = Some((host, rooms));
+        }
+    } else if let Some(dialog) = model.dialog.as_mut().filter(|dialog| dialog.generation == generation) {
         dialog.take(news);
     } else if let News::Ended { words, .. } = news {
         model.message = Some(words);
@@ -176,12 +181,13 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::PageDown => step(model, rows, |row, page, last| (row + page).min(last)),
         Action::First => step(model, rows, |_, _, _| 0),
         Action::Last => step(model, rows, |_, _, last| last),
+        Action::Open if model.view == View::Actions => return open_target(model),
         Action::Open => open(model),
         Action::Back => back(model),
         Action::Fleet => go(model, View::Fleet),
         Action::Pane(pane) => go(model, View::Pane(pane)),
         Action::Actions => go(model, View::Actions),
-        Action::Act => model.prompt = Some(Prompt::new(Asked::Action, "")),
+        Action::Act => return offer_actions(model),
         Action::Log => return open_log(model),
         Action::Filter => {
             let (asked, text) = match &model.log {
@@ -227,6 +233,17 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         }
     }
     None
+}
+
+/// Opens a request that waits for somebody's word, or a hold.
+fn open_target(model: &mut Model) -> Option<Effect> {
+    let (title, order) = match model.selected_target()? {
+        Target::Request(id) => (format!("request {id}"), Order::OpenRequest(id)),
+        Target::Hold(hold) => (format!("hold {hold}"), Order::OpenHold(hold)),
+    };
+    model.generation += 1;
+    model.dialog = Some(Dialog::new(title, model.generation));
+    Some(Effect::Act(model.generation, order))
 }
 
 /// The logs of the open host, or of all that the filter keeps.
@@ -294,6 +311,15 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
     None
 }
 
+/// Asks for an action; where a disk is selected the host is asked aside what would make room there.
+fn offer_actions(model: &mut Model) -> Option<Effect> {
+    model.prompt = Some(Prompt::new(Asked::Action, ""));
+    model.rooms = None;
+    let (host, mount) = panes::selected_host(model).zip(offer::selected_mount(model))?;
+    model.generation += 1;
+    Some(Effect::Act(model.generation, Order::Estimate { host, mount }))
+}
+
 /// Completes the line that asks for an action, or has it planned once it is whole.
 fn plan(model: &mut Model, prompt: Prompt) -> Option<Effect> {
     if prompt.text.contains(' ') {
@@ -301,13 +327,12 @@ fn plan(model: &mut Model, prompt: Prompt) -> Option<Effect> {
         model.dialog = Some(Dialog::new(prompt.text.clone(), model.generation));
         return Some(Effect::Act(model.generation, Order::Plan(prompt.text)));
     }
-    let fitting = offer::fitting(model, &prompt.text);
-    let chosen = fitting.get(prompt.choice.min(fitting.len().saturating_sub(1)));
-    let Some((action, host)) = chosen.zip(panes::selected_host(model)) else {
+    let mut choices = offer::choices(model, &prompt.text);
+    if choices.is_empty() {
         model.message = Some(format!("no action is named '{}'", prompt.text));
         return None;
-    };
-    let line = offer::line_of(action, &host, offer::directory(model).as_deref());
+    }
+    let line = choices.swap_remove(prompt.choice.min(choices.len() - 1)).line;
     model.prompt = Some(Prompt::new(Asked::Action, &line));
     None
 }

@@ -34,7 +34,13 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             View::Fleet if model.order.is_empty() => Some("no host is selected"),
             View::Fleet | View::Pane(_) => None,
             View::Host(_) => Some("everything of this host is shown"),
-            View::Log | View::Actions => Some("the line is shown whole below"),
+            View::Log => Some("the line is shown whole below"),
+            View::Actions => match model.selected_target() {
+                None => Some("the line is shown whole below"),
+                Some(_) if model.read_only => Some("read-only: this screen may look, and do nothing"),
+                Some(_) if model.offered.is_empty() => Some("nothing can be done from this screen"),
+                Some(_) => None,
+            },
         },
         Action::Back if model.view == View::Fleet && model.filter.is_empty() => Some("this is the first view"),
         Action::Up

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
 use dogwatch::engine::follow::read_once;
@@ -36,12 +36,14 @@ impl Terminal {
         Self::run(place, &words, rows, cols)
     }
 
-    /// A command line on a pseudo-terminal, with the place's state directory.
+    /// A command line on a pseudo-terminal, with the place's state directory where it names no other.
     pub fn run(place: &Place, words: &[String], rows: u16, cols: u16) -> Self {
         let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(&words[0]);
         command.args(&words[1..]);
-        command.args(["--state", place.path("state").to_str().unwrap()]);
+        if !words.iter().any(|word| word == "--state") {
+            command.args(["--state", place.path("state").to_str().unwrap()]);
+        }
         command.cwd(&place.0);
         command.env("TERM", "xterm-256color");
         command.env_remove("COLORTERM");
@@ -113,10 +115,21 @@ impl Terminal {
 
     /// Waits for the program's end and says whether the terminal was given back.
     pub fn ends(&mut self) -> u32 {
-        let status = self.child.wait().unwrap();
-        while let Ok(bytes) = self.bytes.recv_timeout(std::time::Duration::from_millis(200)) {
-            self.raw.extend_from_slice(&bytes);
+        // Its terminal closes with it, and so does the channel.
+        let deadline = Instant::now() + GUARD;
+        loop {
+            match self.bytes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => {
+                    self.screen.process(&bytes);
+                    self.raw.extend_from_slice(&bytes);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it did not end; it shows\n{}", self.screen.screen().contents())
+                }
+            }
         }
+        let status = self.child.wait().unwrap();
         let raw = text(&self.raw);
         let left = raw.rfind("\x1b[?1049l").expect("the alternate screen was never left");
         assert!(

@@ -131,6 +131,18 @@ impl<'a> Circumstances<'a> {
         self.judge(Vec::new()).lifted(lifts)
     }
 
+    /// Who has agreed to it, by words that count now.
+    pub fn agreed(
+        &self,
+        covered: &Covered,
+        request: &Request,
+        verdicts: &[Verdict],
+    ) -> Result<BTreeSet<PersonName>, NotApproved> {
+        let judge = self.judge(self.hosts(covered)?);
+        let heard = verdicts.iter().filter_map(|verdict| judge.hear(request, verdict).ok());
+        Ok(heard.filter(|statement| statement.word == Word::Approve).map(|statement| statement.by).collect())
+    }
+
     /// How many must agree to it; or why it may not be done at all, whoever agreed.
     pub fn approvals_needed(&self, covered: &Covered) -> Result<u32, NotApproved> {
         if let Some(why) = self.frozen {

@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod catalogue;
+pub mod estimate;
 pub mod guard;
 #[cfg(test)]
 mod guard_tests;

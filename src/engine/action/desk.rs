@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::ActionError;
+use super::estimate::{Room, estimate};
 use super::execute::{Claimed, Field, Progress, Tell};
 use super::planning::{self, Wish};
 use super::site::HostLock;
@@ -82,6 +83,14 @@ impl Desk<'_> {
             outlook.foresee(&action, board.as_ref().and_then(|board| board.hosts.get(host)), now);
         }
         Ok(plan)
+    }
+
+    /// What would free space on a host's file system.
+    pub async fn room(&self, host: &HostName, mount: &str) -> Result<Vec<Room>, ActionError> {
+        let spec = self.config.fleet.host(host).ok_or_else(|| ActionError::NoHost(host.to_string()))?;
+        let board = self.board().await;
+        let board = board.as_ref().and_then(|board| board.hosts.get(host));
+        estimate(spec, mount, self.catalogue, board, self.secrets.clone()).await
     }
 
     /// What was read of the hosts, for the words beside a plan; where there is no store, or none that can be read, nothing.
@@ -167,6 +176,14 @@ impl Desk<'_> {
             created_ms: entry.created_ms,
             expires_ms: entry.expires_ms,
         })
+    }
+
+    /// How many people's signed consent to a request counts now.
+    pub async fn agreed(&self, request: &Request) -> Result<usize, ActionError> {
+        let (book, groups) = (self.book().await?, self.groups());
+        let covered = request.covered()?;
+        let verdicts = book.requests.get(&request.id).map_or(&[][..], |entry| entry.verdicts.as_slice());
+        Ok(self.circumstances(&book, &groups).agreed(&covered, request, verdicts)?.len())
     }
 
     /// Hears a signed word on a request, and puts it on record if it counts.

@@ -1,6 +1,7 @@
 //! Carrying actions out: the engine's side of the guard, on sessions of its own.
 
 pub mod desk;
+pub mod estimate;
 pub mod execute;
 pub mod follow;
 pub mod planning;

@@ -36,6 +36,10 @@ fn title(model: &Model) -> Vec<Piece> {
     if let Some(reason) = &audit.frozen {
         pieces.push(piece(format!("  FROZEN: {reason}"), Meaning::Status(Status::Critical, Quality::Fresh)));
     }
+    if let Some(error) = &audit.policy_error {
+        let words = format!("  holds and others' requests are not known: {error}");
+        pieces.push(piece(words, Meaning::Status(Status::Warning, Quality::Fresh)));
+    }
     if let Some(error) = &audit.central_error {
         let words = format!("  {} records wait for the central log: {error}", audit.waiting);
         pieces.push(piece(words, Meaning::Status(Status::Warning, Quality::Fresh)));
@@ -63,7 +67,8 @@ fn cells(model: &Model, row: &ActionRow) -> Vec<Cell> {
     let (mark, meaning) = match row.need {
         Need::Unknown => fresh(Status::Unknown),
         Need::Running => ("…", Meaning::Match),
-        Need::Waiting => fresh(Status::Warning),
+        Need::Waiting | Need::Review => fresh(Status::Warning),
+        Need::Held => ("=", Meaning::Match),
         Need::Record => (" ", Meaning::Dim),
     };
     let at = DateTime::from_timestamp_millis(row.at_ms).unwrap_or_default();

@@ -2,7 +2,8 @@
 
 use crate::domain::observed::Quality;
 use crate::domain::status::Status;
-use crate::tui::dialog::{Dialog, Focus, Stage};
+use crate::tui::dialog::{Ask, Dialog, Focus, Stage};
+use crate::tui::footer::tail;
 use crate::tui::screen::{Piece, piece};
 use crate::tui::theme::Meaning;
 use crate::tui::wrap::wrapped;
@@ -37,7 +38,7 @@ pub fn build(dialog: &Dialog, message: Option<&str>, width: u16, height: u16) ->
     DialogView {
         title: format!(" {} ", dialog.title),
         lines,
-        question: question(dialog),
+        question: question(dialog, inner),
         buttons: buttons(dialog, message),
     }
 }
@@ -45,7 +46,7 @@ pub fn build(dialog: &Dialog, message: Option<&str>, width: u16, height: u16) ->
 /// The plan is read from its beginning, what runs from its end.
 fn first_line(dialog: &Dialog, room: usize) -> usize {
     match &dialog.stage {
-        Stage::Planning | Stage::Planned { .. } => dialog.scroll,
+        Stage::Planning | Stage::Planned(_) => dialog.scroll,
         Stage::Running | Stage::Over { .. } => (dialog.scroll + 1).saturating_sub(room),
     }
 }
@@ -64,17 +65,36 @@ fn shown(line: &str, width: usize) -> Vec<Vec<Piece>> {
     rows.into_iter().filter(|row| row.iter().any(|part| !part.text.trim().is_empty())).collect()
 }
 
-fn question(dialog: &Dialog) -> Vec<Piece> {
+/// The least part of the line that shows what is typed.
+const TYPED_PART: usize = 3;
+
+/// What is asked, and the end of what is typed for it: both are seen, however narrow the screen is.
+fn asked_and_typed(asked: &str, dialog: &Dialog, width: usize) -> Vec<Piece> {
     let cursor = if dialog.focus == Focus::Text { "▏" } else { "" };
-    let typed = piece(format!("{}{cursor}", dialog.typed), Meaning::Key);
+    let room = width.saturating_sub(asked.chars().count()).max(width / TYPED_PART);
+    let typed = format!("{}{cursor}", tail(&dialog.typed, room.saturating_sub(1)));
+    let left = width.saturating_sub(typed.chars().count());
+    let asked = match asked.chars().count() <= left {
+        true => asked.to_owned(),
+        false => asked.chars().take(left.saturating_sub(2)).chain("… ".chars()).collect(),
+    };
+    vec![piece(asked, Meaning::Heading), piece(typed, Meaning::Key)]
+}
+
+fn question(dialog: &Dialog, width: usize) -> Vec<Piece> {
     match &dialog.stage {
         Stage::Planning => vec![piece("asking the host what would be done …", Meaning::Dim)],
-        Stage::Planned { phrase, approvals_needed: 0 } => {
-            vec![piece(format!("type {phrase} to confirm: "), Meaning::Heading), typed]
-        }
-        Stage::Planned { approvals_needed, .. } => {
-            let asked = format!("{approvals_needed} others must agree; say why you ask: ");
-            vec![piece(asked, Meaning::Heading), typed]
+        Stage::Planned(ask) => {
+            let asked = match ask {
+                Ask::Run { phrase } => format!("type {phrase} to confirm: "),
+                Ask::Propose { approvals_needed: 1 } => "another person must agree; say why you ask: ".to_owned(),
+                Ask::Propose { approvals_needed } => format!("{approvals_needed} others must agree; say why you ask: "),
+                Ask::Judge { id, agreed, approvals_needed } => {
+                    format!("{agreed} of {approvals_needed} agreed; type {id} to agree, or deny WHY: ")
+                }
+                Ask::Lift { hold } => format!("type {hold} to lift it: "),
+            };
+            asked_and_typed(&asked, dialog, width)
         }
         Stage::Running => vec![piece("it runs; Esc leaves it running, and 6 shows it", Meaning::Heading)],
         Stage::Over { words, is_well } => {
@@ -95,7 +115,7 @@ fn buttons(dialog: &Dialog, message: Option<&str>) -> Vec<Piece> {
     };
     let space = || piece("  ", Meaning::Plain);
     let mut pieces = match &dialog.stage {
-        Stage::Planned { .. } => vec![
+        Stage::Planned(_) => vec![
             button("Cancel", Focus::Cancel, true),
             space(),
             button(dialog.go_word(), Focus::Go, dialog.is_confirmed()),

@@ -217,7 +217,7 @@ fn a_full_disk_s_row_offers_what_would_make_room_and_how_much() {
     let shown = terminal.until("1 file in /var/log/old");
     assert!(shown.contains("frees up to 3.0 MB"), "{shown}");
     terminal.press("\r");
-    terminal.until("logs.archive-purge me archive= directory=/var/log/old");
+    terminal.until("directory=/var/log/old");
     terminal.press("\x1b");
     terminal.until_gone("older-hours=24");
     terminal.press("q");

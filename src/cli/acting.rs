@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use super::approval::{self, Left};
 use super::counter::Counter;
 use super::exchange::{self, exchanged, read_request};
 use super::{CommandError, Common};
-use crate::adapters::audit::database_in;
 use crate::adapters::audit::reader::AuditReader;
+use crate::adapters::audit::{Stamps, database_in};
 use crate::adapters::{action_files, clock, policy_file};
 use crate::domain::action::HoldName;
 use crate::domain::action::book::{Book, RequestEntry};
@@ -33,21 +32,13 @@ struct ReadSoFar {
     stamps: Option<Stamps>,
 }
 
-/// What changes when the files do.
-type Stamps = [(u64, Option<SystemTime>); 2];
-
-fn stamps(database: &Path) -> Stamps {
-    let of = |path: &Path| std::fs::metadata(path).map_or((0, None), |file| (file.len(), file.modified().ok()));
-    [of(database), of(&database.with_extension("db-wal"))]
-}
-
 /// Reads the audit of a state directory on, and what the policy holds and others ask for.
 pub fn read_audit(common: &Common, state: &Path) -> ReadAudit {
     let (database, so_far) = (database_in(state), Mutex::new(ReadSoFar::default()));
     let policy = common.policy.clone();
     Arc::new(move || {
         let mut so_far = so_far.lock().map_err(|_| "an earlier look at the audit failed".to_owned())?;
-        let now = stamps(&database);
+        let now = Stamps::of(&database);
         if so_far.stamps != Some(now) && database.exists() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| error.to_string())?;

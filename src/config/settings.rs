@@ -245,8 +245,9 @@ fn backup_set(name: ItemName, offset: usize, table: &Reader) -> Option<BackupSet
     }
     let keep = table.count("keep", 1, 1_000_000).map(|keep| keep as u32);
     let keep_age = table.duration("keep_age", MINUTE);
+    let restore_test = table.duration("restore_test", MINUTE);
     let sudo = table.flag("sudo").unwrap_or(false);
-    Some(BackupSet { name, source: source?, age, keep, keep_age, sudo, target })
+    Some(BackupSet { name, source: source?, age, keep, keep_age, restore_test, sudo, target })
 }
 
 fn job(name: ItemName, offset: usize, table: &Reader) -> Option<JobSpec> {

@@ -160,6 +160,8 @@ pub struct BackupSet {
     pub keep: Option<u32>,
     /// Oldest archive that the policy keeps.
     pub keep_age: Option<Duration>,
+    /// How often a restore from it is to be tested.
+    pub restore_test: Option<Duration>,
     /// Run the tool as root by `sudo -n`.
     pub sudo: bool,
     /// Free space of the target, percent used.

@@ -132,7 +132,12 @@ impl Core {
             let Some(board) = self.board.hosts.get(name) else { continue };
             let asked = plan::probes(&spec.settings);
             // Mounts are told by the disk probe's next reading.
-            let is_asked = |probe: &ProbeId| asked.contains(probe) || matches!(probe, ProbeId::SlowMount(_));
+            let is_told = |probe: &ProbeId| match probe {
+                ProbeId::SlowMount(_) => true,
+                ProbeId::Restores => !spec.settings.backups.is_empty(),
+                _ => false,
+            };
+            let is_asked = |probe: &ProbeId| asked.contains(probe) || is_told(probe);
             for (check, _) in board.checks.iter().filter(|(_, cell)| !is_asked(&cell.probe)) {
                 let change = Change::CheckForgotten { host: name.clone(), check: check.clone() };
                 inputs.push(Input::Transition(Transition::new(at, change)));

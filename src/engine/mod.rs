@@ -9,6 +9,7 @@ mod lane;
 mod memory;
 pub mod persist;
 mod plan;
+mod restores;
 mod shared;
 mod supervise;
 pub mod tail;
@@ -33,15 +34,16 @@ use crate::adapters::transport::ssh::Secrets;
 use crate::config::{Config, ConfigError};
 use crate::domain::board::Board;
 use crate::domain::fleet::{HostName, HostSpec, Reach};
-use crate::domain::probe::Lane;
 use crate::domain::probe::engine::{EngineReading, Percentiles};
+use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
 use core::Core;
 use feed::Publisher;
-use lane::{LaneContext, Report};
+use lane::{LaneContext, Polled, Report};
 use memory::Cursors;
 use persist::{Persister, Store};
+use restores::Restores;
 use shared::Shared;
 use tail::TailWish;
 
@@ -51,6 +53,8 @@ pub const TICK: Duration = Duration::from_millis(250);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Flushes between two words of the engine on itself.
 const OWN_STATE_EVERY: u64 = 10;
+/// Flushes between two looks at what the audit says of restore tests.
+const RESTORES_EVERY: u64 = 60;
 /// Polls that the engine's own figures rest on.
 const POLL_TIMES_MAX: usize = 1_000;
 /// Reports waiting for the core; lanes wait when it is full.
@@ -157,6 +161,7 @@ fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Rc<Cursors>> 
 
 struct Engine {
     core: Core,
+    restores: Restores,
     persister: Persister,
     mode: Run,
     only: Vec<HostName>,
@@ -199,6 +204,7 @@ impl Engine {
             secrets: setup.secrets,
             cursors: decoded(setup.cursors),
             tail: None,
+            restores: Restores::new(&store.directory),
             persister: Persister::new(store),
             poll_ms: VecDeque::new(),
         };
@@ -219,6 +225,9 @@ impl Engine {
                 _ = flush.tick() => {
                     if flushes.is_multiple_of(OWN_STATE_EVERY) {
                         self.tell_own_state();
+                    }
+                    if flushes.is_multiple_of(RESTORES_EVERY) {
+                        self.tell_restores().await;
                     }
                     flushes += 1;
                     self.flush().await;
@@ -275,6 +284,16 @@ impl Engine {
             poll_ms: Percentiles::of(self.poll_ms.iter().copied().collect()),
         };
         self.core.tell_own_state(reading, clock::now());
+    }
+
+    /// Puts the newest restore tests on the boards of hosts that have backups.
+    async fn tell_restores(&mut self) {
+        let book = self.restores.read_on().await;
+        let now = clock::now();
+        for (name, _) in self.hosts.iter().filter(|(_, host)| !host.spec.settings.backups.is_empty()) {
+            let reading = Reading::Restores(book.of(name));
+            self.core.absorb(Report::Polled(Polled::told(name, ProbeId::Restores, reading, now)), now);
+        }
     }
 
     fn absorb(&mut self, mut report: Report) {

@@ -113,10 +113,14 @@ pub fn probes(settings: &Settings) -> Vec<ProbeId> {
     probes
 }
 
+/// How often the engine looks what the audit says of restore tests.
+const RESTORES_CADENCE: Duration = Duration::from_secs(60);
+
 /// How often a probe is asked.
 pub fn cadence(probe: &ProbeId, settings: &Settings) -> Duration {
     match probe {
         ProbeId::Host | ProbeId::Disk | ProbeId::Logs | ProbeId::Engine => settings.cadence,
+        ProbeId::Restores => RESTORES_CADENCE,
         ProbeId::Cron | ProbeId::Units | ProbeId::Journal => settings.cron_cadence,
         ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart if uses_sudo(probe, settings) => {
             settings.slow_cadence.max(SUDO_INTERVAL_MIN)
@@ -143,6 +147,7 @@ fn uses_sudo(probe: &ProbeId, settings: &Settings) -> bool {
         | ProbeId::Units
         | ProbeId::SlowMount(_)
         | ProbeId::Modes
+        | ProbeId::Restores
         | ProbeId::Engine => false,
     }
 }
@@ -193,7 +198,7 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
             Section { script: smart::SCRIPT, parameters: vec![if settings.sudo { "sudo" } else { "" }.to_owned()] }
         }
         ProbeId::Modes => Section { script: modes::SCRIPT, parameters: settings.no_world_writable.clone() },
-        ProbeId::Engine => plain(":"),
+        ProbeId::Engine | ProbeId::Restores => plain(":"),
     }
 }
 
@@ -305,6 +310,6 @@ fn read(
         }
         ProbeId::Smart => Reading::Smart(smart::parse(answer.body)?),
         ProbeId::Modes => Reading::Modes(modes::parse(answer.body)?),
-        ProbeId::Engine => return Err(gone()),
+        ProbeId::Engine | ProbeId::Restores => return Err(gone()),
     })
 }

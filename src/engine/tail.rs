@@ -215,6 +215,7 @@ impl Tail {
             | ProbeId::Backup(_)
             | ProbeId::Smart
             | ProbeId::Modes
+            | ProbeId::Restores
             | ProbeId::Engine => return Vec::new(),
         };
         read.map(|reading| reading.logs).unwrap_or_default()

@@ -180,5 +180,15 @@ fn a_retention_is_held_and_a_file_is_restored_and_compared_by_restic_and_borg() 
         fs::write(&archive.file, "changed since\n").unwrap();
         let (succeeded, said) = run_action(&office, &restore);
         assert!(!succeeded && said.contains("✖ failed"), "{tool}: {said}");
+        // Its end is a state of the backup set, with an age.
+        let file = office.place.path("anna.toml");
+        let source = match tool {
+            "restic" => format!("kind = 'restic'\npassword_file = '{}'", archive.password),
+            _ => format!("kind = 'borg'\npasscommand = 'cat {}'", archive.password),
+        };
+        let set = format!("[host.web1.backup.nightly]\n{source}\nrepository = '{}'\n", archive.repository);
+        fs::write(&file, fs::read_to_string(&file).unwrap() + &set).unwrap();
+        let said = text(&office.run("anna", &["check", "web1"]).stdout);
+        assert!(said.contains("nightly: the last restore test FAILED, "), "{tool}: {said}");
     }
 }

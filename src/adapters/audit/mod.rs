@@ -12,7 +12,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use thiserror::Error;
@@ -45,6 +45,17 @@ INSERT INTO central VALUES (1, 0, NULL);
 
 /// What may never be changed, by any tool that opens the file as it is.
 const APPEND_ONLY: [&str; 6] = ["record", "head", "plan", "claim", "denial", "freeze"];
+
+/// What changes when the audit's files do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamps([(u64, Option<SystemTime>); 2]);
+
+impl Stamps {
+    pub fn of(database: &Path) -> Self {
+        let of = |path: &Path| std::fs::metadata(path).map_or((0, None), |file| (file.len(), file.modified().ok()));
+        Self([of(database), of(&database.with_extension("db-wal"))])
+    }
+}
 
 /// Why something could not be put on record, or read.
 #[derive(Debug, Error)]

@@ -131,6 +131,7 @@ mod tests {
             age: DurationLimits { warning: 26 * HOUR, critical: 50 * HOUR },
             keep: Some(2),
             keep_age: None,
+            restore_test: None,
             sudo: false,
             target: Settings::default().disk.space,
         };

@@ -6,8 +6,9 @@ use super::cron_job::RunHistory;
 use super::host_clock::ClockSkew;
 use super::logs::LogHistory;
 use super::{
-    CheckId, CheckKind, CheckResult, Context, Unit, backup, cron_job, disk_inodes, disk_raid, disk_readonly,
-    disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, host_writable, logs,
+    CheckId, CheckKind, CheckResult, Context, Unit, backup, backup_restore, cron_job, disk_inodes, disk_raid,
+    disk_readonly, disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, host_writable,
+    logs,
 };
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
@@ -69,6 +70,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         Reading::Backup(reading) => backup::check(reading, context),
         Reading::Smart(reading) => disk_smart::check(reading),
         Reading::Modes(reading) => host_writable::check(reading),
+        Reading::Restores(reading) => backup_restore::check(reading, context),
         Reading::Engine(_) => Vec::new(),
     }
 }
@@ -110,6 +112,6 @@ pub fn placeholders(probe: &ProbeId, settings: &Settings, why: &SafeText) -> Vec
             let subject = |directory: &String| SafeText::new(directory);
             directories.map(|dir| missing(CheckKind::HostWorldWritable, subject(dir), Unit::Count)).collect()
         }
-        ProbeId::Units | ProbeId::Smart | ProbeId::Engine => Vec::new(),
+        ProbeId::Units | ProbeId::Smart | ProbeId::Engine | ProbeId::Restores => Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Checks: a reading and its limits become a result with its reason. One file per check.
 
 pub mod backup;
+pub mod backup_restore;
 pub mod cron_job;
 pub mod disk_inodes;
 pub mod disk_raid;
@@ -94,6 +95,7 @@ check_kinds! {
     HostUnits "host.units" Host,
     HostClock "host.clock" Host,
     HostWorldWritable "host.world-writable" Host,
+    BackupRestore "backup.restore" Backup,
 }
 
 impl CheckKind {
@@ -118,7 +120,8 @@ impl CheckKind {
             | CheckKind::HostReboot
             | CheckKind::HostUnits
             | CheckKind::HostClock
-            | CheckKind::HostWorldWritable => false,
+            | CheckKind::HostWorldWritable
+            | CheckKind::BackupRestore => false,
         }
     }
 }
@@ -132,7 +135,8 @@ impl CheckKind {
             | CheckKind::DiskSmart
             | CheckKind::LogShrunk
             | CheckKind::HostWorldWritable
-            | CheckKind::HostReboot => false,
+            | CheckKind::HostReboot
+            | CheckKind::BackupRestore => false,
             CheckKind::DiskSpace
             | CheckKind::DiskInodes
             | CheckKind::LogGrowth

@@ -264,6 +264,7 @@ mod tests {
             age: DurationLimits { warning: 26 * HOUR, critical: 50 * HOUR },
             keep: None,
             keep_age: None,
+            restore_test: None,
             sudo: false,
             target: Settings::default().disk.space,
         }

@@ -13,6 +13,7 @@ pub mod logs;
 pub mod md;
 pub mod modes;
 pub mod recent_matches;
+pub mod restores;
 pub mod script;
 pub mod slow_mount;
 pub mod smart;
@@ -43,6 +44,8 @@ pub enum ProbeId {
     Engine,
     // The order is that of stored rows: a new one comes last.
     Modes,
+    /// Not asked of a host: what the audit says of restore tests.
+    Restores,
 }
 
 /// Which of a host's two sessions carries a probe.
@@ -71,7 +74,9 @@ impl ProbeId {
             | ProbeId::Cron
             | ProbeId::Units
             | ProbeId::Engine => Lane::Fast,
-            ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes => Lane::Slow,
+            ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes | ProbeId::Restores => {
+                Lane::Slow
+            }
         }
     }
 }
@@ -90,6 +95,7 @@ impl fmt::Display for ProbeId {
             ProbeId::Smart => f.pad("smart"),
             ProbeId::Engine => f.pad("engine"),
             ProbeId::Modes => f.pad("modes"),
+            ProbeId::Restores => f.pad("restores"),
         }
     }
 }
@@ -108,6 +114,7 @@ pub enum Reading {
     Smart(smart::SmartReading),
     Engine(engine::EngineReading),
     Modes(modes::ModesReading),
+    Restores(restores::RestoresReading),
 }
 
 /// Why a probe's answer could not be read.

@@ -82,6 +82,7 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
             | Reading::SlowMount(_)
             | Reading::Backup(_)
             | Reading::Modes(_)
+            | Reading::Restores(_)
             | Reading::Smart(_) => {}
         }
     }

@@ -1,0 +1,48 @@
+//! Restore tests, read on from the audit of the engine's own state directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::adapters::audit::reader::AuditReader;
+use crate::adapters::audit::{AuditError, Stamps, database_in};
+use crate::domain::audit::record::Record;
+use crate::domain::probe::restores::RestoreBook;
+
+/// How far the audit was read.
+pub struct Restores {
+    database: PathBuf,
+    book: RestoreBook,
+    seq: i64,
+    stamps: Option<Stamps>,
+}
+
+impl Restores {
+    pub fn new(state: &Path) -> Self {
+        Self { database: database_in(state), book: RestoreBook::default(), seq: 0, stamps: None }
+    }
+
+    /// Reads what is new; an audit that can't be read now is read the next time.
+    pub async fn read_on(&mut self) -> &RestoreBook {
+        let now = Stamps::of(&self.database);
+        if self.stamps.as_ref() != Some(&now) && self.database.exists() {
+            match self.read().await {
+                Ok(()) => self.stamps = Some(now),
+                Err(error) => tracing::warn!("restore tests: {error}"),
+            }
+        }
+        &self.book
+    }
+
+    async fn read(&mut self) -> Result<(), AuditError> {
+        let reader = AuditReader::open(&self.database).await?;
+        loop {
+            let rows = reader.after(self.seq).await?;
+            let Some(last) = rows.last() else { break };
+            self.seq = last.seq;
+            rows.iter()
+                .filter_map(|row| Record::decode(&row.stored.body).ok())
+                .for_each(|record| self.book.apply(&record));
+        }
+        reader.close().await;
+        Ok(())
+    }
+}

@@ -11,11 +11,6 @@ use crate::central::Rsyslog;
 use crate::office::*;
 use crate::support::*;
 
-/// How often something is killed: enough to see that it holds here, and often enough to trust it in the long mode.
-fn rounds(few: usize, many: usize) -> usize {
-    if std::env::var("DOGWATCH_TEST_LONG").is_ok_and(|long| !long.is_empty()) { many } else { few }
-}
-
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + GUARD;
     while !is_so() {
@@ -133,10 +128,6 @@ fn a_link_that_comes_back_is_taken_up_where_it_was() {
 async fn database(office: &Office) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(office.place.path("anna/audit.db")).busy_timeout(Duration::ZERO);
     SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// Has every append of a record of this kind last for ever, before it is on disk.

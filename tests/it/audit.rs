@@ -10,11 +10,6 @@ use dogwatch::domain::audit::record::Event;
 use crate::central::Rsyslog;
 use crate::support::*;
 
-/// Runs asynchronous code of the program to its end.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
 async fn opened(place: &Place) -> AuditStore {
     let state = place.path("state");
     fs::create_dir_all(&state).unwrap();
@@ -22,7 +17,7 @@ async fn opened(place: &Place) -> AuditStore {
 }
 
 /// Puts `count` records into the store of a place.
-fn record(place: &Place, count: usize) {
+pub fn record(place: &Place, count: usize) {
     wait(async {
         let store = opened(place).await;
         for number in 0..count {
@@ -44,13 +39,13 @@ fn audit(place: &Place, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn succeeds(place: &Place, arguments: &[&str]) -> String {
+pub fn succeeds(place: &Place, arguments: &[&str]) -> String {
     let output = audit(place, arguments);
     assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
-fn fails(place: &Place, arguments: &[&str]) -> String {
+pub fn fails(place: &Place, arguments: &[&str]) -> String {
     let output = audit(place, arguments);
     assert!(!output.status.success(), "{arguments:?} succeeded: {}", text(&output.stdout));
     text(&output.stdout) + &text(&output.stderr)

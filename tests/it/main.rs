@@ -5,6 +5,7 @@ mod action_faults;
 mod action_screen;
 mod archive_away;
 mod audit;
+mod audit_faults;
 mod bad_host;
 mod bad_network;
 mod busybox;

@@ -373,3 +373,13 @@ pub fn dogwatch(place: &Place, arguments: &[&str]) -> Output {
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// How often something is killed: enough to see that it holds here, and often enough to trust it in the long mode.
+pub fn rounds(few: usize, many: usize) -> usize {
+    if std::env::var("DOGWATCH_TEST_LONG").is_ok_and(|long| !long.is_empty()) { many } else { few }
+}
+
+/// Runs asynchronous code of the program to its end.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

@@ -184,15 +184,20 @@ df -P -k </dev/null 2>/dev/null
 :
 "#;
 
-/// `$1` the word that is looked for. Prints the newest lines of the host's own log that hold it.
+/// `$1` the word that is looked for. Prints the lines of the host's own log that hold it, the newest of each file of it.
 pub const OWN_LOG: &str = r#"
 dw_any=
 if command -v journalctl >/dev/null && [ -d /run/systemd/journal ]; then
   [ -n "$(journalctl --no-pager --quiet --output=cat -n 1 </dev/null 2>/dev/null)" ] && dw_any=1
   journalctl --no-pager --quiet --output=cat -t dogwatch </dev/null 2>/dev/null | grep -F -- "$1" | tail -n 2000
 fi
-for dw_f in /var/log/auth.log.1 /var/log/auth.log /var/log/secure /var/log/syslog /var/log/messages; do
-  [ -r "$dw_f" ] && dw_any=1 && grep -a -F -- "$1" "$dw_f" </dev/null | tail -n 2000
+for dw_f in /var/log/auth.log /var/log/secure /var/log/syslog /var/log/messages; do
+  for dw_g in "$dw_f".*.gz "$dw_f"-*.gz; do
+    [ -r "$dw_g" ] && dw_any=1 && gzip -dc <"$dw_g" 2>/dev/null | grep -a -F -- "$1" | tail -n 2000
+  done
+  for dw_g in "$dw_f".[0-9] "$dw_f".[0-9][0-9] "$dw_f"-[0-9]*[0-9] "$dw_f"; do
+    [ -r "$dw_g" ] && dw_any=1 && grep -a -F -- "$1" "$dw_g" </dev/null | tail -n 2000
+  done
 done
 [ -n "$dw_any" ] || printf 'unreadable\n'
 :

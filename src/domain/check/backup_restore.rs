@@ -107,7 +107,8 @@ mod tests {
         check(Some((216, Some(true))), Some(168), late);
         let failed = "backup.restore:nightly CRITICAL nightly: the last restore test FAILED, 3 h 00 min ago";
         check(Some((3, Some(false))), Some(168), failed);
-        let unknown = "backup.restore:nightly UNKNOWN nightly: how the restore test of 3 h 00 min ago ended is not known";
+        let unknown =
+            "backup.restore:nightly UNKNOWN nightly: how the restore test of 3 h 00 min ago ended is not known";
         check(Some((3, None)), None, unknown);
     }
 }

@@ -10,6 +10,7 @@ use super::{CommandError, Common};
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::{Stamps, database_in};
 use crate::adapters::{action_files, clock, policy_file};
+use crate::config::policy::PolicyFile;
 use crate::domain::action::HoldName;
 use crate::domain::action::book::{Book, RequestEntry};
 use crate::domain::action::plan::Plan;
@@ -34,8 +35,16 @@ struct ReadSoFar {
 
 /// Reads the audit of a state directory on, and what the policy holds and others ask for.
 pub fn read_audit(common: &Common, state: &Path) -> ReadAudit {
-    let (database, so_far) = (database_in(state), Mutex::new(ReadSoFar::default()));
     let policy = common.policy.clone();
+    read_audit_under(state, move || policy_file::load(policy.as_deref()).map_err(|error| error.to_string()))
+}
+
+/// The same, under a policy that is found in another way.
+pub fn read_audit_under(
+    state: &Path,
+    policy: impl Fn() -> Result<PolicyFile, String> + Send + Sync + 'static,
+) -> ReadAudit {
+    let (database, so_far) = (database_in(state), Mutex::new(ReadSoFar::default()));
     Arc::new(move || {
         let mut so_far = so_far.lock().map_err(|_| "an earlier look at the audit failed".to_owned())?;
         let now = Stamps::of(&database);
@@ -45,15 +54,14 @@ pub fn read_audit(common: &Common, state: &Path) -> ReadAudit {
             runtime.block_on(read_on(&database, &mut so_far)).map_err(|error| error.to_string())?;
             so_far.stamps = Some(now);
         }
-        so_far.look_at_policy(policy.as_deref());
+        so_far.look_at_policy(policy());
         Ok(so_far.board.clone())
     })
 }
 
 impl ReadSoFar {
-    fn look_at_policy(&mut self, given: Option<&Path>) {
+    fn look_at_policy(&mut self, loaded: Result<PolicyFile, String>) {
         let now_ms = clock::now().utc_ms;
-        let loaded = policy_file::load(given).map_err(|error| error.to_string());
         self.board.policy_error = loaded.as_ref().err().cloned();
         let Ok(file) = loaded else { return };
         let judge = Judge { policy: &file.policy, hosts: Vec::new(), runner: None, now_ms };

@@ -6,6 +6,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use tokio::sync::mpsc;
 
+use super::acting::read_audit_under;
 use super::attach::{history, tail};
 use super::manual::scenarios;
 use super::screen::{options, present, take_terminal};
@@ -14,11 +15,13 @@ use crate::adapters::config_file::read_trusted;
 use crate::adapters::scenario::Scenario;
 use crate::adapters::store::state_dir::{Claim, StateDir};
 use crate::config::Config;
+use crate::config::policy::PolicyFile;
+use crate::domain::action::policy::Policy;
 use crate::engine::drill::{Drill, DrillClock};
 use crate::engine::feed::Publisher;
 use crate::engine::{COMMANDS_MAX, Command, StoreOpener};
-use crate::tui::Attachment;
 use crate::tui::model::FeedSource;
+use crate::tui::{Attachment, ReadAudit};
 
 /// Room for a demo's store.
 const STORE_BYTES_MAX: u64 = 200_000_000;
@@ -57,6 +60,7 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
         return Err(CommandError::Failed(format!("{}: somebody else is in it", directory.0.display())));
     };
     let database = state.database();
+    let audit = read_audit_of(&scenario, &directory.0)?;
     let store = StoreOpener { directory: state, lock, size_bytes_max: STORE_BYTES_MAX, how: "demo" };
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
@@ -73,7 +77,7 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
         tail: Some(tail(commands.clone())),
         shell: None,
         keep_copy: None,
-        audit: None,
+        audit: Some(audit),
         acting: None,
     };
     let shown = present(common, attachment, options);
@@ -84,6 +88,20 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
         Err(_) => return Err(CommandError::Failed("the drill failed by a fault of dogwatch itself".to_owned())),
     }
     shown
+}
+
+/// The audit of a demo, under its own policy.
+pub fn read_audit_of(scenario: &Scenario, state: &Path) -> Result<ReadAudit, CommandError> {
+    let none = Policy::absent("policy of the demo");
+    let policy = scenario.policy_file().map_err(|error| CommandError::Failed(error.to_string()))?;
+    let policy = policy.unwrap_or(PolicyFile {
+        path: PathBuf::new(),
+        policy: none,
+        central_log: None,
+        exchange: None,
+        warnings: Vec::new(),
+    });
+    Ok(read_audit_under(state, move || Ok(policy.clone())))
 }
 
 /// A scenario by its name, or from a file.
@@ -105,10 +123,10 @@ pub fn load(name: &str) -> Result<(Scenario, Config), CommandError> {
 }
 
 /// A directory of this process alone, which goes with it.
-struct Temporary(PathBuf);
+pub struct Temporary(pub PathBuf);
 
 impl Temporary {
-    fn new() -> Result<Self, CommandError> {
+    pub fn new() -> Result<Self, CommandError> {
         let name = format!("dogwatch-demo-{}-{:08x}", std::process::id(), crate::adapters::clock::random_u128() as u32);
         Ok(Self(std::env::temp_dir().join(name)))
     }

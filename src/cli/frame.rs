@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::check::poll_once;
-use super::demo::load;
-use super::{CommandError, Common, themes};
+use super::demo::{Temporary, load, read_audit_of};
+use super::{CommandError, Common, block_on, themes};
 use crate::adapters::clock;
+use crate::adapters::store::state_dir::StateDir;
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::engine::drill::{Drill, DrillClock};
@@ -132,11 +133,16 @@ pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandErr
 fn demo(scenario: &str, at: Option<Duration>) -> Result<Model, CommandError> {
     let (scenario, config) = load(scenario)?;
     let title = scenario.title.clone();
+    let directory = Temporary::new()?;
+    let state = StateDir::open(Some(&directory.0))?;
+    let audit = read_audit_of(&scenario, state.path())?;
     let clock = DrillClock::new(&scenario);
     let mut drill = Drill::new(scenario, &config, Publisher::default(), clock.clone());
     while drill.next_at() <= at.unwrap_or(Duration::MAX) && drill.step() {}
+    block_on(drill.put_on_record(state.path()))?;
     let mut model = Model::new(FeedSource::OwnEngine, clock.now());
     model.replace(drill.into_board());
     model.demo = Some(title);
+    model.audit = Some(audit().map_err(CommandError::Failed)?);
     Ok(model)
 }

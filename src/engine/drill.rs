@@ -1,5 +1,6 @@
 //! A drill: a scenario's bytes through the same parsers, checks, board and store as any host's, in the scenario's time.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +18,7 @@ use super::plan::{self, Plan, Poll};
 use super::tail::{Tail, TailWish};
 use super::{Command, EngineError, StoreOpener};
 use crate::adapters::clock;
+use crate::adapters::scenario::record::Witness;
 use crate::adapters::scenario::{Offsets, Scenario};
 use crate::adapters::transport::{End, Output};
 use crate::config::Config;
@@ -63,6 +65,8 @@ pub struct Drill {
     at: Duration,
     /// What due times are reckoned from.
     zero: Instant,
+    /// What people did, for the audit.
+    witness: Witness,
 }
 
 struct DrilledHost {
@@ -80,7 +84,7 @@ struct DrilledLane {
 
 impl Drill {
     /// A fleet that nobody has looked at yet.
-    pub fn new(scenario: Scenario, config: &Config, publisher: Publisher, clock: DrillClock) -> Self {
+    pub fn new(mut scenario: Scenario, config: &Config, publisher: Publisher, clock: DrillClock) -> Self {
         let zero = Instant::now();
         let mut core = Core::new(Board::default(), publisher);
         core.watch(config, clock.now());
@@ -95,11 +99,20 @@ impl Drill {
             DrilledHost { spec: Rc::new(spec.clone()), lanes: [Lane::Fast, Lane::Slow].map(lane) }
         };
         let hosts = config.fleet.hosts.iter().map(host).collect();
-        Self { scenario, core, hosts, clock, at: Duration::ZERO, zero }
+        let witness = Witness::new(std::mem::take(&mut scenario.records));
+        Self { scenario, core, hosts, clock, at: Duration::ZERO, zero, witness }
     }
 
     pub fn into_board(self) -> Board {
         self.core.into_board()
+    }
+
+    /// Puts what people did until now into the audit of a state directory.
+    pub async fn put_on_record(&mut self, state: &Path) {
+        let done = self.witness.until(self.at, state, self.scenario.begins.timestamp_millis()).await;
+        if let Err(error) = done {
+            tracing::error!("{error}");
+        }
     }
 
     /// The time of the next step, since the beginning.
@@ -166,6 +179,7 @@ impl Drill {
     pub fn play(mut self, store: StoreOpener, mut commands: mpsc::Receiver<Command>) -> Result<(), EngineError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
+            let state = store.directory.path().to_owned();
             let (store, _, _) = store.open().await?;
             let mut persister = Persister::new(store);
             let mut steps = tokio::time::interval(STEP_EVERY);
@@ -183,6 +197,7 @@ impl Drill {
                     },
                 }
                 self.step();
+                self.put_on_record(&state).await;
                 for inputs in self.core.take_outbox() {
                     persister.take(&inputs).await;
                 }

@@ -1,4 +1,7 @@
 use super::*;
+use crate::adapters::audit::database_in;
+use crate::adapters::audit::reader::AuditReader;
+use crate::domain::action::book::Book;
 use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
@@ -164,6 +167,44 @@ fn each_filling_of_the_log_disk_is_told_with_its_deadline_hours_before() {
         let shrunk = shrunk.map(|view| (view.status, view.result.reason.to_string()));
         assert!(shrunk.as_ref().is_some_and(|(status, said)| *status == Status::Warning && said.contains("37 GB")));
     }
+    // The end: archived and purged with Security's consent, and the timer is on again.
+    let is_ok = |watch: &Watch, id: &str| watch.check("api1", id).is_some_and(|view| view.status == Status::Ok);
+    watch.until("2026-03-10T04:10");
+    assert!(is_ok(&watch, "disk.space:/var/log"), "the purge freed nothing");
+    assert_ne!(watch.check("api1", "cron.job:log-purge").map(|view| view.status), Some(Status::Ok));
+    watch.until("2026-03-10T06:00");
+    assert!(is_ok(&watch, "cron.job:log-purge"), "the timer is not on again");
+    assert!(watch.host("api1").views(watch.drill.clock.now()).all(|view| view.rank() <= Status::Warning));
+}
+
+/// Issue 4's request that nobody reads, and what it is for, in the audit of the demo.
+#[test]
+fn the_unread_request_waits_in_sight_for_a_week_until_the_purge_is_done() {
+    let mut watch = Watch::of("log-purge");
+    let state = std::env::temp_dir().join(format!("dogwatch-drill-{}", std::process::id()));
+    std::fs::create_dir_all(&state).unwrap_or_else(|error| panic!("{error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+    let mut told = |time: &str| {
+        watch.until(time);
+        let now_ms = watch.drill.clock.now().utc_ms;
+        let book = runtime.block_on(async {
+            watch.drill.put_on_record(&state).await;
+            let reader = AuditReader::open(&database_in(&state)).await.unwrap_or_else(|error| panic!("{error}"));
+            let mut book = Book::default();
+            reader.fold(&mut book, 0).await.unwrap_or_else(|error| panic!("{error}"));
+            reader.close().await;
+            book
+        });
+        let waiting = book.requests.values().filter(|request| request.claimed_ms.is_none());
+        let age_h = waiting.map(|request| (now_ms - request.created_ms) / 3_600_000).max();
+        let done = book.intents.values().filter(|intent| !intent.is_open()).count();
+        (age_h, done)
+    };
+    assert_eq!(told("2026-03-02T12:00"), (Some(1), 0));
+    assert_eq!(told("2026-03-09T12:00"), (Some(169), 0));
+    assert_eq!(told("2026-03-10T05:00"), (None, 4));
+    std::fs::remove_dir_all(&state).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

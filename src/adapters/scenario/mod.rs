@@ -1,5 +1,6 @@
 //! Scenarios: what a small fleet's hosts answered over time, as bytes. Everything else is the program's own work.
 
+pub mod record;
 mod template;
 
 use std::time::Duration;
@@ -8,8 +9,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use self::record::{RecordError, ScenarioRecord};
 pub use self::template::Offsets;
 use self::template::{Place, render};
+use crate::config::policy::PolicyFile;
 use crate::config::{self, Config, ConfigError};
 use crate::domain::fleet::{HostName, NameError};
 use crate::domain::probe::ProbeId;
@@ -48,6 +51,11 @@ pub struct Scenario {
     output: Vec<HostOutput>,
     #[serde(default)]
     silence: Vec<Silence>,
+    /// The policy of the office, as policy.toml writes it.
+    pub policy: Option<String>,
+    /// What the audit holds, in the order of time.
+    #[serde(default, rename = "record")]
+    pub records: Vec<ScenarioRecord>,
 }
 
 /// What a probe's script brought from some hosts during some time.
@@ -100,6 +108,10 @@ pub enum ScenarioError {
     NoSuchHost { file: String, name: String },
     #[error("scenario {file}: no probe is named {name}: there are {known}, backup:SET and mount:PATH", known = PROBES.join(", "))]
     NoSuchProbe { file: String, name: String },
+    #[error("scenario {file}: its policy: {error}")]
+    Policy { file: String, error: ConfigError },
+    #[error("scenario {file}: {error}")]
+    Record { file: String, error: RecordError },
     #[error("scenario {file}: step and lasts must be longer than nothing, and lasts a whole step at least")]
     NoTime { file: String },
 }
@@ -128,6 +140,8 @@ impl Scenario {
             HostName::parse(&scenario.console).map_err(|error| ScenarioError::Console { file: file.clone(), error })?;
         let config = config::parse(&format!("{file}: fleet"), &scenario.fleet, &console)
             .map_err(|error| ScenarioError::Fleet { file: file.clone(), error })?;
+        scenario.policy_file().map_err(|error| ScenarioError::Policy { file: file.clone(), error })?;
+        record::check(&scenario.records).map_err(|error| ScenarioError::Record { file: file.clone(), error })?;
         let outputs = scenario.output.iter().map(|output| &output.hosts);
         let named = outputs.chain(scenario.silence.iter().map(|silence| &silence.hosts)).flatten();
         let is_known = |name: &str| name == "*" || config.fleet.hosts.iter().any(|host| host.name.as_str() == name);
@@ -159,6 +173,11 @@ impl Scenario {
             offsets,
         };
         Some(render(&output.bytes, &place))
+    }
+
+    /// The office's policy, which nobody there could change; `None` where there is none.
+    pub fn policy_file(&self) -> Result<Option<PolicyFile>, ConfigError> {
+        self.policy.as_ref().map(|text| config::policy::parse("policy", text, None)).transpose()
     }
 
     /// Whether nothing at all comes back from a host.
@@ -208,20 +227,21 @@ mod tests {
 
     /// A scenario that could name a status would prove nothing about the program.
     #[test]
-    fn a_scenario_offers_bytes_and_silence_and_nothing_else() {
+    fn a_scenario_offers_bytes_and_silence_and_what_people_put_on_record_and_nothing_else() {
         let fields = |more: &str| {
             let said = refused(&format!("{SMALL}{more}"));
             said.split_once("expected one of ").map(|(_, fields)| fields.lines().next().unwrap_or("").to_owned())
         };
         assert_eq!(
             fields("zzz = 1").as_deref(),
-            Some("`title`, `begins`, `step`, `lasts`, `console`, `fleet`, `output`, `silence`")
+            Some("`title`, `begins`, `step`, `lasts`, `console`, `fleet`, `output`, `silence`, `policy`, `record`")
         );
         assert_eq!(
             fields("[[output]]\nzzz = 1").as_deref(),
             Some("`hosts`, `probe`, `from`, `until`, `every`, `for`, `bytes`")
         );
         assert_eq!(fields("[[silence]]\nzzz = 1").as_deref(), Some("`hosts`, `from`, `until`"));
+        assert_eq!(fields("[[record]]\nzzz = 1").as_deref(), Some("`at`, `who`, `name`, `event`"));
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub fn read_settings(reader: Reader, other_keys: &[&'static str]) -> Settings {
         s.logs.sort();
         s.logs.dedup();
     }
+    if let Some(path) = reader.string("accounting") {
+        s.accounting = Some(path);
+    }
     if let Some(directories) = reader.strings("no_world_writable") {
         s.no_world_writable =
             directories.into_iter().filter_map(|(at, dir)| absolute(dir, at, reader.notes())).collect();
@@ -286,7 +289,9 @@ fn job(name: ItemName, offset: usize, table: &Reader) -> Option<JobSpec> {
             None
         }
     };
+    let usual = table.duration("usual", Duration::from_millis(1));
+    let gives_up = table.duration("gives_up", Duration::from_millis(1));
     let accept_ran = table.choice("accept", &[("ran", true), ("proof", false)]).unwrap_or(false);
     let grace = table.duration("grace", SECOND).unwrap_or(HOUR);
-    Some(JobSpec { name, expectation: expectation?, grace, evidence: evidence?, accept_ran })
+    Some(JobSpec { name, expectation: expectation?, grace, evidence: evidence?, accept_ran, usual, gives_up })
 }

@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod incident;
 pub mod observed;
 pub mod probe;
+pub mod proof;
 pub mod schedule;
 pub mod settings;
 pub mod signature;

@@ -48,6 +48,8 @@ pub struct Settings {
     /// Directories below which nothing may be writable by everybody.
     pub no_world_writable: Vec<String>,
     pub rules: Vec<RateRule>,
+    /// Where the process accounting file is; `None` for the usual places.
+    pub accounting: Option<String>,
     pub backups: Vec<BackupSet>,
     pub jobs: Vec<JobSpec>,
 }
@@ -192,6 +194,10 @@ pub struct JobSpec {
     pub evidence: JobEvidence,
     /// A run whose outcome nobody recorded is good enough.
     pub accept_ran: bool,
+    /// How long it usually takes, where its history is not to say so.
+    pub usual: Option<Duration>,
+    /// After how long it gives up by itself: what took as long is explained by it.
+    pub gives_up: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +248,7 @@ impl Default for Settings {
             logs: Vec::new(),
             no_world_writable: Vec::new(),
             rules: built_in_rules(),
+            accounting: None,
             backups: Vec::new(),
             jobs: Vec::new(),
         }

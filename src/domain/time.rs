@@ -96,6 +96,15 @@ pub fn short_duration(duration: Duration) -> String {
     }
 }
 
+/// A duration as somebody compares it: `1.2 s`, `45 s`, `600 s`; from an hour on as [`words`] says it.
+pub fn words_exact(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        10_000..3_600_000 => format!("{} s", ms / 1_000),
+        _ => words(Duration::from_millis(ms)),
+    }
+}
+
 #[cfg(test)]
 pub(crate) fn at(seconds: i64) -> Moment {
     Moment { utc_ms: 1_790_000_000_000 + seconds * 1_000, boot_ms: seconds * 1_000, origin: 1 }

@@ -173,7 +173,10 @@ impl Core {
         let at = polled.received;
         let mut changes = Vec::new();
         let mut observations = Vec::new();
-        for (probe, outcome) in polled.outcomes {
+        // What accounting tells proves what cron's log tells of the same moment.
+        let mut outcomes = polled.outcomes;
+        outcomes.sort_by_key(|(probe, _)| *probe != ProbeId::Accounting);
+        for (probe, outcome) in outcomes {
             let fresh_for_ms = u64::try_from(plan::fresh_for(&probe, &spec.settings).as_millis()).unwrap_or(u64::MAX);
             let step = Step { probe: &probe, spec: &spec, board, at, fresh_for_ms };
             let seen = match outcome {

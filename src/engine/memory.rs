@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::probe::ProbeId;
+use crate::domain::probe::accounting::AcctCursor;
 use crate::domain::probe::disk::SlowMount;
 use crate::domain::probe::journal::JournalCursors;
 use crate::domain::probe::logs::LogCursors;
@@ -25,6 +26,7 @@ const LOOK_BACK_OVERLAP_S: i64 = 300;
 pub struct Cursors {
     pub logs: LogCursors,
     pub journal: JournalCursors,
+    pub accounting: AcctCursor,
 }
 
 #[derive(Default)]

@@ -12,7 +12,8 @@ use crate::domain::fleet::HostSpec;
 use crate::domain::probe::logs::Purpose;
 use crate::domain::probe::script::{Answer, Answers, END_STATUS, Nonce, Section, compose, split};
 use crate::domain::probe::{
-    Lane, ParseError, ProbeId, Reading, backup, cron, disk, host, journal, logs, modes, slow_mount, smart, units,
+    Lane, ParseError, ProbeId, Reading, accounting, backup, cron, disk, host, journal, logs, modes, slow_mount, smart,
+    units,
 };
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
@@ -96,7 +97,7 @@ impl Plan {
 
 /// What is asked of a host; mounts that may hang are added as they are seen.
 pub fn probes(settings: &Settings) -> Vec<ProbeId> {
-    let mut probes = vec![ProbeId::Host, ProbeId::Disk, ProbeId::Cron, ProbeId::Units];
+    let mut probes = vec![ProbeId::Host, ProbeId::Disk, ProbeId::Cron, ProbeId::Units, ProbeId::Accounting];
     if settings.logs.iter().any(|watch| matches!(watch, LogWatch::Path(_))) {
         probes.push(ProbeId::Logs);
     }
@@ -121,7 +122,7 @@ pub fn cadence(probe: &ProbeId, settings: &Settings) -> Duration {
     match probe {
         ProbeId::Host | ProbeId::Disk | ProbeId::Logs | ProbeId::Engine => settings.cadence,
         ProbeId::Restores => RESTORES_CADENCE,
-        ProbeId::Cron | ProbeId::Units | ProbeId::Journal => settings.cron_cadence,
+        ProbeId::Cron | ProbeId::Units | ProbeId::Journal | ProbeId::Accounting => settings.cron_cadence,
         ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart if uses_sudo(probe, settings) => {
             settings.slow_cadence.max(SUDO_INTERVAL_MIN)
         }
@@ -148,6 +149,7 @@ fn uses_sudo(probe: &ProbeId, settings: &Settings) -> bool {
         | ProbeId::SlowMount(_)
         | ProbeId::Modes
         | ProbeId::Restores
+        | ProbeId::Accounting
         | ProbeId::Engine => false,
     }
 }
@@ -198,6 +200,10 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
             Section { script: smart::SCRIPT, parameters: vec![if settings.sudo { "sudo" } else { "" }.to_owned()] }
         }
         ProbeId::Modes => Section { script: modes::SCRIPT, parameters: settings.no_world_writable.clone() },
+        ProbeId::Accounting => Section {
+            script: accounting::SCRIPT,
+            parameters: memory.cursors.accounting.parameters(settings.accounting.as_deref()),
+        },
         ProbeId::Engine | ProbeId::Restores => plain(":"),
     }
 }
@@ -310,6 +316,10 @@ fn read(
         }
         ProbeId::Smart => Reading::Smart(smart::parse(answer.body)?),
         ProbeId::Modes => Reading::Modes(modes::parse(answer.body)?),
+        ProbeId::Accounting => {
+            let cursor = &mut Rc::make_mut(&mut memory.cursors).accounting;
+            Reading::Accounting(accounting::parse(answer, cursor, now.utc_ms / 1_000)?)
+        }
         ProbeId::Engine | ProbeId::Restores => return Err(gone()),
     })
 }

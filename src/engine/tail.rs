@@ -216,6 +216,7 @@ impl Tail {
             | ProbeId::Smart
             | ProbeId::Modes
             | ProbeId::Restores
+            | ProbeId::Accounting
             | ProbeId::Engine => return Vec::new(),
         };
         read.map(|reading| reading.logs).unwrap_or_default()

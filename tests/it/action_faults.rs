@@ -203,6 +203,7 @@ fn killed_at_any_state_it_shows_the_right_one_and_nothing_is_run_again() {
 
 #[test]
 fn killed_at_a_random_moment_what_the_host_saw_is_what_is_on_record() {
+    own_syslog();
     let office = Office::new("");
     office.succeeds("anna", &["action", "status"]);
     for round in 0..rounds(5, 200) {

@@ -19,6 +19,7 @@ mod identity;
 mod keys;
 mod log_view;
 mod office;
+mod proof;
 mod purge;
 mod read_only;
 mod screen;

@@ -1,12 +1,12 @@
 //! `cron.job:NAME`: "ran" is not "succeeded", and what never ran is told before somebody asks.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
-use crate::domain::probe::cron::{CronReading, CronRun, RUNNING};
+use crate::domain::probe::cron::{CronReading, RUNNING};
+use crate::domain::proof::history::RunHistory;
+use crate::domain::proof::verdict::Verdict;
 use crate::domain::schedule;
 use crate::domain::settings::{Expectation, JobEvidence, JobSpec};
 use crate::domain::status::Status;
@@ -16,42 +16,21 @@ use crate::domain::text::SafeText;
 const EARLY: Duration = Duration::seconds(90);
 /// Past its due time a job is given this long before it counts as late.
 const PUNCTUAL: Duration = Duration::seconds(150);
-const RUNS_REMEMBERED: usize = 50;
-
-/// The newest runs of each declared job, and since when there is evidence.
-#[derive(Default)]
-pub struct RunHistory {
-    runs: BTreeMap<String, Vec<CronRun>>,
-    covers_from: Option<DateTime<Utc>>,
-}
-
 /// One result for each declared job.
 pub fn check(reading: &CronReading, history: &mut RunHistory, context: &Context) -> Vec<CheckResult> {
     let zone: Tz = reading.zone.parse().unwrap_or(Tz::UTC);
     history.covers_from = [history.covers_from, reading.covers_from].into_iter().flatten().min();
+    context.settings.jobs.iter().for_each(|job| history.take_runs(job, reading));
     context.settings.jobs.iter().map(|job| check_one(job, reading, history, zone, context.now.utc())).collect()
 }
 
 /// A run of a job, whatever told of it.
 struct LastRun {
     at: DateTime<Utc>,
-    outcome: Outcome,
+    verdict: Verdict,
 }
 
-enum Outcome {
-    Succeeded,
-    Running,
-    Failed(String),
-    Unknown,
-}
-
-fn check_one(
-    job: &JobSpec,
-    reading: &CronReading,
-    history: &mut RunHistory,
-    zone: Tz,
-    now: DateTime<Utc>,
-) -> CheckResult {
+fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> CheckResult {
     let id = CheckId::on(CheckKind::CronJob, job.name.as_str().into());
     let result = |status, reason: String| CheckResult::new(id.clone(), status, reason, Unit::Seconds);
     let last = match &job.evidence {
@@ -59,7 +38,7 @@ fn check_one(
             Ok(last) => last,
             Err(why) => return CheckResult::missing(id, format!("job {}: {why}", job.name), Unit::Seconds),
         },
-        JobEvidence::CronLog { command, user } => {
+        JobEvidence::CronLog { .. } => {
             if reading.evidence.is_none() {
                 let reason = format!(
                     "{}: no log of cron may be read by this user: add it to group adm or systemd-journal",
@@ -67,7 +46,7 @@ fn check_one(
                 );
                 return CheckResult::missing(id, reason, Unit::Seconds);
             }
-            history.logged(job, reading, command, user.as_deref())
+            last_logged(job, history, now)
         }
     };
     let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -88,7 +67,7 @@ fn check_one(
             }
         }
         (None, Some(run)) => {
-            let (status, told) = verdict(job, &run, grace, now, &shown);
+            let (status, told) = run.verdict.told(job, &shown(run.at), now - run.at < grace);
             result(status, format!("job {}: {told}", job.name)).value((now - run.at).num_seconds().max(0) as f64)
         }
         (None, None) => {
@@ -106,23 +85,12 @@ fn first_due(expectation: &Expectation, zone: Tz, from: DateTime<Utc>) -> Option
     }
 }
 
-/// What its last run says of a job that is not due.
-fn verdict(
-    job: &JobSpec,
-    run: &LastRun,
-    grace: Duration,
-    now: DateTime<Utc>,
-    shown: &dyn Fn(DateTime<Utc>) -> String,
-) -> (Status, String) {
-    let at = shown(run.at);
-    match &run.outcome {
-        Outcome::Succeeded => (Status::Ok, format!("succeeded, started {at}")),
-        Outcome::Running if now - run.at < grace => (Status::Ok, format!("running since {at}")),
-        Outcome::Running => (Status::Warning, format!("still running since {at}, longer than its grace")),
-        Outcome::Failed(how) => (Status::Critical, format!("failed ({how}), started {at}")),
-        Outcome::Unknown if job.accept_ran => (Status::Ok, format!("ran {at} (accepted without proof of its outcome)")),
-        Outcome::Unknown => (Status::Unknown, format!("ran {at}, outcome unknown: cron's log tells starts only")),
-    }
+/// What cron's log and accounting say of a job's last run, and of those before it that bear on it.
+fn last_logged(job: &JobSpec, history: &RunHistory, now: DateTime<Utc>) -> Option<LastRun> {
+    let runs = history.runs(job);
+    let last = runs.last()?;
+    let verdict = Verdict::of(job, history, now);
+    Some(LastRun { at: last.run.at, verdict })
 }
 
 fn timer(reading: &CronReading, unit: &str) -> Result<Option<LastRun>, String> {
@@ -131,38 +99,13 @@ fn timer(reading: &CronReading, unit: &str) -> Result<Option<LastRun>, String> {
     let entry = found.ok_or_else(|| format!("no timer {with_suffix} on this host"))?;
     Ok(entry.last.map(|at| LastRun {
         at,
-        outcome: match entry.result.as_ref().map(SafeText::as_str) {
-            Some("success") => Outcome::Succeeded,
-            Some(RUNNING) => Outcome::Running,
-            Some(other) => Outcome::Failed(other.to_owned()),
-            None => Outcome::Unknown,
+        verdict: match entry.result.as_ref().map(SafeText::as_str) {
+            Some("success") => Verdict::ok("systemd"),
+            Some(RUNNING) => Verdict::running(),
+            Some(other) => Verdict::failed(other, "systemd"),
+            None => Verdict::unknown("systemd tells no result of it"),
         },
     }))
-}
-
-impl RunHistory {
-    fn logged(&mut self, job: &JobSpec, reading: &CronReading, command: &str, user: Option<&str>) -> Option<LastRun> {
-        let known = self.runs.entry(job.name.as_str().to_owned()).or_default();
-        let of_job = |run: &&CronRun| {
-            run.command.as_str().contains(command) && user.is_none_or(|user| run.user.as_str() == user)
-        };
-        for run in reading.runs.iter().filter(of_job) {
-            match known.iter_mut().find(|old| old.at == run.at && old.pid == run.pid) {
-                Some(old) => *old = run.clone(),
-                None => known.push(run.clone()),
-            }
-        }
-        known.sort_by_key(|run| run.at);
-        let surplus = known.len().saturating_sub(RUNS_REMEMBERED);
-        known.drain(..surplus);
-        known.last().map(|run| LastRun {
-            at: run.at,
-            outcome: match run.failed_with {
-                Some(status) => Outcome::Failed(format!("exit status {status}, told by cron")),
-                None => Outcome::Unknown,
-            },
-        })
-    }
 }
 
 #[cfg(test)]
@@ -170,7 +113,7 @@ mod tests {
     use super::*;
     use crate::domain::check::testing::NOTHING_KNOWN;
     use crate::domain::fleet::ItemName;
-    use crate::domain::probe::cron::CronEntry;
+    use crate::domain::probe::cron::{CronEntry, CronRun};
     use crate::domain::settings::{HOUR, Settings};
     use crate::domain::time::Moment;
 
@@ -185,6 +128,8 @@ mod tests {
             grace: HOUR,
             evidence: JobEvidence::CronLog { command: "transfer.sh".to_owned(), user: None },
             accept_ran,
+            usual: None,
+            gives_up: None,
         };
         let reading = CronReading {
             zone: "Europe/Berlin".to_owned(),
@@ -241,7 +186,7 @@ mod tests {
             &[(ON_TIME, Some(3))],
             true,
             "2026-11-21T12:00:00Z",
-            "CRITICAL job transfer: failed (exit status 3, told by cron), started 2026-11-21 04:30:01 CET",
+            "CRITICAL job transfer: proven FAILED: exit status 3, started 2026-11-21 04:30:01 CET (cron's log)",
         );
     }
 
@@ -269,6 +214,8 @@ mod tests {
             grace: HOUR / 4,
             evidence: JobEvidence::CronLog { command: "often.sh".to_owned(), user: None },
             accept_ran: true,
+            usual: None,
+            gives_up: None,
         };
         let run_at_last =
             CronRun { at: utc(last), user: "root".into(), command: "often.sh".into(), pid: 1, failed_with: None };
@@ -315,6 +262,8 @@ mod tests {
             grace: HOUR,
             evidence: JobEvidence::CronLog { command: "x".to_owned(), user: None },
             accept_ran: true,
+            usual: None,
+            gives_up: None,
         };
         let reading = CronReading {
             zone: "UTC".to_owned(),
@@ -338,6 +287,8 @@ mod tests {
             grace: HOUR,
             evidence: JobEvidence::Timer { unit: "x".to_owned() },
             accept_ran: false,
+            usual: None,
+            gives_up: None,
         };
         let entry = CronEntry {
             source: "x.timer".into(),
@@ -349,6 +300,6 @@ mod tests {
             result: Some("success".into()),
         };
         let reading = CronReading { zone: "UTC".to_owned(), entries: vec![entry], ..CronReading::default() };
-        run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: succeeded, started 2026-11-21 04:00:00 UTC");
+        run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: proven ok, started 2026-11-21 04:00:00 UTC (systemd)");
     }
 }

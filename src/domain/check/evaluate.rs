@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::cron_job::RunHistory;
 use super::host_clock::ClockSkew;
 use super::logs::LogHistory;
 use super::{
     CheckId, CheckKind, CheckResult, Context, Unit, backup, backup_restore, cron_job, disk_inodes, disk_raid,
     disk_readonly, disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, host_writable,
-    logs,
+    logs, proof_health,
 };
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
 use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::proof::history::RunHistory;
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
 
@@ -71,6 +71,10 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         Reading::Smart(reading) => disk_smart::check(reading),
         Reading::Modes(reading) => host_writable::check(reading),
         Reading::Restores(reading) => backup_restore::check(reading, context),
+        Reading::Accounting(reading) => {
+            lately.runs.take_records(reading);
+            proof_health::check(reading, context)
+        }
         Reading::Engine(_) => Vec::new(),
     }
 }
@@ -112,6 +116,6 @@ pub fn placeholders(probe: &ProbeId, settings: &Settings, why: &SafeText) -> Vec
             let subject = |directory: &String| SafeText::new(directory);
             directories.map(|dir| missing(CheckKind::HostWorldWritable, subject(dir), Unit::Count)).collect()
         }
-        ProbeId::Units | ProbeId::Smart | ProbeId::Engine | ProbeId::Restores => Vec::new(),
+        ProbeId::Units | ProbeId::Smart | ProbeId::Engine | ProbeId::Restores | ProbeId::Accounting => Vec::new(),
     }
 }

@@ -17,6 +17,7 @@ pub mod host_units;
 pub mod host_writable;
 mod id;
 pub mod logs;
+pub mod proof_health;
 pub mod state;
 
 use chrono::{DateTime, Utc};
@@ -96,6 +97,7 @@ check_kinds! {
     HostClock "host.clock" Host,
     HostWorldWritable "host.world-writable" Host,
     BackupRestore "backup.restore" Backup,
+    ProofHealth "proof.health" Cron,
 }
 
 impl CheckKind {
@@ -121,7 +123,8 @@ impl CheckKind {
             | CheckKind::HostUnits
             | CheckKind::HostClock
             | CheckKind::HostWorldWritable
-            | CheckKind::BackupRestore => false,
+            | CheckKind::BackupRestore
+            | CheckKind::ProofHealth => false,
         }
     }
 }
@@ -136,7 +139,8 @@ impl CheckKind {
             | CheckKind::LogShrunk
             | CheckKind::HostWorldWritable
             | CheckKind::HostReboot
-            | CheckKind::BackupRestore => false,
+            | CheckKind::BackupRestore
+            | CheckKind::ProofHealth => false,
             CheckKind::DiskSpace
             | CheckKind::DiskInodes
             | CheckKind::LogGrowth

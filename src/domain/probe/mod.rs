@@ -1,5 +1,6 @@
 //! Probes: what to ask a host and how to read the answer, one file each.
 
+pub mod accounting;
 mod archive_lists;
 pub mod backup;
 pub mod cron;
@@ -46,6 +47,7 @@ pub enum ProbeId {
     Modes,
     /// Not asked of a host: what the audit says of restore tests.
     Restores,
+    Accounting,
 }
 
 /// Which of a host's two sessions carries a probe.
@@ -73,6 +75,7 @@ impl ProbeId {
             | ProbeId::Journal
             | ProbeId::Cron
             | ProbeId::Units
+            | ProbeId::Accounting
             | ProbeId::Engine => Lane::Fast,
             ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes | ProbeId::Restores => {
                 Lane::Slow
@@ -96,6 +99,7 @@ impl fmt::Display for ProbeId {
             ProbeId::Engine => f.pad("engine"),
             ProbeId::Modes => f.pad("modes"),
             ProbeId::Restores => f.pad("restores"),
+            ProbeId::Accounting => f.pad("accounting"),
         }
     }
 }
@@ -115,6 +119,7 @@ pub enum Reading {
     Engine(engine::EngineReading),
     Modes(modes::ModesReading),
     Restores(restores::RestoresReading),
+    Accounting(accounting::AccountingReading),
 }
 
 /// Why a probe's answer could not be read.

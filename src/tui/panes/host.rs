@@ -83,6 +83,7 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
             | Reading::Backup(_)
             | Reading::Modes(_)
             | Reading::Restores(_)
+            | Reading::Accounting(_)
             | Reading::Smart(_) => {}
         }
     }

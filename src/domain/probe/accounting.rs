@@ -1,0 +1,303 @@
+//! Process accounting: where its files lie, and what was written to them since the last poll, as raw bytes.
+
+use serde::{Deserialize, Serialize};
+
+use super::script::Answer;
+use super::{ParseError, lines, number};
+use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
+use crate::domain::proof::own::OwnTree;
+use crate::domain::text::SafeText;
+
+/// Bytes that one poll brings, before what is left is "catching up".
+pub const BYTES_MAX: u64 = 256 << 10;
+/// A file that was last written longer ago tells nothing that is wanted.
+pub const LOOK_BACK_S: i64 = 35 * 86_400;
+/// Segments that are listed.
+const SEGMENTS_MAX: usize = 100;
+
+/// `$1` the file, `-` for the usual places, `?` to look also where the system says; `$2` the inode that is read on, 0 for
+/// none; `$3` from which byte, `$4` how many.
+///
+/// Prints `k HIGH LOW EVERY` of /proc/sys/kernel/acct, `s SESSION SHELL` of this poll, `p PATH` or `n`, `a INODE SIZE MTIME
+/// NAME` each file of it, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
+pub const SCRIPT: &str = r#"
+{ read -r dw_x </proc/sys/kernel/acct; } 2>/dev/null && dw_say "k $dw_x"
+dw_say "s $PPID $$"
+dw_a=
+case $1 in
+/*) dw_a=$1 ;;
+*)
+  for dw_f in /var/log/account/pacct /var/account/pacct /var/log/pacct /var/adm/pacct; do [ -e "$dw_f" ] && dw_a=$dw_f && break; done
+  if [ -z "$dw_a" ] && [ "$1" = '?' ]; then
+    for dw_f in $(grep -hsoE '(accton|ACCTFILE=|ATOPACCT=)[[:space:]"]*/[A-Za-z0-9/._-]+' /etc/init.d/* /etc/default/* /etc/cron.d/* /etc/cron.daily/* /etc/logrotate.d/* /etc/rc.local /lib/systemd/system/*acct*.service </dev/null | grep -oE '/[A-Za-z0-9/._-]+'); do
+      [ -f "$dw_f" ] && dw_a=$dw_f && break
+    done
+  fi ;;
+esac
+if [ -z "$dw_a" ] || [ ! -e "$dw_a" ]; then dw_say n
+else
+  dw_say "p $dw_a"
+  dw_i=$2 dw_from=$3 dw_cap=$4 dw_name=
+  set --
+  for dw_f in "$dw_a".[0-9]* "$dw_a"-[0-9]* "$dw_a"; do [ -f "$dw_f" ] && set -- "$@" "$dw_f"; done
+  [ -r "$dw_a" ] || dw_say d
+  dw_all=$(stat -L -c '%i %s %Y %n' -- "$@" 2>/dev/null </dev/null)
+  set -f
+  dw_ifs=$IFS IFS=$dw_nl
+  for dw_l in $dw_all; do
+    dw_say "a $dw_l"
+    case $dw_l in "$dw_i "*) dw_name=${dw_l#* * * } ;; esac
+  done
+  IFS=$dw_ifs
+  set +f
+  if [ -n "$dw_name" ] && [ -r "$dw_name" ]; then
+    dw_say "c $dw_i $dw_from"
+    dw_cut
+    case $dw_name in
+    *.gz) gzip -dc <"$dw_name" 2>/dev/null | tail -c "+$((dw_from + 1))" | head -c "$dw_cap" ;;
+    *) tail -c "+$((dw_from + 1))" -- "$dw_name" </dev/null | head -c "$dw_cap" ;;
+    esac
+    dw_cut
+  fi
+fi
+:
+"#;
+
+/// A record with its bytes, as the host keeps them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RawRecord {
+    pub raw: [u8; RECORD_BYTES],
+    pub record: AcctRecord,
+}
+
+/// One poll's view of a host's accounting.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AccountingReading {
+    /// The file; `None` where there is none.
+    pub path: Option<SafeText>,
+    /// Whether it may not be read by this login.
+    pub is_denied: bool,
+    /// Percent free at which the kernel suspends accounting and takes it up again.
+    pub limits: Option<(u32, u32)>,
+    /// Bytes of the file that is written now, and whether it grew since the poll before, which began processes.
+    pub size_bytes: u64,
+    pub grew: Option<bool>,
+    /// What is still to be read of older files.
+    pub behind_bytes: u64,
+    /// Of the oldest and the newest record that were read, by the host's clock.
+    pub covers_from_s: Option<u32>,
+    pub newest_s: Option<u32>,
+    /// Rotations or cuts that lost what was written last.
+    pub gaps: u32,
+    /// Bytes that are no records.
+    pub passed_over: u64,
+    /// Records of others and of our own polling, in this poll.
+    pub others: u32,
+    pub own: u32,
+    /// The records of others. Not stored: the evidence that is kept has files of its own.
+    #[serde(skip)]
+    pub records: Vec<RawRecord>,
+}
+
+/// One file, as it was listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Segment {
+    inode: u64,
+    size: u64,
+    written_s: i64,
+    name: String,
+}
+
+impl Segment {
+    fn is_packed(&self) -> bool {
+        self.name.ends_with(".gz")
+    }
+}
+
+/// Where reading goes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AcctCursor {
+    path: Option<String>,
+    inode: u64,
+    offset: u64,
+    segments: Vec<Segment>,
+    covers_from_s: Option<u32>,
+    newest_s: Option<u32>,
+    gaps: u32,
+    live_size: Option<(u64, u64)>,
+    #[serde(skip)]
+    decoder: Decoder,
+    #[serde(skip)]
+    own: OwnTree,
+    #[serde(skip)]
+    is_searched: bool,
+}
+
+impl AcctCursor {
+    /// The parameters of [`SCRIPT`].
+    pub fn parameters(&self, configured: Option<&str>) -> Vec<String> {
+        let place = configured.or(self.path.as_deref()).unwrap_or(if self.is_searched { "-" } else { "?" });
+        vec![place.to_owned(), self.inode.to_string(), self.offset.to_string(), BYTES_MAX.to_string()]
+    }
+
+    /// Whether more is there to be read than one poll brought.
+    pub fn is_behind(&self) -> bool {
+        self.inode != 0
+            && self.segments.last().is_some_and(|live| live.inode != self.inode || self.offset + BYTES_MAX <= live.size)
+    }
+
+    /// Takes a new listing, the file that is written now last: finds the place where reading goes on. `known_bytes` is how
+    /// far the file had been read before it was listed: it may have grown while it was read.
+    fn list(&mut self, segments: Vec<Segment>, known_bytes: u64, now_s: i64) {
+        let before = std::mem::replace(&mut self.segments, segments);
+        let Some(live) = self.segments.last() else {
+            (self.inode, self.offset) = (0, 0);
+            return;
+        };
+        let wanted = |segment: &&Segment| now_s - LOOK_BACK_S <= segment.written_s || segment.inode == live.inode;
+        if self.inode == 0 {
+            let first = self.segments.iter().find(wanted).unwrap_or(live);
+            (self.inode, self.offset) = (first.inode, 0);
+        } else if let Some(here) = self.segments.iter().find(|segment| segment.inode == self.inode) {
+            if !here.is_packed() && here.size < known_bytes {
+                // Cut to nothing under the same name: what came between is lost.
+                self.gaps += 1;
+                self.offset = 0;
+                self.decoder = Decoder::default();
+            }
+        } else {
+            // Packed meanwhile, it has another inode and the same content: a packed file that was not there before.
+            let is_new = |segment: &&Segment| before.iter().all(|old| old.inode != segment.inode);
+            let packed = self.segments.iter().filter(|segment| segment.is_packed()).find(is_new);
+            match packed {
+                Some(packed) => self.inode = packed.inode,
+                None => {
+                    self.gaps += 1;
+                    let next = self.segments.iter().find(is_new).unwrap_or(live);
+                    (self.inode, self.offset) = (next.inode, 0);
+                    self.decoder = Decoder::default();
+                }
+            }
+        }
+    }
+
+    /// Goes on to the next file, where this one is at its end and another is written.
+    fn go_on(&mut self) {
+        let here = self.segments.iter().position(|segment| segment.inode == self.inode);
+        if let Some(next) = here.and_then(|here| self.segments.get(here + 1)) {
+            (self.inode, self.offset) = (next.inode, 0);
+        }
+    }
+
+    fn behind_bytes(&self) -> u64 {
+        let here = self.segments.iter().position(|segment| segment.inode == self.inode).unwrap_or(0);
+        let sizes = self.segments.iter().skip(here).map(|segment| segment.size);
+        sizes.sum::<u64>().saturating_sub(self.offset)
+    }
+}
+
+/// Reads [`SCRIPT`]'s answer; `now_s` is the observer's clock.
+pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<AccountingReading, ParseError> {
+    cursor.is_searched = true;
+    let mut reading = AccountingReading::default();
+    let head = answer.parts.first().copied().unwrap_or(answer.body);
+    let mut segments = Vec::new();
+    let mut read_from = None;
+    for (index, line) in lines(head) {
+        match line {
+            [b'k', b' ', rest @ ..] => reading.limits = limits(rest),
+            [b's', b' ', rest @ ..] => {
+                let mut pids = rest.split(|byte| *byte == b' ').filter_map(number::<u32>);
+                if let (Some(session), Some(shell)) = (pids.next(), pids.next()) {
+                    cursor.own.learn(session, shell);
+                }
+            }
+            [b'p', b' ', path @ ..] => {
+                reading.path = Some(SafeText::from_bytes_capped(path, 300));
+                cursor.path = plain_path(path);
+            }
+            [b'a', b' ', rest @ ..] if segments.len() < SEGMENTS_MAX => {
+                segments.push(segment(rest).ok_or(ParseError::line(index, "INODE SIZE MTIME NAME"))?);
+            }
+            [b'd', ..] => reading.is_denied = true,
+            [b'c', b' ', rest @ ..] => {
+                let mut numbers = rest.split(|byte| *byte == b' ').filter_map(number::<u64>);
+                read_from = numbers.next().zip(numbers.next());
+            }
+            _ => {}
+        }
+    }
+    if reading.path.is_none() {
+        let (own, is_searched) = (std::mem::take(&mut cursor.own), true);
+        *cursor = AcctCursor { own, is_searched, ..AcctCursor::default() };
+        return Ok(reading);
+    }
+    // Rotated files by age, the one that is written last.
+    let live = segments.pop();
+    segments.sort_by_key(|segment| segment.written_s);
+    segments.extend(live.clone());
+    let (bytes, known_bytes) = (answer.parts.get(1).copied().unwrap_or_default(), cursor.offset);
+    if let Some((inode, from)) = read_from
+        && (inode, from) == (cursor.inode, cursor.offset)
+    {
+        take(bytes, cursor, &mut reading);
+    }
+    cursor.list(segments, known_bytes, now_s);
+    let is_live = live.as_ref().is_some_and(|live| live.inode == cursor.inode);
+    if read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX && !is_live {
+        cursor.go_on();
+    }
+    if let Some(live) = live {
+        reading.size_bytes = live.size;
+        let grew = |(inode, size): (u64, u64)| inode != live.inode || size < live.size;
+        reading.grew = cursor.live_size.map(grew);
+        cursor.live_size = Some((live.inode, live.size));
+    }
+    reading.behind_bytes = cursor.behind_bytes();
+    (reading.covers_from_s, reading.newest_s, reading.gaps) = (cursor.covers_from_s, cursor.newest_s, cursor.gaps);
+    Ok(reading)
+}
+
+fn take(bytes: &[u8], cursor: &mut AcctCursor, reading: &mut AccountingReading) {
+    let mut found: Vec<RawRecord> = Vec::new();
+    let before = cursor.decoder.passed_over;
+    cursor.decoder.feed(bytes, |raw, record| found.push(RawRecord { raw: *raw, record }));
+    reading.passed_over = cursor.decoder.passed_over - before;
+    cursor.offset += bytes.len() as u64;
+    let records: Vec<AcctRecord> = found.iter().map(|found| found.record).collect();
+    let marks = cursor.own.mark(&records);
+    cursor.covers_from_s = records.iter().map(|record| record.begin_s).chain(cursor.covers_from_s).min();
+    cursor.newest_s = records.iter().map(|record| record.begin_s).chain(cursor.newest_s).max();
+    let own = marks.iter().filter(|is_own| **is_own).count();
+    (reading.own, reading.others) = (own as u32, (found.len() - own) as u32);
+    reading.records = found.into_iter().zip(marks).filter(|(_, is_own)| !is_own).map(|(found, _)| found).collect();
+}
+
+fn limits(rest: &[u8]) -> Option<(u32, u32)> {
+    let text = std::str::from_utf8(rest).ok()?;
+    let mut numbers = text.split_ascii_whitespace().map(str::parse::<u32>);
+    let (resume, suspend) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((suspend, resume))
+}
+
+fn segment(rest: &[u8]) -> Option<Segment> {
+    let text = std::str::from_utf8(rest).ok()?;
+    let mut words = text.splitn(4, ' ');
+    Some(Segment {
+        inode: words.next()?.parse().ok()?,
+        size: words.next()?.parse().ok()?,
+        written_s: words.next()?.parse().ok()?,
+        name: words.next()?.to_owned(),
+    })
+}
+
+/// A path that may go back to its host: of letters, digits and `/._-` alone.
+fn plain_path(path: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(path).ok()?.trim();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    (text.starts_with('/') && text.chars().all(is_plain)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+#[path = "accounting_tests.rs"]
+mod tests;

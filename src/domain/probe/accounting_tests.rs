@@ -1,0 +1,97 @@
+use super::*;
+use crate::domain::proof::acct::{tests::record, write};
+
+const NOW_S: i64 = 1_790_100_000;
+
+fn bytes(pids: std::ops::Range<u32>) -> Vec<u8> {
+    pids.flat_map(|pid| write(&record("sh", pid, 1_790_000_000 + pid, 200, 0))).collect()
+}
+
+/// A host whose files are these, asked once; the pids that came.
+fn poll(cursor: &mut AcctCursor, files: &[(u64, &str, &[u8])]) -> (Vec<u32>, AccountingReading) {
+    let parameters = cursor.parameters(None);
+    let (inode, from): (u64, usize) = (parameters[1].parse().unwrap_or(0), parameters[2].parse().unwrap_or(0));
+    let mut head = "k 4 2 30\ns 500 900\np /var/log/account/pacct\n".to_owned();
+    for (index, (inode, name, content)) in files.iter().enumerate() {
+        let written = NOW_S - 1_000 * (files.len() - index) as i64;
+        head += &format!("a {inode} {} {written} /var/log/account/{name}\n", content.len());
+    }
+    let mut parts = vec![head.into_bytes()];
+    if let Some((_, _, content)) = files.iter().find(|(found, ..)| *found == inode) {
+        let text = format!("c {inode} {from}\n");
+        parts[0].extend_from_slice(text.as_bytes());
+        let end = content.len().min(from + BYTES_MAX as usize);
+        parts.push(content.get(from..end).unwrap_or_default().to_vec());
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    let answer = Answer { body: b"", parts, status: 0 };
+    let reading = parse(&answer, cursor, NOW_S).unwrap_or_else(|error| panic!("{error}"));
+    (reading.records.iter().map(|found| found.record.pid).collect(), reading)
+}
+
+#[test]
+fn what_is_there_is_read_once_and_then_what_is_new() {
+    let mut cursor = AcctCursor::default();
+    let file = bytes(1..4);
+    assert_eq!(poll(&mut cursor, &[(7, "pacct", &file)]).0, Vec::<u32>::new());
+    let (pids, reading) = poll(&mut cursor, &[(7, "pacct", &file)]);
+    assert_eq!((pids, reading.grew, reading.behind_bytes), (vec![1, 2, 3], Some(false), 0));
+    let (pids, reading) = poll(&mut cursor, &[(7, "pacct", &bytes(1..6))]);
+    assert_eq!((pids, reading.grew, reading.gaps), (vec![4, 5], Some(true), 0));
+}
+
+#[test]
+fn older_files_come_first_and_a_rotation_loses_nothing() {
+    let mut cursor = AcctCursor::default();
+    let (old, live) = (bytes(1..3), bytes(3..5));
+    let files: [(u64, &str, &[u8]); 2] = [(6, "pacct.1", &old), (7, "pacct", &live)];
+    let first: Vec<u32> = (0..4).flat_map(|_| poll(&mut cursor, &files).0).collect();
+    assert_eq!(first, [1, 2, 3, 4]);
+    // What was written before the rotation and after the last poll is in a file of another name.
+    let (rotated, new) = (bytes(3..7), bytes(7..9));
+    let files: [(u64, &str, &[u8]); 3] = [(6, "pacct.2", &old), (7, "pacct.1", &rotated), (8, "pacct", &new)];
+    let second: Vec<u32> = (0..3).flat_map(|_| poll(&mut cursor, &files).0).collect();
+    assert_eq!((second, poll(&mut cursor, &files).1.gaps), (vec![5, 6, 7, 8], 0));
+}
+
+#[test]
+fn a_file_that_was_packed_is_read_on_where_it_was() {
+    let mut cursor = AcctCursor::default();
+    let live = bytes(1..4);
+    (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &live)])));
+    let (packed, new) = (bytes(1..6), bytes(6..8));
+    let files: [(u64, &str, &[u8]); 2] = [(9, "pacct.1.gz", &packed), (8, "pacct", &new)];
+    let pids: Vec<u32> = (0..4).flat_map(|_| poll(&mut cursor, &files).0).collect();
+    assert_eq!((pids, poll(&mut cursor, &files).1.gaps), (vec![4, 5, 6, 7], 0));
+}
+
+#[test]
+fn a_file_that_vanished_or_was_cut_leaves_a_counted_gap() {
+    let mut cursor = AcctCursor::default();
+    (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &bytes(1..4))])));
+    let (pids, reading) = poll(&mut cursor, &[(7, "pacct", &bytes(9..10))]);
+    assert_eq!((pids, reading.gaps), (vec![], 1));
+    assert_eq!(poll(&mut cursor, &[(7, "pacct", &bytes(9..10))]).0, [9]);
+    let (_, reading) = poll(&mut cursor, &[(8, "pacct", &bytes(11..12))]);
+    assert_eq!((reading.gaps, poll(&mut cursor, &[(8, "pacct", &bytes(11..12))]).0), (2, vec![11]));
+}
+
+#[test]
+fn a_large_file_is_caught_up_with_piece_by_piece() {
+    let mut cursor = AcctCursor::default();
+    let large = bytes(1..10_000);
+    let file: [(u64, &str, &[u8]); 1] = [(7, "pacct", &large)];
+    let (_, reading) = poll(&mut cursor, &file);
+    assert!(cursor.is_behind() && reading.behind_bytes == large.len() as u64);
+    let pids: Vec<u32> = (0..3).flat_map(|_| poll(&mut cursor, &file).0).collect();
+    assert!(pids == (1..10_000).collect::<Vec<_>>() && !cursor.is_behind());
+}
+
+#[test]
+fn without_a_file_that_is_said_and_the_system_is_searched_once() {
+    let mut cursor = AcctCursor::default();
+    assert_eq!(cursor.parameters(None)[0], "?");
+    let answer = Answer { body: b"k 4 2 30\ns 500 900\nn\n", parts: Vec::new(), status: 0 };
+    let reading = parse(&answer, &mut cursor, NOW_S).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((reading.path, reading.limits, cursor.parameters(None)[0].as_str()), (None, Some((2, 4)), "-"));
+}

@@ -1,0 +1,155 @@
+//! The newest runs of each declared job, each with what proves how it ended.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+
+use super::acct::AcctRecord;
+use super::join::{Proof, find};
+use super::usual::Usual;
+use crate::domain::probe::accounting::AccountingReading;
+use crate::domain::probe::cron::{CronReading, CronRun};
+use crate::domain::settings::{JobEvidence, JobSpec};
+
+/// Runs of one job that are remembered.
+const RUNS_MAX: usize = 60;
+/// Records that are remembered for runs that cron's log tells later.
+const RECORDS_MAX: usize = 4_096;
+
+/// A run of a declared job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRun {
+    pub run: CronRun,
+    pub proof: Option<Proof>,
+}
+
+/// What accounting can tell at the moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Accounting {
+    pub is_there: bool,
+    pub is_denied: bool,
+    /// Whether it was written since the poll before.
+    pub grew: Option<bool>,
+    pub is_behind: bool,
+    pub covers_from_s: Option<u32>,
+    pub newest_s: Option<u32>,
+    pub gaps: u32,
+}
+
+impl Accounting {
+    fn of(reading: &AccountingReading) -> Self {
+        Self {
+            is_there: reading.path.is_some(),
+            is_denied: reading.is_denied,
+            grew: reading.grew,
+            is_behind: 0 < reading.behind_bytes,
+            covers_from_s: reading.covers_from_s,
+            newest_s: reading.newest_s,
+            gaps: reading.gaps,
+        }
+    }
+
+    /// Whether a run of then would have its record here, had it ended.
+    pub fn would_show(&self, at: DateTime<Utc>) -> bool {
+        let at_s = at.timestamp();
+        let covers = self.covers_from_s.is_some_and(|from| i64::from(from) <= at_s);
+        self.grew == Some(true)
+            && !self.is_behind
+            && covers
+            && self.newest_s.is_some_and(|newest| at_s < i64::from(newest))
+    }
+}
+
+/// The runs of one host.
+#[derive(Default)]
+pub struct RunHistory {
+    runs: BTreeMap<String, Vec<JobRun>>,
+    pub covers_from: Option<DateTime<Utc>>,
+    recent: VecDeque<AcctRecord>,
+    pub accounting: Option<Accounting>,
+    /// Runs of which something new is known, by their job.
+    news: Vec<(String, JobRun)>,
+}
+
+impl RunHistory {
+    /// Takes what accounting told: runs that had no proof may have one now.
+    pub fn take_records(&mut self, reading: &AccountingReading) {
+        let records: Vec<AcctRecord> = reading.records.iter().map(|found| found.record).collect();
+        for (job, runs) in &mut self.runs {
+            for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
+                run.proof = find(&run.run, records.iter());
+                if run.proof.is_some() {
+                    self.news.push((job.clone(), run.clone()));
+                }
+            }
+        }
+        self.recent.extend(records);
+        let surplus = self.recent.len().saturating_sub(RECORDS_MAX);
+        self.recent.drain(..surplus);
+        self.accounting = Some(Accounting::of(reading));
+    }
+
+    /// Takes what cron's log tells of a job.
+    pub fn take_runs(&mut self, job: &JobSpec, reading: &CronReading) {
+        let JobEvidence::CronLog { command, user } = &job.evidence else { return };
+        let of_job = |run: &&CronRun| {
+            run.command.as_str().contains(command.as_str())
+                && user.as_ref().is_none_or(|user| run.user.as_str() == user)
+        };
+        for run in reading.runs.iter().filter(of_job) {
+            self.add(job.name.as_str(), JobRun { run: run.clone(), proof: None });
+        }
+        self.settle(job.name.as_str());
+    }
+
+    /// Goes on from what an earlier process kept.
+    pub fn restore(&mut self, job: &str, runs: Vec<JobRun>) {
+        self.runs.insert(job.to_owned(), runs);
+        self.settle(job);
+        self.news.clear();
+    }
+
+    fn add(&mut self, job: &str, new: JobRun) {
+        let known = self.runs.entry(job.to_owned()).or_default();
+        match known.iter_mut().find(|old| old.run.at == new.run.at && old.run.pid == new.run.pid) {
+            Some(old) if old.run == new.run => {}
+            Some(old) => {
+                old.run = new.run;
+                self.news.push((job.to_owned(), old.clone()));
+            }
+            None => {
+                let proof = find(&new.run, self.recent.iter());
+                known.push(JobRun { proof, ..new });
+                self.news.extend(known.last().map(|run| (job.to_owned(), run.clone())));
+            }
+        }
+    }
+
+    fn settle(&mut self, job: &str) {
+        let Some(known) = self.runs.get_mut(job) else { return };
+        known.sort_by_key(|run| run.run.at);
+        let surplus = known.len().saturating_sub(RUNS_MAX);
+        known.drain(..surplus);
+    }
+
+    /// The runs of a job, the newest last.
+    pub fn runs(&self, job: &JobSpec) -> &[JobRun] {
+        self.runs.get(job.name.as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    /// How long a job usually takes: as hosts.toml says, or as those of its earlier runs took that succeeded.
+    pub fn usual(&self, job: &JobSpec) -> Option<Usual> {
+        if let Some(usual) = job.usual {
+            return Some(Usual::declared(u64::try_from(usual.as_millis()).unwrap_or(u64::MAX)));
+        }
+        let runs = self.runs(job);
+        let earlier = &runs[..runs.len().saturating_sub(1)];
+        let proven = earlier.iter().filter_map(|run| run.proof).filter(|proof| proof.record.ended().is_success());
+        Usual::of(proven.map(|proof| proof.record.elapsed_ms).collect())
+    }
+
+    /// Runs of which something new is known since the last call.
+    pub fn take_news(&mut self) -> Vec<(String, JobRun)> {
+        std::mem::take(&mut self.news)
+    }
+}

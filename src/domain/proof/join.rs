@@ -1,0 +1,96 @@
+//! Which accounting record is that of a run that cron's log tells of.
+
+use serde::{Deserialize, Serialize};
+
+use super::acct::AcctRecord;
+use crate::domain::probe::cron::CronRun;
+
+/// cron's line and the job's own beginning lie this far apart at most: its stamp and the record's are whole seconds.
+const APART_MS: i64 = 3_000;
+/// By its name alone a record must lie closer.
+const APART_BY_NAME_MS: i64 = 2_000;
+/// Bytes of a name that a record holds.
+const NAME_BYTES: usize = 15;
+
+/// How sure it is that a record is a run's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Certainty {
+    /// The number that cron logged, and the time.
+    ByPid,
+    /// The name, as far as a record holds one, and the time.
+    ByName,
+    /// So many records fit as well: the one that began closest is shown.
+    Ambiguous(u32),
+}
+
+/// A run's record.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    pub record: AcctRecord,
+    pub certainty: Certainty,
+}
+
+/// The record of a run among these; `None` where none fits.
+pub fn find<'a>(run: &CronRun, records: impl Iterator<Item = &'a AcctRecord> + Clone) -> Option<Proof> {
+    let apart = |record: &AcctRecord| (record.begin_ms() - run.at.timestamp_millis()).abs();
+    let nearest = |fits: &dyn Fn(&AcctRecord) -> bool, certainty| {
+        let fitting: Vec<&AcctRecord> = records.clone().filter(|record| fits(record)).collect();
+        let record = **fitting.iter().min_by_key(|record| apart(record))?;
+        let certainty = if fitting.len() == 1 { certainty } else { Certainty::Ambiguous(fitting.len() as u32) };
+        Some(Proof { record, certainty })
+    };
+    let by_pid = |record: &AcctRecord| record.pid != 0 && record.pid == run.pid && apart(record) <= APART_MS;
+    let name = program(run.command.as_str());
+    let by_name = |record: &AcctRecord| {
+        // A number that cron named belongs to that record, or to none.
+        record.pid == 0 && !name.is_empty() && record.name() == name && apart(record) <= APART_BY_NAME_MS
+    };
+    nearest(&by_pid, Certainty::ByPid).or_else(|| nearest(&by_name, Certainty::ByName))
+}
+
+/// The name of a command's program, as a record would hold it.
+fn program(command: &str) -> &[u8] {
+    let is_setting = |word: &&str| word.contains('=') && !word.starts_with('/');
+    let word = command.split_ascii_whitespace().find(|word| !is_setting(word)).unwrap_or_default();
+    let name = word.rsplit('/').next().unwrap_or_default().as_bytes();
+    &name[..name.len().min(NAME_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::proof::acct::tests::record;
+    use chrono::DateTime;
+
+    const AT: u32 = 1_790_000_000;
+
+    fn check(records: &[AcctRecord], expected: Option<(u32, Certainty)>) {
+        let run = CronRun {
+            at: DateTime::from_timestamp(i64::from(AT), 0).unwrap_or_default(),
+            user: "root".into(),
+            command: "LANG=C /opt/bin/partner-transfer-nightly --now".into(),
+            pid: 42,
+            failed_with: None,
+        };
+        let found = find(&run, records.iter()).map(|proof| (proof.record.status, proof.certainty));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_number_and_the_time_name_the_record() {
+        let others = [record("sh", 41, AT, 1, 1), record("sh", 42, AT - 60, 1, 2), record("sh", 42, AT + 1, 1, 3)];
+        check(&others, Some((3, Certainty::ByPid)));
+    }
+
+    #[test]
+    fn a_number_that_came_twice_within_the_time_is_ambiguous() {
+        check(&[record("sh", 42, AT - 2, 1, 2), record("sh", 42, AT, 1, 3)], Some((3, Certainty::Ambiguous(2))));
+    }
+
+    #[test]
+    fn an_old_record_without_a_number_is_found_by_its_cut_name() {
+        check(&[record("partner-transfer-nightly", 0, AT + 1, 1, 3)], Some((3, Certainty::ByName)));
+        check(&[record("partner-transfe", 0, AT + 9, 1, 3)], None);
+        check(&[record("partner-transfe", 7, AT, 1, 3)], None);
+    }
+}

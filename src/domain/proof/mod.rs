@@ -1,0 +1,8 @@
+//! Proof: what process accounting, cron's log and systemd say of a run, and what they say together.
+
+pub mod acct;
+pub mod history;
+pub mod join;
+pub mod own;
+pub mod usual;
+pub mod verdict;

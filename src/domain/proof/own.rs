@@ -1,0 +1,79 @@
+//! Our own polling leaves records as well: told apart by our sessions' process trees.
+
+use std::collections::BTreeSet;
+
+use super::acct::AcctRecord;
+
+/// Processes of sessions that are ours, between two looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnTree {
+    /// The servers' ends of our sessions: parents of every shell that a poll begins.
+    sessions: BTreeSet<u32>,
+    /// Shells that still ran when the records were read.
+    shells: BTreeSet<u32>,
+}
+
+/// Sessions that are remembered: a host has one a lane, and a new one after each lost link.
+const SESSIONS_MAX: usize = 64;
+
+impl OwnTree {
+    /// Learns where the poll ran that read the records: its shell, and that shell's parent.
+    pub fn learn(&mut self, session: u32, shell: u32) {
+        self.shells = BTreeSet::from([shell]);
+        // The parent of everything is nobody's session.
+        if 1 < session {
+            self.sessions.insert(session);
+        }
+        while SESSIONS_MAX < self.sessions.len() {
+            self.sessions.pop_first();
+        }
+    }
+
+    /// Whether each record is of our own processes. Records come in the order of their ends, so parents come later.
+    pub fn mark(&self, records: &[AcctRecord]) -> Vec<bool> {
+        let mut own: BTreeSet<u32> = self.shells.clone();
+        let mut marks: Vec<bool> = records
+            .iter()
+            .rev()
+            .map(|record| {
+                let is_own = record.pid != 0 && (self.sessions.contains(&record.ppid) || own.contains(&record.ppid));
+                if is_own {
+                    own.insert(record.pid);
+                } else {
+                    // The number went to somebody else before.
+                    own.remove(&record.pid);
+                }
+                is_own
+            })
+            .collect();
+        marks.reverse();
+        marks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::proof::acct::tests::record;
+
+    fn tree(rows: &[(u32, u32)]) -> Vec<bool> {
+        let mut own = OwnTree::default();
+        own.learn(500, 900);
+        let records: Vec<AcctRecord> = rows
+            .iter()
+            .map(|(pid, ppid)| AcctRecord { ppid: *ppid, ..record("sh", *pid, 1_790_000_000, 1, 0) })
+            .collect();
+        own.mark(&records)
+    }
+
+    #[test]
+    fn the_shells_of_our_sessions_and_what_they_began_are_ours_and_nothing_else() {
+        // A grandchild, its parent, a stranger, the shell of an earlier poll, a child of the shell that reads.
+        assert_eq!(tree(&[(702, 701), (701, 700), (3, 1), (700, 500), (901, 900)]), [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn a_number_that_was_used_before_us_is_not_ours() {
+        assert_eq!(tree(&[(40, 700), (700, 1), (41, 700), (700, 500)]), [false, false, true, true]);
+    }
+}

@@ -1,0 +1,242 @@
+//! Proof on real parts: cron, rsyslog and the kernel's own accounting, in a pid namespace that has its own of each.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use dogwatch::domain::proof::acct::{AcctRecord, CORE, Decoder, Ended, FORKED, SIGNALLED, SUPERUSER, write};
+
+use crate::support::*;
+
+/// A machine of its own for cron, its log and its accounting: nothing of it is seen by another test.
+struct Machine {
+    place: Place,
+    state: PathBuf,
+    hosts: PathBuf,
+}
+
+fn now_s() -> u32 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as u32
+}
+
+fn crafted(name: &str, pid: u32, begin_s: u32, elapsed_ms: u64, status: u32) -> AcctRecord {
+    let mut comm = [0; 16];
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    AcctRecord {
+        flags: 0,
+        version: 3,
+        tty: 0,
+        status,
+        uid: 0,
+        gid: 0,
+        pid,
+        ppid: 1,
+        begin_s,
+        elapsed_ms,
+        user_ms: 0,
+        system_ms: 0,
+        memory_kib: 0,
+        comm,
+    }
+}
+
+impl Machine {
+    /// With these lines of a crontab, these of hosts.toml for the machine, and an earlier history.
+    fn new(crontab: &str, settings: &str) -> Self {
+        let place = Place::new();
+        let path = |name: &str| place.path(name).display().to_string();
+        fs::create_dir(place.path("cron.d")).unwrap();
+        fs::create_dir(place.path("log")).unwrap();
+        fs::create_dir(place.path("state")).unwrap();
+        place.write("cron.d/jobs", crontab);
+        fs::write(place.path("pacct"), "").unwrap();
+        fs::write(place.path("log/cron.log"), "").unwrap();
+        let rsyslog = format!(
+            "module(load=\"imuxsock\" SysSock.Name=\"{}\" SysSock.Use=\"on\")\n\
+             action(type=\"omfile\" file=\"{}\" template=\"RSYSLOG_TraditionalFileFormat\")\n",
+            path("socket"),
+            path("log/cron.log")
+        );
+        place.write("rsyslog.conf", &rsyslog);
+        let hosts = place.write(
+            "hosts.toml",
+            &format!(
+                "[defaults]\ncadence = '1s'\ncron_cadence = '1s'\nattempts = 1\n[host.me]\nlocal = true\naccounting = '{}'\n{settings}",
+                path("pacct")
+            ),
+        );
+        let state = place.path("state");
+        fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        Self { place, state, hosts }
+    }
+
+    /// A run of an earlier day: cron's line and the kernel's record.
+    fn remember(&self, command: &str, pid: u32, hours_ago: u32, elapsed_ms: u64, status: u32) {
+        let begin_s = now_s() - hours_ago * 3_600;
+        let stamp = run("date", &["-d", &format!("@{begin_s}"), "+%b %e %H:%M:%S"]);
+        let mut log = fs::OpenOptions::new().append(true).open(self.place.path("log/cron.log")).unwrap();
+        writeln!(log, "{} host CRON[{pid}]: (root) CMD ({command})", stamp.trim_end()).unwrap();
+        let mut pacct = fs::OpenOptions::new().append(true).open(self.place.path("pacct")).unwrap();
+        pacct.write_all(&write(&crafted("sh", pid, begin_s, elapsed_ms, status))).unwrap();
+    }
+
+    /// Begins cron, its log, accounting where it is on, and the watch.
+    fn start(&self, accounting: bool) -> Running {
+        let path = |name: &str| self.place.path(name).display().to_string();
+        let accton = if accounting { format!("accton {}", path("pacct")) } else { format!("rm {}", path("pacct")) };
+        let script = format!(
+            "set -e\n\
+             mkdir -p {0}/dw; mount --rbind /run/dw {0}/dw; mount --rbind {0} /run\n\
+             mount --bind {1} /etc/cron.d\n\
+             mount --bind {2} /var/log\n\
+             mount -t tmpfs tmpfs /var/spool/cron\n\
+             mkdir /var/spool/cron/crontabs\n\
+             : >{3}; mount --bind {3} /etc/crontab\n\
+             rsyslogd -n -i NONE -f {4} &\n\
+             until [ -S {5} ]; do :; done\n\
+             [ -e /dev/log ] || : >/dev/log\n\
+             mount --bind {5} /dev/log\n\
+             {accton} >/dev/null\n\
+             cron -f -L 1 &\n\
+             exec {6} collect --hosts {7} --state {8}\n",
+            path("run"),
+            path("cron.d"),
+            path("log"),
+            path("empty"),
+            path("rsyslog.conf"),
+            path("socket"),
+            env!("CARGO_BIN_EXE_dogwatch"),
+            self.hosts.display(),
+            self.state.display(),
+        );
+        let unshared = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "sh", "-c", &script];
+        let running = Running(Command::new("unshare").args(unshared).stdout(Stdio::null()).spawn().unwrap());
+        // Whoever looks before it polls would poll instead.
+        let (database, deadline) = (self.state.join("series.db"), Instant::now() + GUARD);
+        while !database.exists() {
+            assert!(Instant::now() < deadline, "the watch never began");
+            std::thread::yield_now();
+        }
+        running
+    }
+
+    /// Waits until the watch says so of the machine.
+    fn until(&self, text: &str) -> String {
+        let deadline = Instant::now() + GUARD;
+        loop {
+            let output = Command::new(env!("CARGO_BIN_EXE_dogwatch"))
+                .args(["check", "me", "--json", "--hosts"])
+                .arg(&self.hosts)
+                .arg("--state")
+                .arg(&self.state)
+                .output()
+                .unwrap();
+            let said = crate::support::text(&output.stdout);
+            if said.contains(text) {
+                return said;
+            }
+            assert!(Instant::now() < deadline, "'{text}' was never said: {said}");
+        }
+    }
+}
+
+/// Issue 5, Show 1: the verdicts of four jobs, with their witnesses.
+#[test]
+fn cron_s_jobs_are_proven_ok_failed_killed_and_odd_by_what_the_kernel_saw() {
+    let job = |name: &str| format!("[host.me.job.{name}]\nevery = '1d'\ncommand = 'job-{name}'\n");
+    let settings = ["fine", "fails", "killed", "slow"].map(job).concat();
+    let crontab = "@reboot root : job-fine; sleep 1\n\
+                   @reboot root : job-fails; exit 3\n\
+                   @reboot root : job-killed; kill -9 $$\n\
+                   @reboot root : job-slow; sleep 10\n";
+    let machine = Machine::new(crontab, &settings);
+    for day in 1..=6 {
+        machine.remember(": job-slow; sleep 10", 4_000 + day, 24 * (7 - day), 1_000, 0);
+    }
+    let _machine = machine.start(true);
+    let said = machine.until("job slow: proven ok, but took too long");
+    assert!(said.contains("took 10 s, usual 1.0 s, started "), "{said}");
+    assert!(said.contains("job fine: proven ok, took 1.") && said.contains("(cron's log, accounting)"), "{said}");
+    assert!(said.contains("job fails: proven FAILED: exit status 3, took 0."), "{said}");
+    assert!(said.contains("job killed: proven FAILED: killed by signal 9, took 0."), "{said}");
+}
+
+/// Issue 5, Show 2: without accounting nobody knows, and how to know is said.
+#[test]
+fn with_accounting_off_a_run_s_outcome_is_unknown_and_how_to_prove_it_is_said() {
+    let settings = "[host.me.job.transfer]\nevery = '1d'\ncommand = 'job-transfer'\n";
+    let machine = Machine::new("@reboot root : job-transfer\n", settings);
+    let _machine = machine.start(false);
+    let said = machine.until("job transfer: ran ");
+    let expected =
+        "outcome unknown: cron's log tells starts only, and accounting is off: dogwatch action run accounting.enable";
+    assert!(said.contains(expected) && said.contains("accounting is off: how jobs ended can't be proven"), "{said}");
+}
+
+#[test]
+fn a_job_that_has_no_record_yet_is_running() {
+    let settings = "[host.me.job.long]\nevery = '1d'\ncommand = 'job-long'\nusual = '1h'\n";
+    let machine = Machine::new("@reboot root : job-long; sleep 1000\n", settings);
+    let _machine = machine.start(true);
+    machine.until("job long: running since ");
+}
+
+/// Issue 5, Show 3: every record of a real file, as dump-acct reads it.
+#[test]
+fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tells_none() {
+    let place = Place::new();
+    let file = place.path("pacct");
+    fs::write(&file, "").unwrap();
+    let script = format!(
+        "accton {} >/dev/null\n\
+         i=0; while [ $i -lt 256 ]; do sh -c \"exit $i\"; i=$((i + 1)); done\n\
+         for s in HUP INT QUIT ILL ABRT FPE KILL SEGV PIPE ALRM TERM USR1; do sh -c \"ulimit -c 0; kill -$s \\$\\$\"; done\n\
+         (:) ; (exit 7)\n\
+         cp /bin/true {}/a-name-of-more-than-sixteen-bytes; {}/a-name-of-more-than-sixteen-bytes\n\
+         sleep 0.3; setpriv --reuid 65001 --clear-groups true\n\
+         accton >/dev/null || :\n",
+        file.display(),
+        place.0.display(),
+        place.0.display(),
+    );
+    let made = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "sh", "-c", &script]).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let mut records = Vec::new();
+    let mut decoder = Decoder::default();
+    decoder.feed(&fs::read(&file).unwrap(), |_, record| records.push(record));
+    decoder.finish(|_, record| records.push(record));
+    assert_eq!(decoder.passed_over, 0);
+    let dumped = run("dump-acct", &[file.to_str().unwrap()]);
+    let lines: Vec<&str> = dumped.lines().collect();
+    assert!(270 < lines.len() && lines.len() == records.len(), "{} and {}", lines.len(), records.len());
+    let mut signals = 0;
+    for (line, record) in lines.iter().zip(&records) {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [comm, version, user, system, elapsed, uid, gid, memory, _io, pid, ppid, flags, exit, ..] = columns[..]
+        else {
+            panic!("{line}");
+        };
+        assert_eq!(comm.as_bytes(), record.name(), "{line}");
+        assert_eq!(version, format!("v{}", record.version), "{line}");
+        let ticks = |shown: &str| (shown.parse::<f64>().unwrap() * 10.0).round() as u64;
+        assert_eq!((ticks(user), ticks(system)), (record.user_ms, record.system_ms), "{line}");
+        assert!(ticks(elapsed).abs_diff(record.elapsed_ms) <= 10, "{line}: {}", record.elapsed_ms);
+        assert_eq!(memory.parse::<f64>().unwrap() as u64, record.memory_kib, "{line}");
+        let ids = [uid, gid, pid, ppid].map(|id| id.parse::<u32>().unwrap());
+        assert_eq!(ids, [record.uid, record.gid, record.pid, record.ppid], "{line}");
+        for (letter, flag) in [('F', FORKED), ('S', SUPERUSER), ('D', CORE), ('X', SIGNALLED)] {
+            assert_eq!(flags.contains(letter), record.has(flag), "{letter} of {line}");
+        }
+        match record.ended() {
+            Ended::Exited(status) => assert_eq!(exit.parse::<u8>().unwrap(), status, "{line}"),
+            // dump-acct prints 0, as if it had succeeded; the record holds the signal.
+            Ended::Killed { signal, .. } => {
+                assert!(exit == "0" && record.has(SIGNALLED) && 0 < signal, "{line}");
+                signals += 1;
+            }
+        }
+    }
+    assert!(12 <= signals, "{signals} signals");
+}

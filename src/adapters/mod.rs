@@ -5,6 +5,7 @@ pub mod audit;
 pub mod clock;
 pub mod config_file;
 pub mod crash;
+pub mod evidence;
 pub mod notify;
 pub mod own_log;
 pub mod own_machine;

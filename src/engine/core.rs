@@ -16,6 +16,7 @@ use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::proof::history::JobRun;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -88,6 +89,20 @@ impl Core {
         let seen = Seen::Reading { reading: Arc::new(Reading::Engine(reading)), results: Vec::new() };
         let observations = vec![Arc::new(Observation { probe: ProbeId::Engine, fresh_for_ms, seen })];
         self.publish(vec![Input::Batch(Batch { host: spec.name.clone(), at, observations, cost: None })]);
+    }
+
+    /// Runs of declared jobs of which something new is known since the last call.
+    pub fn take_evidence(&mut self) -> Vec<(HostName, String, JobRun)> {
+        let of_host = |(host, memory): (&HostName, &mut HostMemory)| {
+            let news = memory.lately.runs.take_news();
+            news.into_iter().map(|(job, run)| (host.clone(), job, run)).collect::<Vec<_>>()
+        };
+        self.memories.iter_mut().flat_map(of_host).collect()
+    }
+
+    /// Goes on from the runs that an earlier process kept.
+    pub fn restore_runs(&mut self, host: &HostName, job: &str, runs: Vec<JobRun>) {
+        self.memories.entry(host.clone()).or_default().lately.runs.restore(job, runs);
     }
 
     /// Notes that something happened to the engine itself.

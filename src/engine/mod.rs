@@ -24,18 +24,20 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::MissedTickBehavior;
 
-use crate::adapters::clock;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::reader::Reader;
 use crate::adapters::store::request::Request;
 use crate::adapters::store::state_dir::{EngineLock, StateDir};
 use crate::adapters::store::writer::Writer;
 use crate::adapters::transport::ssh::Secrets;
+use crate::adapters::{clock, evidence};
 use crate::config::{Config, ConfigError};
 use crate::domain::board::Board;
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::engine::{EngineReading, Percentiles};
 use crate::domain::probe::{Lane, ProbeId, Reading};
+use crate::domain::proof::evidence::KeptRun;
+use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
 use core::Core;
@@ -262,11 +264,36 @@ impl Engine {
 
     async fn flush(&mut self) {
         self.hand_over().await;
+        self.keep_evidence();
         self.persister.flush(self.core.board(), clock::now()).await;
         for request in self.persister.requests().await {
             match request {
                 Request::Poll(host) => self.poll_now(host.as_ref()),
                 Request::ShellOpened { host, by } => self.note_shell(host, by),
+            }
+        }
+    }
+
+    fn keep_evidence(&mut self) {
+        let state = self.persister.directory().to_owned();
+        for (host, job, run) in self.core.take_evidence() {
+            if let Err(error) = evidence::keep(&state, &host, &job, &KeptRun::of(&run)) {
+                tracing::error!("evidence of {job} on {host}: {error}");
+            }
+        }
+    }
+
+    /// What earlier processes kept of a host's declared jobs.
+    fn restore_evidence(&mut self, spec: &HostSpec) {
+        let state = self.persister.directory().to_owned();
+        let logged = |job: &&JobSpec| matches!(job.evidence, JobEvidence::CronLog { .. });
+        for job in spec.settings.jobs.iter().filter(logged) {
+            match evidence::load(&state, &spec.name, job.name.as_str(), clock::now().utc_ms) {
+                Ok(kept) => {
+                    let runs = kept.iter().filter_map(KeptRun::run).collect();
+                    self.core.restore_runs(&spec.name, job.name.as_str(), runs);
+                }
+                Err(error) => tracing::error!("evidence of {} on {}: {error}", job.name, spec.name),
             }
         }
     }
@@ -336,6 +363,7 @@ impl Engine {
         for spec in &config.fleet.hosts {
             let is_polled = self.only.is_empty() || self.only.contains(&spec.name);
             if is_polled && !self.hosts.contains_key(&spec.name) {
+                self.restore_evidence(spec);
                 self.hosts.insert(spec.name.clone(), self.start(spec));
             }
         }

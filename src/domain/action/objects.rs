@@ -9,7 +9,7 @@ use crate::domain::text::SafeText;
 /// Bytes of a host that go back to it, exactly, or into a hash: no text of them is ever shown, logged or compared by eye.
 ///
 /// Serialised as hexadecimal digits, an opaque form that no terminal and no shell reads.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RemoteBytes(Vec<u8>);
 

@@ -111,6 +111,7 @@ fn timer(reading: &CronReading, unit: &str) -> Result<Option<LastRun>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::action::objects::RemoteBytes;
     use crate::domain::check::testing::NOTHING_KNOWN;
     use crate::domain::fleet::ItemName;
     use crate::domain::probe::cron::{CronEntry, CronRun};
@@ -143,6 +144,7 @@ mod tests {
                     command: "/opt/transfer.sh".into(),
                     pid: 7,
                     failed_with: *failed_with,
+                    line: RemoteBytes::default(),
                 })
                 .collect(),
             ..CronReading::default()
@@ -217,8 +219,14 @@ mod tests {
             usual: None,
             gives_up: None,
         };
-        let run_at_last =
-            CronRun { at: utc(last), user: "root".into(), command: "often.sh".into(), pid: 1, failed_with: None };
+        let run_at_last = CronRun {
+            at: utc(last),
+            user: "root".into(),
+            command: "often.sh".into(),
+            pid: 1,
+            failed_with: None,
+            line: RemoteBytes::default(),
+        };
         let reading = CronReading {
             zone: "UTC".to_owned(),
             evidence: Some("journal".into()),

@@ -1,6 +1,7 @@
 //! One inventory of everything that runs by the clock, and what the logs say of its runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::script::Answer;
 use super::{ParseError, lines};
+use crate::domain::action::objects::RemoteBytes;
 use crate::domain::schedule;
 use crate::domain::text::SafeText;
 
@@ -122,7 +124,7 @@ pub struct CronEntry {
 }
 
 /// A run that cron's log tells of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct CronRun {
     pub at: DateTime<Utc>,
     pub user: SafeText,
@@ -130,6 +132,16 @@ pub struct CronRun {
     pub pid: u32,
     /// Told only at cron's higher log levels.
     pub failed_with: Option<i32>,
+    /// The line as the log has it. Not stored: the evidence that is kept has files of its own.
+    #[serde(skip)]
+    pub line: RemoteBytes,
+}
+
+impl fmt::Debug for CronRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, user, command, pid, failed_with, line: _ } = self;
+        write!(f, "{at} ({user}) [{pid}] {command}, failed with {failed_with:?}")
+    }
 }
 
 /// Reads [`SCRIPT`]'s answer; `now` is the observer's clock.
@@ -285,7 +297,7 @@ fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading)
                 let Some((at, message)) = log_line(text.as_str(), zone, now) else { continue };
                 reading.covers_from = Some(reading.covers_from.map_or(at, |first| first.min(at)));
                 failures.extend(failure(message));
-                reading.runs.extend(run(at, message));
+                reading.runs.extend(run(at, message, line));
             }
         }
     }
@@ -323,7 +335,8 @@ fn log_line(line: &str, zone: Tz, now: DateTime<Utc>) -> Option<(DateTime<Utc>, 
 }
 
 /// `CRON[123]: (root) CMD (command)`, with `[124] command` at higher log levels; BusyBox: `crond[9]: USER root pid 123 cmd command`.
-fn run(at: DateTime<Utc>, message: &str) -> Option<CronRun> {
+fn run(at: DateTime<Utc>, message: &str, line: &[u8]) -> Option<CronRun> {
+    let line = RemoteBytes::new(line);
     let (ident, text) = message.split_once(": ")?;
     let of_ident = || ident.split_once('[')?.1.strip_suffix(']')?.parse::<u32>().ok();
     if let Some(rest) = text.strip_prefix("USER ") {
@@ -335,6 +348,7 @@ fn run(at: DateTime<Utc>, message: &str) -> Option<CronRun> {
             command: command.into(),
             pid: pid.trim().parse().ok()?,
             failed_with: None,
+            line,
         });
     }
     let (user, rest) = text.strip_prefix('(')?.split_once(") CMD (")?;
@@ -344,7 +358,7 @@ fn run(at: DateTime<Utc>, message: &str) -> Option<CronRun> {
         Some((pid.parse::<u32>().ok()?, command))
     };
     let (pid, command) = numbered().or_else(|| Some((of_ident()?, command)))?;
-    Some(CronRun { at, user: user.into(), command: command.trim().into(), pid, failed_with: None })
+    Some(CronRun { at, user: user.into(), command: command.trim().into(), pid, failed_with: None, line })
 }
 
 /// `(CRON) error (grandchild #124 failed with exit status 3)`.

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use super::acct::AcctRecord;
 use super::join::{Proof, find};
 use super::usual::Usual;
-use crate::domain::probe::accounting::AccountingReading;
+use crate::domain::probe::accounting::{AccountingReading, RawRecord};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::settings::{JobEvidence, JobSpec};
 
@@ -65,7 +64,7 @@ impl Accounting {
 pub struct RunHistory {
     runs: BTreeMap<String, Vec<JobRun>>,
     pub covers_from: Option<DateTime<Utc>>,
-    recent: VecDeque<AcctRecord>,
+    recent: VecDeque<RawRecord>,
     pub accounting: Option<Accounting>,
     /// Runs of which something new is known, by their job.
     news: Vec<(String, JobRun)>,
@@ -74,16 +73,15 @@ pub struct RunHistory {
 impl RunHistory {
     /// Takes what accounting told: runs that had no proof may have one now.
     pub fn take_records(&mut self, reading: &AccountingReading) {
-        let records: Vec<AcctRecord> = reading.records.iter().map(|found| found.record).collect();
         for (job, runs) in &mut self.runs {
             for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
-                run.proof = find(&run.run, records.iter());
+                run.proof = find(&run.run, reading.records.iter());
                 if run.proof.is_some() {
                     self.news.push((job.clone(), run.clone()));
                 }
             }
         }
-        self.recent.extend(records);
+        self.recent.extend(&reading.records);
         let surplus = self.recent.len().saturating_sub(RECORDS_MAX);
         self.recent.drain(..surplus);
         self.accounting = Some(Accounting::of(reading));
@@ -144,8 +142,8 @@ impl RunHistory {
         }
         let runs = self.runs(job);
         let earlier = &runs[..runs.len().saturating_sub(1)];
-        let proven = earlier.iter().filter_map(|run| run.proof).filter(|proof| proof.record.ended().is_success());
-        Usual::of(proven.map(|proof| proof.record.elapsed_ms).collect())
+        let proven = earlier.iter().filter_map(|run| run.proof).filter(|proof| proof.record().ended().is_success());
+        Usual::of(proven.map(|proof| proof.record().elapsed_ms).collect())
     }
 
     /// Runs of which something new is known since the last call.

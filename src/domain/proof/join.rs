@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::acct::AcctRecord;
+use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::CronRun;
 
 /// cron's line and the job's own beginning lie this far apart at most: its stamp and the record's are whole seconds.
@@ -24,20 +25,26 @@ pub enum Certainty {
 }
 
 /// A run's record.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Proof {
-    pub record: AcctRecord,
+    pub found: RawRecord,
     pub certainty: Certainty,
 }
 
+impl Proof {
+    pub fn record(&self) -> &AcctRecord {
+        &self.found.record
+    }
+}
+
 /// The record of a run among these; `None` where none fits.
-pub fn find<'a>(run: &CronRun, records: impl Iterator<Item = &'a AcctRecord> + Clone) -> Option<Proof> {
+pub fn find<'a>(run: &CronRun, records: impl Iterator<Item = &'a RawRecord> + Clone) -> Option<Proof> {
     let apart = |record: &AcctRecord| (record.begin_ms() - run.at.timestamp_millis()).abs();
     let nearest = |fits: &dyn Fn(&AcctRecord) -> bool, certainty| {
-        let fitting: Vec<&AcctRecord> = records.clone().filter(|record| fits(record)).collect();
-        let record = **fitting.iter().min_by_key(|record| apart(record))?;
+        let fitting: Vec<&RawRecord> = records.clone().filter(|found| fits(&found.record)).collect();
+        let found = **fitting.iter().min_by_key(|found| apart(&found.record))?;
         let certainty = if fitting.len() == 1 { certainty } else { Certainty::Ambiguous(fitting.len() as u32) };
-        Some(Proof { record, certainty })
+        Some(Proof { found, certainty })
     };
     let by_pid = |record: &AcctRecord| record.pid != 0 && record.pid == run.pid && apart(record) <= APART_MS;
     let name = program(run.command.as_str());
@@ -59,7 +66,8 @@ fn program(command: &str) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::proof::acct::tests::record;
+    use crate::domain::action::objects::RemoteBytes;
+    use crate::domain::proof::acct::{tests::record, write};
     use chrono::DateTime;
 
     const AT: u32 = 1_790_000_000;
@@ -71,8 +79,11 @@ mod tests {
             command: "LANG=C /opt/bin/partner-transfer-nightly --now".into(),
             pid: 42,
             failed_with: None,
+            line: RemoteBytes::default(),
         };
-        let found = find(&run, records.iter()).map(|proof| (proof.record.status, proof.certainty));
+        let raw: Vec<RawRecord> =
+            records.iter().map(|record| RawRecord { raw: write(record), record: *record }).collect();
+        let found = find(&run, raw.iter()).map(|proof| (proof.record().status, proof.certainty));
         assert_eq!(found, expected);
     }
 

@@ -69,7 +69,7 @@ impl Verdict {
     }
 
     fn proven(job: &JobSpec, proof: &Proof, told: Option<i32>, usual: Option<Usual>, among: Option<String>) -> Self {
-        let record = &proof.record;
+        let record = proof.record();
         let gives_up_ms = job.gives_up.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         let took = Some(usual::told(record.elapsed_ms, usual, gives_up_ms));
         let fits = match proof.certainty {

@@ -1,0 +1,107 @@
+//! The evidence of a job's run as it is kept: the bytes of cron's line and of the kernel's record, for longer than a host
+//! keeps its own.
+
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+
+use super::acct::{RECORD_BYTES, read};
+use super::history::JobRun;
+use super::join::{Certainty, Proof};
+use crate::domain::action::objects::RemoteBytes;
+use crate::domain::probe::accounting::RawRecord;
+use crate::domain::probe::cron::CronRun;
+use crate::domain::text::SafeText;
+
+/// Evidence of declared jobs is kept this long.
+pub const KEPT_DAYS: i64 = 90;
+
+/// One run, a line of its job's file.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptRun {
+    pub at_ms: i64,
+    pub user: SafeText,
+    pub command: SafeText,
+    pub pid: u32,
+    pub failed_with: Option<i32>,
+    /// cron's line, and the record, as the host had them.
+    pub line: RemoteBytes,
+    pub record: Option<RemoteBytes>,
+    pub certainty: Option<Certainty>,
+}
+
+impl KeptRun {
+    pub fn of(run: &JobRun) -> Self {
+        let JobRun { run: told, proof } = run;
+        Self {
+            at_ms: told.at.timestamp_millis(),
+            user: told.user.clone(),
+            command: told.command.clone(),
+            pid: told.pid,
+            failed_with: told.failed_with,
+            line: told.line.clone(),
+            record: proof.map(|proof| RemoteBytes::new(&proof.found.raw)),
+            certainty: proof.map(|proof| proof.certainty),
+        }
+    }
+
+    /// The run again; `None` for a time that is none.
+    pub fn run(&self) -> Option<JobRun> {
+        let told = CronRun {
+            at: DateTime::from_timestamp_millis(self.at_ms)?,
+            user: self.user.clone(),
+            command: self.command.clone(),
+            pid: self.pid,
+            failed_with: self.failed_with,
+            line: self.line.clone(),
+        };
+        let found = self.record.as_ref().and_then(|record| {
+            let raw = *record.exactly().first_chunk::<RECORD_BYTES>()?;
+            Some(RawRecord { raw, record: read(&raw)? })
+        });
+        let proof = found.zip(self.certainty).map(|(found, certainty)| Proof { found, certainty });
+        Some(JobRun { run: told, proof })
+    }
+}
+
+/// The runs of a file's lines, of which a later one of the same run counts; and how many lines are none.
+pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
+    let mut runs: Vec<KeptRun> = Vec::new();
+    let mut strange = 0;
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match serde_json::from_str::<KeptRun>(line) {
+            Ok(run) if run.at_ms < oldest_ms => {}
+            Ok(run) => match runs.iter_mut().rev().find(|known| (known.at_ms, known.pid) == (run.at_ms, run.pid)) {
+                Some(known) => *known = run,
+                None => runs.push(run),
+            },
+            Err(_) => strange += 1,
+        }
+    }
+    (runs, strange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::proof::acct::{tests::record, write};
+
+    #[test]
+    fn a_kept_run_is_the_run_again_and_a_later_line_of_it_counts() {
+        let record = record("sh", 7, 1_790_000_000, 1_000, 0x300);
+        let told = CronRun {
+            at: DateTime::from_timestamp(1_790_000_000, 0).unwrap_or_default(),
+            user: "root".into(),
+            command: "transfer".into(),
+            pid: 7,
+            failed_with: None,
+            line: RemoteBytes::new(b"Sep 21 CRON[7]: \xff"),
+        };
+        let started = JobRun { run: told.clone(), proof: None };
+        let found = RawRecord { raw: write(&record), record };
+        let ended = JobRun { run: told, proof: Some(Proof { found, certainty: Certainty::ByPid }) };
+        let lines: Vec<String> =
+            [&started, &ended].map(|run| serde_json::to_string(&KeptRun::of(run)).unwrap_or_default()).to_vec();
+        let (runs, strange) = runs(&format!("{}\nnoise\n{}\n", lines[0], lines[1]), 0);
+        assert_eq!((runs.len(), strange, runs[0].run()), (1, 1, Some(ended)));
+    }
+}

@@ -11,6 +11,7 @@ mod config;
 mod counter;
 mod demo;
 mod doctor;
+mod evidence;
 mod exchange;
 mod frame;
 mod host_engine;
@@ -107,6 +108,7 @@ enum Command {
     Config(config::ConfigArguments),
     Demo(demo::DemoArguments),
     Doctor(doctor::DoctorArguments),
+    Evidence(evidence::EvidenceArguments),
     Frame(frame::FrameArguments),
     Hosts(hosts::HostsArguments),
     Init(init::InitArguments),
@@ -122,6 +124,7 @@ impl Command {
             Command::Action(action) => action.refused_read_only(),
             Command::Approval(approval) => approval.refused_read_only(),
             Command::Audit(audit) => audit.refused_read_only(),
+            Command::Evidence(evidence) => evidence.refused_read_only(),
             Command::Collect => Some("collect"),
             Command::Demo(_) => Some("demo"),
             Command::Doctor(_) => Some("doctor"),
@@ -287,6 +290,7 @@ pub fn run() -> ExitCode {
     let done = match &arguments.command {
         Some(Command::Action(action)) => action::run(common, action),
         Some(Command::Approval(approval)) => approval::run(common, approval),
+        Some(Command::Evidence(evidence)) => evidence::run(common, evidence),
         Some(Command::Audit(audit)) => audit::run(common, audit),
         Some(Command::Check(check)) => return check::run(common, check),
         None => screen::run(common),

@@ -13,6 +13,7 @@ pub enum Purpose {
     Lift,
     /// A writer's word on how far its chain reaches.
     Head,
+    Evidence,
 }
 
 impl Purpose {
@@ -22,6 +23,7 @@ impl Purpose {
             Purpose::Verdict => "verdict@dogwatch",
             Purpose::Lift => "lift@dogwatch",
             Purpose::Head => "head@dogwatch",
+            Purpose::Evidence => "evidence@dogwatch",
         }
     }
 }
@@ -65,6 +67,14 @@ pub fn verify(key: &PublicKey, purpose: Purpose, message: &[u8], signature: &str
         return Err(SignatureError::OtherKey);
     }
     key.verify(purpose.namespace(), message, &read).map_err(|_| SignatureError::Wrong)
+}
+
+/// Whether the key that a signature itself names made it; that key's fingerprint. Whose it is, is another question.
+pub fn verify_any(purpose: Purpose, message: &[u8], signature: &str) -> Result<String, SignatureError> {
+    let read = SshSig::from_pem(signature).map_err(|error| SignatureError::NotASignature(error.to_string()))?;
+    let key = PublicKey::from(read.public_key().clone());
+    verify(&key, purpose, message, signature)?;
+    Ok(key.fingerprint(HashAlg::Sha256).to_string())
 }
 
 /// Signs with a key that this program holds.

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod core;
 pub mod drill;
+pub mod evidence;
 pub mod feed;
 pub mod follow;
 mod lane;
@@ -30,7 +31,7 @@ use crate::adapters::store::request::Request;
 use crate::adapters::store::state_dir::{EngineLock, StateDir};
 use crate::adapters::store::writer::Writer;
 use crate::adapters::transport::ssh::Secrets;
-use crate::adapters::{clock, evidence};
+use crate::adapters::{clock, evidence as kept};
 use crate::config::{Config, ConfigError};
 use crate::domain::board::Board;
 use crate::domain::fleet::{HostName, HostSpec, Reach};
@@ -277,7 +278,7 @@ impl Engine {
     fn keep_evidence(&mut self) {
         let state = self.persister.directory().to_owned();
         for (host, job, run) in self.core.take_evidence() {
-            if let Err(error) = evidence::keep(&state, &host, &job, &KeptRun::of(&run)) {
+            if let Err(error) = kept::keep(&state, &host, &job, &KeptRun::of(&run)) {
                 tracing::error!("evidence of {job} on {host}: {error}");
             }
         }
@@ -288,9 +289,9 @@ impl Engine {
         let state = self.persister.directory().to_owned();
         let logged = |job: &&JobSpec| matches!(job.evidence, JobEvidence::CronLog { .. });
         for job in spec.settings.jobs.iter().filter(logged) {
-            match evidence::load(&state, &spec.name, job.name.as_str(), clock::now().utc_ms) {
-                Ok(kept) => {
-                    let runs = kept.iter().filter_map(KeptRun::run).collect();
+            match kept::load(&state, &spec.name, job.name.as_str(), clock::now().utc_ms) {
+                Ok(runs) => {
+                    let runs = runs.iter().filter_map(KeptRun::run).collect();
                     self.core.restore_runs(&spec.name, job.name.as_str(), runs);
                 }
                 Err(error) => tracing::error!("evidence of {} on {}: {error}", job.name, spec.name),

@@ -122,6 +122,62 @@ impl Machine {
         running
     }
 
+    /// The program, where the machine's files are.
+    fn inside(&self, running: &Running, arguments: &[&str]) -> (bool, String) {
+        let pid = running.0.id().to_string();
+        let output = Command::new("nsenter")
+            .args(["--mount", "--target", &pid, env!("CARGO_BIN_EXE_dogwatch")])
+            .args(arguments)
+            .arg("--hosts")
+            .arg(&self.hosts)
+            .arg("--state")
+            .arg(&self.state)
+            .output()
+            .unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// Issue 5, Show 4.
+    fn a_pack_proves_the_failure_and_one_changed_bit_is_found(&self, running: &Running) {
+        let (pack, key) = (self.place.path("pack"), self.place.path("key"));
+        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+        let now = run("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
+        let (out, key) = (pack.to_str().unwrap(), key.to_str().unwrap());
+        let asked = ["evidence", "pack", "me", "--job", "fails", "--at", now.trim(), "--out", out, "--key", key];
+        let (succeeded, said) = self.inside(running, &asked);
+        assert!(succeeded && said.contains("proven FAILED: exit status 3"), "{said}");
+        let (succeeded, said) = self.inside(running, &["evidence", "verify", out]);
+        assert!(succeeded && said.contains("as they were collected; signed with SHA256:"), "{said}");
+        let checked = Command::new("sha256sum").args(["-c", "--quiet", "SHA256SUMS"]).current_dir(&pack).status();
+        assert!(checked.unwrap().success());
+        let report = fs::read_to_string(pack.join("report.md")).unwrap();
+        assert!(report.contains("**Verdict:** proven FAILED: exit status 3") && report.contains("Chain of custody"));
+        let table = fs::read_to_string(pack.join("records.csv")).unwrap();
+        assert!(table.lines().any(|line| line.contains(",3,,false,sh,")), "{table}");
+        let mut names: Vec<String> = fs::read_to_string(pack.join("SHA256SUMS"))
+            .unwrap()
+            .lines()
+            .map(|line| line.split("  ").nth(1).unwrap().to_owned())
+            .collect();
+        assert!(names.iter().any(|name| name.ends_with("pacct")) && names.contains(&"raw/var_log_cron.log".to_owned()));
+        names.extend(["SHA256SUMS".to_owned(), "SHA256SUMS.sig".to_owned()]);
+        for name in names {
+            let good = fs::read(pack.join(&name)).unwrap();
+            if good.is_empty() {
+                continue;
+            }
+            let mut bad = good.clone();
+            bad[good.len() / 2] ^= 1;
+            fs::write(pack.join(&name), &bad).unwrap();
+            let (succeeded, said) = self.inside(running, &["evidence", "verify", out]);
+            assert!(!succeeded, "a bit of {name} was changed unseen: {said}");
+            fs::write(pack.join(&name), &good).unwrap();
+        }
+        fs::write(pack.join("raw/added"), "x").unwrap();
+        let (succeeded, said) = self.inside(running, &["evidence", "verify", out]);
+        assert!(!succeeded && said.contains("raw/added is in the pack, and in no manifest"), "{said}");
+    }
+
     /// Waits until the watch says so of the machine.
     fn until(&self, text: &str) -> String {
         let deadline = Instant::now() + GUARD;
@@ -155,12 +211,13 @@ fn cron_s_jobs_are_proven_ok_failed_killed_and_odd_by_what_the_kernel_saw() {
     for day in 1..=6 {
         machine.remember(": job-slow; sleep 10", 4_000 + day, 24 * (7 - day), 1_000, 0);
     }
-    let _machine = machine.start(true);
+    let running = machine.start(true);
     let said = machine.until("job slow: proven ok, but took too long");
     assert!(said.contains("took 10 s, usual 1.0 s, started "), "{said}");
     assert!(said.contains("job fine: proven ok, took 1.") && said.contains("(cron's log, accounting)"), "{said}");
     assert!(said.contains("job fails: proven FAILED: exit status 3, took 0."), "{said}");
     assert!(said.contains("job killed: proven FAILED: killed by signal 9, took 0."), "{said}");
+    machine.a_pack_proves_the_failure_and_one_changed_bit_is_found(&running);
 }
 
 /// Issue 5, Show 2: without accounting nobody knows, and how to know is said.

@@ -151,6 +151,8 @@ pub fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<CronReading, ParseEr
     let zone = read_tables(tables, now, &mut reading);
     read_timers(timers, &results(shown), &mut reading);
     read_log(log, zone, now, &mut reading);
+    let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
+    reading.runs.drain(..surplus);
     mark_last_runs(&mut reading);
     reading.entries.truncate(ENTRIES_MAX);
     Ok(reading)
@@ -306,8 +308,13 @@ fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading)
             run.failed_with = Some(status);
         }
     }
-    let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
-    reading.runs.drain(..surplus);
+}
+
+/// The runs that a log's own lines tell of, whatever else is in it.
+pub fn runs_in(log: &[u8], zone: Tz, now: DateTime<Utc>) -> Vec<CronRun> {
+    let mut reading = CronReading::default();
+    read_log(log, zone, now, &mut reading);
+    reading.runs
 }
 
 /// `TIME HOST IDENT[PID]: MESSAGE` in the three forms that syslog daemons and journalctl write; the message begins at IDENT.

@@ -5,5 +5,7 @@ pub mod evidence;
 pub mod history;
 pub mod join;
 pub mod own;
+pub mod pack;
+pub mod sources;
 pub mod usual;
 pub mod verdict;

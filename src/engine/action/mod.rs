@@ -7,7 +7,7 @@ pub mod follow;
 pub mod planning;
 pub mod reconcile;
 mod ship;
-mod site;
+pub(super) mod site;
 
 use thiserror::Error;
 

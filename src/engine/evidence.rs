@@ -1,0 +1,197 @@
+//! Collecting an evidence pack: the raw bytes of each source, what they decode to, and the verdict that they carry.
+
+use std::io::Read;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::action::ActionError;
+use super::action::site::Site;
+use crate::adapters::clock;
+use crate::adapters::transport::ssh::Secrets;
+use crate::domain::fleet::HostSpec;
+use crate::domain::probe::accounting::{AccountingReading, RawRecord};
+use crate::domain::probe::cron::{CronReading, CronRun, runs_in};
+use crate::domain::proof::acct::{AcctRecord, Decoder};
+use crate::domain::proof::evidence::KeptRun;
+use crate::domain::proof::history::{Accounting, JobRun, RunHistory};
+use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
+use crate::domain::proof::verdict::Verdict;
+use crate::domain::settings::{JobEvidence, JobSpec};
+use crate::domain::text::SafeText;
+
+/// Bytes that one question brings.
+const PIECE_BYTES: u64 = 4 << 20;
+/// Bytes of one source, and of what one unpacks to; more is cut, and the cut is told.
+const SOURCE_BYTES_MAX: u64 = 256 << 20;
+const PIECE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What is asked for.
+pub struct Wish<'a> {
+    pub spec: &'a HostSpec,
+    pub job: &'a JobSpec,
+    pub at: DateTime<Utc>,
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    /// What was kept of the job's runs.
+    pub kept: Vec<KeptRun>,
+}
+
+/// A source's bytes.
+pub struct Collected {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub source: SafeText,
+}
+
+/// What a pack is made of.
+pub struct Found {
+    pub files: Vec<Collected>,
+    pub host_key: String,
+    pub zone: Tz,
+    pub skew_ms: i64,
+    pub skew_uncertainty_ms: i64,
+    pub system: String,
+    pub records: Vec<AcctRecord>,
+    pub passed_over: u64,
+    pub runs: Vec<(DateTime<Utc>, String)>,
+    pub verdict: String,
+    pub lacks: Vec<String>,
+}
+
+/// Asks the host for everything that bears on the window.
+pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, ActionError> {
+    let mut site = Site::new(wish.spec, secrets.clone());
+    site.connect().await?;
+    let sent_ms = clock::now().utc_ms;
+    let accounting = wish.spec.settings.accounting.clone().unwrap_or_else(|| "-".to_owned());
+    let reply = site.ask(LIST, vec![accounting, wish.from.timestamp().to_string()]).await?;
+    let received_ms = clock::now().utc_ms;
+    let host = wish.spec.name.clone();
+    let sources = parse(&reply.body).map_err(|error| ActionError::Host { host, why: error.to_string() })?;
+    let zone = sources.zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
+    let mut found = Found {
+        files: Vec::new(),
+        host_key: site.host_key(),
+        zone,
+        // A clock in whole seconds was half a second further, on average.
+        skew_ms: sources.clock_s * 1_000 + 500 - (sent_ms + received_ms) / 2,
+        skew_uncertainty_ms: 500 + (received_ms - sent_ms) / 2,
+        system: sources.system.clone(),
+        records: Vec::new(),
+        passed_over: 0,
+        runs: Vec::new(),
+        verdict: String::new(),
+        lacks: sources.denied.iter().map(|path| format!("{path} may not be read by this login")).collect(),
+    };
+    let (raw, runs) = pull(&mut site, wish, &sources, &mut found).await?;
+    judge(wish, raw, runs, &sources, &mut found);
+    Ok(found)
+}
+
+async fn pull(
+    site: &mut Site,
+    wish: &Wish<'_>,
+    sources: &Sources,
+    found: &mut Found,
+) -> Result<(Vec<RawRecord>, Vec<CronRun>), ActionError> {
+    let (mut raw, mut runs) = (Vec::new(), Vec::new());
+    for source in &sources.files {
+        let bytes = read(site, source, &mut found.lacks).await?;
+        match source.kind {
+            Kind::Accounting => {
+                let content = unpacked(source, &bytes, &mut found.lacks);
+                let mut decoder = Decoder::default();
+                decoder.feed(&content, |bytes, record| raw.push(RawRecord { raw: *bytes, record }));
+                decoder.finish(|bytes, record| raw.push(RawRecord { raw: *bytes, record }));
+                found.passed_over += decoder.passed_over;
+            }
+            Kind::Log => runs.extend(runs_in(&unpacked(source, &bytes, &mut found.lacks), found.zone, wish.to)),
+            Kind::Table => {}
+        }
+        found.files.push(Collected { name: source.name(), bytes, source: SafeText::new(&source.path) });
+    }
+    if sources.journal_only {
+        let window = [wish.from, wish.to].map(|at| at.timestamp().to_string()).to_vec();
+        let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
+        let bytes = reply.parts.get(1).cloned().unwrap_or_default();
+        runs.extend(runs_in(&bytes, found.zone, wish.to));
+        found.files.push(Collected { name: "raw/journal-cron.txt".to_owned(), bytes, source: "journalctl".into() });
+    }
+    Ok((raw, runs))
+}
+
+async fn read(site: &mut Site, source: &Source, lacks: &mut Vec<String>) -> Result<Vec<u8>, ActionError> {
+    let wanted = source.size.min(SOURCE_BYTES_MAX);
+    if wanted < source.size {
+        lacks.push(format!("of {} only the first {wanted} of {} bytes", source.path, source.size));
+    }
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < wanted {
+        let piece = PIECE_BYTES.min(wanted - bytes.len() as u64);
+        let asked = vec![source.path.clone(), bytes.len().to_string(), piece.to_string()];
+        let reply = site.ask_within(READ, asked, PIECE_DEADLINE).await?;
+        let came = reply.parts.get(1).map_or(&[][..], Vec::as_slice);
+        if came.is_empty() {
+            lacks.push(format!("{} was cut while it was read", source.path));
+            break;
+        }
+        bytes.extend_from_slice(came);
+    }
+    Ok(bytes)
+}
+
+/// The content of a packed file, for decoding; the pack holds it as it was.
+fn unpacked(source: &Source, bytes: &[u8], lacks: &mut Vec<String>) -> Vec<u8> {
+    if !source.path.ends_with(".gz") {
+        return bytes.to_vec();
+    }
+    let mut content = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(bytes).take(SOURCE_BYTES_MAX).read_to_end(&mut content);
+    if let Err(error) = read {
+        lacks.push(format!("{} can't be unpacked to its end: {error}", source.path));
+    }
+    content
+}
+
+/// Joins what was found and says what it proves of the run that was asked about.
+fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &Sources, found: &mut Found) {
+    let mut history = RunHistory::default();
+    history.restore(wish.job.name.as_str(), wish.kept.iter().filter_map(KeptRun::run).collect());
+    let reading = CronReading { runs: logged, ..CronReading::default() };
+    history.take_runs(wish.job, &reading);
+    history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() });
+    let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
+    // Of a past run nothing is still to come.
+    history.accounting = Some(Accounting { is_there, ..Accounting::default() });
+    let in_window = |at: DateTime<Utc>| wish.from <= at && at <= wish.to;
+    let runs: Vec<JobRun> = history.runs(wish.job).to_vec();
+    let shown = |at: DateTime<Utc>| at.with_timezone(&found.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+    let verdict_at = |run: &JobRun| {
+        let until: Vec<JobRun> = runs.iter().filter(|other| other.run.at <= run.run.at).cloned().collect();
+        let mut then = RunHistory::default();
+        then.accounting.clone_from(&history.accounting);
+        then.restore(wish.job.name.as_str(), until);
+        let verdict = Verdict::of(wish.job, &then, wish.to);
+        verdict.told(wish.job, &shown(run.run.at), false).1
+    };
+    let window: Vec<&JobRun> = runs.iter().filter(|run| in_window(run.run.at)).collect();
+    let nearest = window.iter().min_by_key(|run| (run.run.at - wish.at).num_milliseconds().abs());
+    let verdict = match nearest {
+        Some(run) => verdict_at(run),
+        None => format!("no evidence: no run of it is known between {} and {}", shown(wish.from), shown(wish.to)),
+    };
+    let told = window.iter().map(|run| (run.run.at, verdict_at(run))).collect();
+    let records = raw.iter().map(|found| found.record);
+    found.records = records
+        .filter(|record| {
+            DateTime::from_timestamp_millis(record.end_ms()).is_some_and(|end| wish.from <= end)
+                && record.begin_ms() <= wish.to.timestamp_millis()
+        })
+        .collect();
+    (found.verdict, found.runs) = (verdict, told);
+    if let JobEvidence::Timer { unit } = &wish.job.evidence {
+        found.lacks.push(format!("{unit} is a timer: systemd's own word on its runs is not collected"));
+    }
+}

@@ -9,7 +9,7 @@ use super::exchange::{self, exchanged, read_request};
 use super::{CommandError, Common};
 use crate::adapters::audit::reader::AuditReader;
 use crate::adapters::audit::{Stamps, database_in};
-use crate::adapters::{action_files, clock, policy_file};
+use crate::adapters::{action_files, clock, config_file, own_machine, policy_file};
 use crate::config::policy::PolicyFile;
 use crate::domain::action::HoldName;
 use crate::domain::action::book::{Book, RequestEntry};
@@ -17,8 +17,10 @@ use crate::domain::action::plan::Plan;
 use crate::domain::action::policy::Hold;
 use crate::domain::action::verdict::{Judge, Request};
 use crate::domain::audit::record::{AuditId, Outcome, Record};
+use crate::domain::fleet::HostName;
 use crate::engine::action::ActionError;
-use crate::engine::action::desk::Confirmation;
+use crate::engine::action::desk::{Confirmation, board_of};
+use crate::engine::action::estimate::estimate;
 use crate::tui::audit_board::{AuditBoard, AuditLine, HoldLine, NEWEST_MAX};
 use crate::tui::dialog::{Ask, News, Order};
 use crate::tui::offer::OfferedAction;
@@ -63,16 +65,30 @@ impl ReadSoFar {
     fn look_at_policy(&mut self, loaded: Result<PolicyFile, String>) {
         let now_ms = clock::now().utc_ms;
         self.board.policy_error = loaded.as_ref().err().cloned();
+        (self.board.holds, self.board.left) = (Vec::new(), Vec::new());
         let Ok(file) = loaded else { return };
         let judge = Judge { policy: &file.policy, hosts: Vec::new(), runner: None, now_ms };
         let lifts = self.book.lifts.iter().map(|(statement, signature)| (statement.as_str(), signature.as_str()));
         let lifted = judge.lifted(lifts);
         let held = file.policy.holds.iter().filter(|hold| !lifted.contains(&hold.name));
         self.board.holds = held.map(hold_line).collect();
-        let left = exchanged(file.exchange.as_deref(), "request");
-        let left = left.iter().filter_map(|path| read_request(path).ok());
-        let of_others = left.filter(|request| !self.book.requests.contains_key(&request.id));
-        self.board.left = of_others.filter_map(|request| Some((request.id.clone(), asked(&request)?))).collect();
+        let exchange = file.exchange.as_deref();
+        let verdicts = exchange::verdicts(exchange);
+        let left = exchanged(exchange, "request");
+        let read: Vec<Request> = left.iter().filter_map(|path| read_request(path).ok()).collect();
+        if read.len() < left.len() {
+            self.board.policy_error = Some(format!("{} requests can't be read", left.len() - read.len()));
+        }
+        let of_others = read.iter().filter(|request| !self.book.requests.contains_key(&request.id));
+        let with_words = |request: &Request| {
+            let heard = verdicts.iter().filter(|verdict| verdict.request == request.id).cloned().collect();
+            Some((request.id.clone(), RequestEntry { verdicts: heard, ..asked(request)? }))
+        };
+        // What others agreed to in full, or denied, waits for nobody's word.
+        let waits = |(_, entry): &(AuditId, RequestEntry)| {
+            !entry.is_denied() && (entry.agreed() as u64) < u64::from(entry.approvals_needed)
+        };
+        self.board.left = of_others.filter_map(with_words).filter(waits).collect();
     }
 }
 
@@ -104,11 +120,49 @@ fn asked(request: &Request) -> Option<RequestEntry> {
     })
 }
 
-/// What was shown last, and is what is carried out, agreed to or lifted.
+/// What a dialog shows, and is what it carries out, agrees to or lifts.
 enum Shown {
     Plan(Plan),
     Request(Request),
-    Hold(HoldName),
+    /// A hold, as it read.
+    Hold(HoldName, String),
+}
+
+/// What the newest dialog shows: a slower answer to an earlier one never takes its place.
+#[derive(Default)]
+struct Slot(Mutex<Option<(u64, Shown)>>);
+
+impl Slot {
+    fn put(&self, generation: u64, shown: Shown) {
+        let Ok(mut slot) = self.0.lock() else { return };
+        if slot.as_ref().is_none_or(|(newest, _)| *newest <= generation) {
+            *slot = Some((generation, shown));
+        }
+    }
+
+    /// What this dialog shows, which counts once.
+    fn take(&self, generation: u64) -> Result<Shown, CommandError> {
+        let mut slot = self.0.lock().map_err(|_| nothing_shown())?;
+        slot.take_if(|(newest, _)| *newest == generation).map(|(_, shown)| shown).ok_or_else(nothing_shown)
+    }
+}
+
+/// One dialog's way to its slot and to its screen.
+struct Teller<'a> {
+    generation: u64,
+    slot: &'a Slot,
+    tell: &'a dyn Fn(News),
+}
+
+impl Teller<'_> {
+    fn show(&self, what: Shown, lines: Vec<String>, ask: Ask) {
+        self.slot.put(self.generation, what);
+        (self.tell)(News::Planned { lines, ask });
+    }
+
+    fn shown(&self) -> Result<Shown, CommandError> {
+        self.slot.take(self.generation)
+    }
 }
 
 async fn read_on(database: &Path, so_far: &mut ReadSoFar) -> Result<(), CommandError> {
@@ -151,14 +205,14 @@ pub fn acting(common: &Common) -> Option<Acting> {
             .map(|parameter| (parameter.name.clone(), parameter.default.clone()))
             .collect(),
     });
-    let (common, shown): (Common, Mutex<Option<Shown>>) = (common.clone(), Mutex::new(None));
+    let (common, slot) = (common.clone(), Slot::default());
     Some(Acting {
         offered: offered.collect(),
-        carry_out: Arc::new(move |order, tell| {
+        carry_out: Arc::new(move |generation, order, tell| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let done = runtime.map_err(CommandError::from).and_then(|runtime| {
                 let local = tokio::task::LocalSet::new();
-                local.block_on(&runtime, carry_out(&common, order, &shown, tell))
+                local.block_on(&runtime, carry_out(&common, order, &Teller { generation, slot: &slot, tell }))
             });
             if let Err(error) = done {
                 tell(News::Ended { words: error.to_string(), is_well: false });
@@ -167,56 +221,45 @@ pub fn acting(common: &Common) -> Option<Acting> {
     })
 }
 
-async fn carry_out(
-    common: &Common,
-    order: Order,
-    shown: &Mutex<Option<Shown>>,
-    tell: &dyn Fn(News),
-) -> Result<(), CommandError> {
+async fn carry_out(common: &Common, order: Order, teller: &Teller<'_>) -> Result<(), CommandError> {
+    if let Order::Estimate { host, mount } = order {
+        return room(common, host, &mount, teller).await;
+    }
     let counter = Counter::open(common).await?;
     let complaints = exchange::take_in_lifts(&counter).await?;
     complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
     let done = match order {
-        Order::Plan(line) => plan(&counter, &line, shown, tell).await,
-        Order::Estimate { host, mount } => {
-            let rooms = counter.desk().room(&host, &mount).await?;
-            tell(News::Estimated(host, rooms));
-            Ok(())
-        }
-        Order::Run(typed) => run(&counter, &typed, taken(shown)?, tell).await,
-        Order::Propose(reason) => propose(&counter, &reason, taken(shown)?, tell).await,
-        Order::OpenRequest(id) => open_request(&counter, &id, shown, tell).await,
-        Order::Judge { deny } => judge(&counter, deny.as_deref(), taken(shown)?, tell).await,
-        Order::OpenHold(name) => open_hold(&counter, &name, shown, tell),
-        Order::Lift => lift(&counter, taken(shown)?, tell).await,
+        Order::Plan(line) => plan(&counter, &line, teller).await,
+        Order::Run(typed) => run(&counter, &typed, teller.shown()?, teller.tell).await,
+        Order::Propose(reason) => propose(&counter, &reason, teller.shown()?, teller.tell).await,
+        Order::OpenRequest(id) => open_request(&counter, &id, teller).await,
+        Order::Judge { deny } => judge(&counter, deny.as_deref(), teller.shown()?, teller.tell).await,
+        Order::OpenHold(name) => open_hold(&counter, &name, teller),
+        Order::Lift => lift(&counter, teller.shown()?, teller.tell).await,
+        Order::Estimate { .. } => Ok(()),
     };
     let closed = counter.close().await;
     closed.iter().flatten().for_each(|complaint| tracing::warn!("{complaint}"));
     done.and_then(|()| closed.map(|_| ()))
 }
 
-/// What was shown last, which counts once.
-fn taken(shown: &Mutex<Option<Shown>>) -> Result<Shown, CommandError> {
-    shown.lock().ok().and_then(|mut slot| slot.take()).ok_or_else(nothing_shown)
-}
-
 fn nothing_shown() -> CommandError {
     CommandError::Failed("nothing was shown that this could be about".to_owned())
 }
 
-fn show(shown: &Mutex<Option<Shown>>, what: Shown, lines: Vec<String>, ask: Ask, tell: &dyn Fn(News)) {
-    if let Ok(mut slot) = shown.lock() {
-        *slot = Some(what);
-    }
-    tell(News::Planned { lines, ask });
+/// Asks a host what would make room: only a look, which opens no store to write.
+async fn room(common: &Common, host: HostName, mount: &str, teller: &Teller<'_>) -> Result<(), CommandError> {
+    let config = config_file::load(common.hosts.as_deref(), &own_machine::name())?;
+    let spec = config.fleet.host(&host).ok_or_else(|| ActionError::NoHost(host.to_string()))?;
+    let (catalogue, state) = (action_files::load()?, common.state_dir()?.path().to_owned());
+    let board = board_of(&state).await;
+    let known = board.as_ref().and_then(|board| board.hosts.get(&host));
+    let rooms = estimate(spec, mount, &catalogue, known, common.secrets()?).await?;
+    (teller.tell)(News::Estimated(host, rooms));
+    Ok(())
 }
 
-async fn plan(
-    counter: &Counter,
-    line: &str,
-    shown: &Mutex<Option<Shown>>,
-    tell: &dyn Fn(News),
-) -> Result<(), CommandError> {
+async fn plan(counter: &Counter, line: &str, teller: &Teller<'_>) -> Result<(), CommandError> {
     let mut words = line.split_ascii_whitespace().map(str::to_owned);
     let action = words.next().unwrap_or_default();
     let wish = counter.wish(&action, &words.collect::<Vec<String>>())?;
@@ -226,7 +269,7 @@ async fn plan(
         approvals_needed => Ask::Propose { approvals_needed },
     };
     let lines = plan.to_string().lines().map(str::to_owned).collect();
-    show(shown, Shown::Plan(plan), lines, ask, tell);
+    teller.show(Shown::Plan(plan), lines, ask);
     Ok(())
 }
 
@@ -235,7 +278,7 @@ async fn run(counter: &Counter, typed: &str, shown: Shown, tell: &dyn Fn(News)) 
     let request = match shown {
         Shown::Plan(plan) => desk.propose(&plan, "on the screen").await?,
         Shown::Request(request) => request,
-        Shown::Hold(_) => return Err(nothing_shown()),
+        Shown::Hold(..) => return Err(nothing_shown()),
     };
     let confirmation = Confirmation { typed, glass: None };
     let ended = desk.carry_out(request, &confirmation, &|progress| tell(News::Progress(progress))).await?;
@@ -264,16 +307,18 @@ async fn propose(counter: &Counter, reason: &str, shown: Shown, tell: &dyn Fn(Ne
 }
 
 /// Shows a request: to be carried out where enough have agreed, and for a word on it where not.
-async fn open_request(
-    counter: &Counter,
-    id: &AuditId,
-    shown: &Mutex<Option<Shown>>,
-    tell: &dyn Fn(News),
-) -> Result<(), CommandError> {
-    let request = exchange::find(counter, &id.to_string()).await?;
-    let is_own = counter.desk().book().await?.requests.contains_key(id);
-    let complaints = if is_own { exchange::take_in(counter, id).await? } else { Vec::new() };
-    let agreed = counter.desk().agreed(&request).await?;
+async fn open_request(counter: &Counter, id: &AuditId, teller: &Teller<'_>) -> Result<(), CommandError> {
+    let desk = counter.desk();
+    let is_own = desk.book().await?.requests.contains_key(id);
+    let (request, complaints) = match is_own {
+        true => {
+            let complaints = exchange::take_in(counter, id).await?;
+            (desk.request(&desk.book().await?, id).await?, complaints)
+        }
+        false => (exchange::left_request(counter, id)?, Vec::new()),
+    };
+    let left = if is_own { Vec::new() } else { exchange::verdicts(counter.policy.exchange.as_deref()) };
+    let agreed = desk.agreed(&request, &left).await?;
     let plan = Plan::decode(&request.plan).map_err(ActionError::from)?;
     let by = format!("asked for by {} on {}: {}", request.proposer.user, request.proposer.machine, request.reason);
     let mut lines = vec![by];
@@ -284,7 +329,7 @@ async fn open_request(
         true => Ask::Run { phrase: plan.covered().phrase() },
         false => Ask::Judge { id: id.clone(), agreed, approvals_needed },
     };
-    show(shown, Shown::Request(request), lines, ask, tell);
+    teller.show(Shown::Request(request), lines, ask);
     Ok(())
 }
 
@@ -300,19 +345,17 @@ async fn judge(counter: &Counter, deny: Option<&str>, shown: Shown, tell: &dyn F
     Ok(())
 }
 
-fn open_hold(
-    counter: &Counter,
-    name: &HoldName,
-    shown: &Mutex<Option<Shown>>,
-    tell: &dyn Fn(News),
-) -> Result<(), CommandError> {
-    let lines = vec![approval::hold_of(counter, name)?.words()];
-    show(shown, Shown::Hold(name.clone()), lines, Ask::Lift { hold: name.clone() }, tell);
+fn open_hold(counter: &Counter, name: &HoldName, teller: &Teller<'_>) -> Result<(), CommandError> {
+    let words = approval::hold_of(counter, name)?.words();
+    teller.show(Shown::Hold(name.clone(), words.clone()), vec![words], Ask::Lift { hold: name.clone() });
     Ok(())
 }
 
 async fn lift(counter: &Counter, shown: Shown, tell: &dyn Fn(News)) -> Result<(), CommandError> {
-    let Shown::Hold(name) = shown else { return Err(nothing_shown()) };
+    let Shown::Hold(name, words) = shown else { return Err(nothing_shown()) };
+    if approval::hold_of(counter, &name)?.words() != words {
+        return Err(CommandError::Failed(format!("{name} reads otherwise now: open it again")));
+    }
     let left = approval::lift_hold(counter, &name, None).await?;
     let left = left.map_or("local store".to_owned(), |path| format!("left in {}", path.display()));
     tell(News::Ended { words: format!("{name} is lifted; {left}"), is_well: true });

@@ -334,7 +334,8 @@ pub fn waiting_requests(book: &Book, now_ms: i64) -> Vec<(AuditId, String)> {
     let open = book
         .requests
         .iter()
-        .filter(|(_, request)| request.claimed_ms.is_none() && !request.is_denied() && now_ms < request.expires_ms);
+        .filter(|(_, request)| request.claimed_ms.is_none() && !request.is_denied() && now_ms < request.expires_ms)
+        .filter(|(_, request)| 0 < request.approvals_needed);
     let line = |(id, request): (&AuditId, &crate::domain::action::book::RequestEntry)| {
         let hosts: Vec<&str> = request.hosts.iter().map(HostName::as_str).collect();
         let text = format!(

@@ -95,21 +95,37 @@ pub async fn take_in(counter: &Counter, request: &AuditId) -> Result<Vec<String>
     Ok(complaints)
 }
 
+/// Every signed word that lies in an exchange directory; what is none is passed over here, and told where it is taken in.
+pub fn verdicts(exchange: Option<&Path>) -> Vec<Verdict> {
+    let files = exchanged(exchange, "verdict");
+    let read = |path: &PathBuf| canonical::decode(read_file(path).ok()?.trim_ascii_end()).ok();
+    files.iter().filter_map(read).collect()
+}
+
+/// The request of this id in the exchange directory, which must be the one that its file is named after.
+pub fn left_request(counter: &Counter, id: &AuditId) -> Result<Request, CommandError> {
+    let name = id.to_string();
+    let mut files = exchanged(counter.policy.exchange.as_deref(), "request").into_iter();
+    let path = files.find(|path| path.file_stem().is_some_and(|stem| stem == name.as_str()));
+    let path = path.ok_or_else(|| ActionError::NoRequest(id.clone()))?;
+    let request = read_request(&path)?;
+    match request.id == *id {
+        true => Ok(request),
+        false => Err(CommandError::Failed(format!("{}: it holds the request {}", path.display(), request.id))),
+    }
+}
+
 /// By its file, by its id in the exchange directory, or by its id in the store.
 pub async fn find(counter: &Counter, named: &str) -> Result<Request, CommandError> {
     if Path::new(named).exists() {
         return read_request(Path::new(named));
     }
     let id = audit_id(named).map_err(|error| CommandError::Usage(format!("{named}: no such file; {error}")))?;
-    let left = exchanged(counter.policy.exchange.as_deref(), "request")
-        .into_iter()
-        .find(|path| path.file_stem().is_some_and(|stem| stem == named));
-    match left {
-        Some(path) => read_request(&path),
-        None => {
-            let desk = counter.desk();
-            Ok(desk.request(&desk.book().await?, &id).await?)
-        }
+    let desk = counter.desk();
+    let book = desk.book().await?;
+    match book.requests.contains_key(&id) {
+        true => Ok(desk.request(&book, &id).await?),
+        false => left_request(counter, &id),
     }
 }
 

@@ -183,6 +183,12 @@ impl CommandError {
             | CommandError::Keys(_)
             | CommandError::Scenario(_)
             | CommandError::Theme(_) => EXIT_CONFIG,
+            CommandError::Action(
+                ActionError::NoAction(_)
+                | ActionError::NoHost(_)
+                | ActionError::Parameter(_)
+                | ActionError::TooManyHosts(..),
+            ) => EXIT_USAGE,
             CommandError::Action(_) | CommandError::Sign(_) => 1,
             CommandError::Transport(_) => EXIT_FAILED,
             CommandError::Failed(_) => 1,

@@ -109,7 +109,9 @@ impl Drill {
 
     /// Puts what people did until now into the audit of a state directory.
     pub async fn put_on_record(&mut self, state: &Path) {
-        let done = self.witness.until(self.at, state, self.scenario.begins.timestamp_millis()).await;
+        // The time of the step that was played last.
+        let at = self.at.saturating_sub(self.scenario.step);
+        let done = self.witness.until(at, state, self.scenario.begins.timestamp_millis()).await;
         if let Err(error) = done {
             tracing::error!("{error}");
         }

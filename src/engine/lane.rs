@@ -17,6 +17,7 @@ use crate::adapters::transport::{End, Output, RunLimits, Transport};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::script::{ALIVE_SCRIPT, PollCost, Section, compose, split};
 use crate::domain::probe::{Lane, ProbeId, Reading};
+use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 use crate::domain::transition::{Link, LinkState};
 
@@ -55,13 +56,13 @@ pub struct Polled {
 
 impl Polled {
     /// What nobody had to ask a host for.
-    pub fn told(host: &HostName, probe: ProbeId, reading: Reading, at: Moment) -> Self {
+    pub fn told(host: &HostName, probe: ProbeId, outcome: Result<Reading, SafeText>, at: Moment) -> Self {
         Self {
             host: host.clone(),
             lane: probe.lane(),
             sent: at,
             received: at,
-            outcomes: vec![(probe, Ok(reading))],
+            outcomes: vec![(probe, outcome)],
             cost: None,
             cursors: None,
         }

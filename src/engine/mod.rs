@@ -319,8 +319,11 @@ impl Engine {
         let book = self.restores.read_on().await;
         let now = clock::now();
         for (name, _) in self.hosts.iter().filter(|(_, host)| !host.spec.settings.backups.is_empty()) {
-            let reading = Reading::Restores(book.of(name));
-            self.core.absorb(Report::Polled(Polled::told(name, ProbeId::Restores, reading, now)), now);
+            let outcome = match &book {
+                Ok(book) => Ok(Reading::Restores(book.of(name))),
+                Err(why) => Err(SafeText::new(why)),
+            };
+            self.core.absorb(Report::Polled(Polled::told(name, ProbeId::Restores, outcome, now)), now);
         }
     }
 

@@ -20,16 +20,18 @@ impl Restores {
         Self { database: database_in(state), book: RestoreBook::default(), seq: 0, stamps: None }
     }
 
-    /// Reads what is new; an audit that can't be read now is read the next time.
-    pub async fn read_on(&mut self) -> &RestoreBook {
+    /// Reads what is new; or says why the audit, which was there before, can't be read now.
+    pub async fn read_on(&mut self) -> Result<&RestoreBook, String> {
         let now = Stamps::of(&self.database);
-        if self.stamps.as_ref() != Some(&now) && self.database.exists() {
-            match self.read().await {
-                Ok(()) => self.stamps = Some(now),
-                Err(error) => tracing::warn!("restore tests: {error}"),
+        if self.stamps.as_ref() != Some(&now) {
+            match (self.database.exists(), self.seq) {
+                (true, _) => self.read().await.map_err(|error| error.to_string())?,
+                (false, 0) => {}
+                (false, _) => return Err(format!("{} is gone", self.database.display())),
             }
+            self.stamps = Some(now);
         }
-        &self.book
+        Ok(&self.book)
     }
 
     async fn read(&mut self) -> Result<(), AuditError> {

@@ -32,7 +32,9 @@ pub type KeepCopy = Arc<dyn Fn(&str) -> io::Result<PathBuf> + Send + Sync>;
 /// Reads the audit on: what is new since it was read last.
 pub type ReadAudit = Arc<dyn Fn() -> Result<AuditBoard, String> + Send + Sync>;
 
-pub type CarryOut = Arc<dyn Fn(Order, &dyn Fn(News)) + Send + Sync>;
+/// Does what is ordered for the dialog of this generation, and tells each step: what one dialog showed is carried out for
+/// no other.
+pub type CarryOut = Arc<dyn Fn(u64, Order, &dyn Fn(News)) + Send + Sync>;
 
 /// Plans and carries out guarded actions; whatever is asked is done on a thread of its own.
 pub struct Acting {

@@ -122,8 +122,8 @@ impl AuditBoard {
             let hosts: Vec<&str> = request.hosts.iter().map(HostName::as_str).collect();
             let left = Duration::from_millis(u64::try_from(request.expires_ms - now_ms).unwrap_or(0));
             let words = format!(
-                "waits for {} of {} approvals, void in {}, {id}: {}",
-                request.approvals_needed.saturating_sub(request.agreed() as u32),
+                "{} of {} agreed, void in {}, {id}: {}",
+                request.agreed(),
                 request.approvals_needed,
                 short_duration(left),
                 request.reason
@@ -163,7 +163,8 @@ impl AuditBoard {
             (overdue, "held past review"),
         ];
         let counted = counts.into_iter().filter(|(count, _)| 0 < *count).map(|(count, word)| format!("{count} {word}"));
-        let words: Vec<String> = self.frozen.iter().map(|_| "FROZEN".to_owned()).chain(counted).collect();
+        let unread = self.policy_error.iter().map(|_| "policy unreadable".to_owned());
+        let words: Vec<String> = self.frozen.iter().map(|_| "FROZEN".to_owned()).chain(unread).chain(counted).collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
 }

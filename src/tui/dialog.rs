@@ -54,6 +54,9 @@ pub enum Ask {
     Lift { hold: HoldName },
 }
 
+/// How a plan says that its archive goes to another host.
+const TRAVELS: &str = "  through this machine";
+
 /// What denies a request, before the reason.
 const DENY: &str = "deny ";
 /// A reason that says less says nothing.
@@ -127,8 +130,12 @@ pub enum Focus {
 pub enum Stage {
     Planning,
     Planned(Ask),
-    Running,
-    Over { words: String, is_well: bool },
+    /// What it is doing, for people.
+    Running(&'static str),
+    Over {
+        words: String,
+        is_well: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +170,7 @@ impl Dialog {
     pub fn is_confirmed(&self) -> bool {
         match &self.stage {
             Stage::Planned(ask) => ask.is_answered_by(&self.typed),
-            Stage::Planning | Stage::Running | Stage::Over { .. } => false,
+            Stage::Planning | Stage::Running(_) | Stage::Over { .. } => false,
         }
     }
 
@@ -171,7 +178,7 @@ impl Dialog {
     pub fn go_word(&self) -> &'static str {
         match &self.stage {
             Stage::Planned(ask) => ask.button(&self.typed),
-            Stage::Planning | Stage::Running | Stage::Over { .. } => "",
+            Stage::Planning | Stage::Running(_) | Stage::Over { .. } => "",
         }
     }
 
@@ -223,14 +230,26 @@ impl Dialog {
     }
 
     fn go(&mut self) -> Pressed {
-        let order = match &self.stage {
-            Stage::Planned(ask) => ask.order(&self.typed),
-            Stage::Planning | Stage::Running | Stage::Over { .. } => return Pressed::Stays,
+        let (order, said) = match &self.stage {
+            Stage::Planned(ask) => (ask.order(&self.typed), self.running_words(ask)),
+            Stage::Planning | Stage::Running(_) | Stage::Over { .. } => return Pressed::Stays,
         };
-        self.stage = Stage::Running;
+        self.stage = Stage::Running(said);
         self.lines.push("".into());
         self.scroll_to(usize::MAX);
         Pressed::Does(Effect::Act(self.generation, order))
+    }
+
+    /// What is said while it goes on.
+    fn running_words(&self, ask: &Ask) -> &'static str {
+        match ask {
+            Ask::Run { .. } if self.lines.iter().any(|line| line.as_str().starts_with(TRAVELS)) => {
+                "files travel through this screen: to quit ends that and deletes nothing; Esc looks elsewhere"
+            }
+            Ask::Run { .. } => "it runs; Esc leaves it running, and 6 shows it",
+            Ask::Propose { .. } => "putting it on record …",
+            Ask::Judge { .. } | Ask::Lift { .. } => "your agent is asked to sign …",
+        }
     }
 
     fn scroll_to(&mut self, row: usize) {

@@ -53,8 +53,10 @@ fn line_of(action: &OfferedAction, host: &HostName, known: &[(String, String)]) 
         let known = known.iter().find(|(of, _)| of == name).map(|(_, value)| value);
         format!(" {name}={}", known.or(default.as_ref()).map_or("", String::as_str))
     };
-    let parameters: String = action.parameters.iter().map(parameter).collect();
-    format!("{} {host}{parameters}", action.id)
+    // What is still to be typed comes last, where typing goes on.
+    let mut parameters: Vec<String> = action.parameters.iter().map(parameter).collect();
+    parameters.sort_by_key(|parameter| parameter.ends_with('='));
+    format!("{} {host}{}", action.id, parameters.concat())
 }
 
 /// Where logs lie that fill the selected file system.
@@ -161,7 +163,7 @@ mod tests {
         let action = OfferedAction { id: "logs.archive-purge".to_owned(), about: String::new(), parameters };
         let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
         let line = line_of(&action, &host, &[("directory".to_owned(), "/var/log".to_owned())]);
-        assert_eq!(line, "logs.archive-purge web1 directory=/var/log archive= older-hours=24");
+        assert_eq!(line, "logs.archive-purge web1 directory=/var/log older-hours=24 archive=");
     }
 
     #[test]

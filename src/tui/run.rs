@@ -37,6 +37,9 @@ const HISTORY_PAUSE: Duration = Duration::from_secs(2);
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
 const AUDIT_ASIDE_EVERY: Duration = Duration::from_secs(10);
 
+/// How often room is looked for meanwhile.
+const OWED_FRAME_EVERY: Duration = Duration::from_millis(8);
+
 /// In place of a second: the next frame is painted whatever the time.
 const NEVER: i64 = i64::MIN;
 
@@ -82,6 +85,8 @@ struct Loop {
     is_away: bool,
     /// The second that was painted last.
     painted_second: i64,
+    /// The writer was busy when something new was to be painted.
+    owes_frame: bool,
     audit_asked: Option<Instant>,
 }
 
@@ -122,19 +127,24 @@ impl Loop {
             is_away,
             painted_second,
             audit_asked: None,
+            owes_frame: false,
         })
     }
 
     fn run(&mut self, inbox: &Receiver<Wake>) -> io::Result<()> {
         let mut next_tick = Instant::now();
         loop {
-            let until_tick = next_tick.saturating_duration_since(Instant::now());
+            let mut until_tick = next_tick.saturating_duration_since(Instant::now());
+            // A frame that had to wait for the one before it is painted as soon as there is room.
+            if self.owes_frame {
+                until_tick = until_tick.min(OWED_FRAME_EVERY);
+            }
             let wake = match inbox.recv_timeout(until_tick) {
                 Ok(wake) => Some(wake),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
-            let mut is_news = wake.is_some();
+            let mut is_news = wake.is_some() || self.owes_frame;
             if next_tick <= Instant::now() {
                 next_tick = Instant::now() + TICK;
                 is_news |= self.tick()?;
@@ -280,7 +290,7 @@ impl Loop {
         let Some(acting) = &self.attachment.acting else { return };
         let (carry_out, wakes) = (acting.carry_out.clone(), self.wakes.clone());
         std::thread::spawn(move || {
-            carry_out(order, &|news| drop(wakes.send(Wake::Acted(generation, news))));
+            carry_out(generation, order, &|news| drop(wakes.send(Wake::Acted(generation, news))));
         });
         self.audit_asked = None;
     }
@@ -390,10 +400,10 @@ impl Loop {
             return Ok(());
         }
         if tty::is_busy() {
-            // It is painted as soon as there is room.
-            self.painted_second = NEVER;
+            self.owes_frame = true;
             return Ok(());
         }
+        self.owes_frame = false;
         self.model.now = (self.options.now)();
         self.model.sort();
         let (model, theme) = (&mut self.model, &self.theme);

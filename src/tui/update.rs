@@ -321,7 +321,12 @@ fn offer_actions(model: &mut Model) -> Option<Effect> {
 }
 
 /// Completes the line that asks for an action, or has it planned once it is whole.
-fn plan(model: &mut Model, prompt: Prompt) -> Option<Effect> {
+fn plan(model: &mut Model, mut prompt: Prompt) -> Option<Effect> {
+    if let Some(missing) = prompt.text.split(' ').find(|word| word.ends_with('=')).map(str::to_owned) {
+        prompt.error = Some(format!("{missing} is needed"));
+        model.prompt = Some(prompt);
+        return None;
+    }
     if prompt.text.contains(' ') {
         model.generation += 1;
         model.dialog = Some(Dialog::new(prompt.text.clone(), model.generation));

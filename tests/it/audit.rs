@@ -90,6 +90,7 @@ fn an_edited_a_deleted_an_inserted_record_and_a_cut_tail_are_each_found() {
         ("UPDATE record SET body = replace(body, 'two of 1', 'two of 7') WHERE number = 3", "record 3 was changed"),
         ("UPDATE record SET hash = '00' WHERE number = 3", "record 3 was changed"),
         ("DELETE FROM record WHERE number = 3", "record 3 is missing"),
+        ("UPDATE record SET seq = -7 WHERE number = 3", "record 3 was moved from its place"),
         ("DELETE FROM record WHERE number = 1", "record 1 is missing"),
         ("UPDATE record SET number = number + 100 WHERE number > 3", "record 4 is missing"),
         (

@@ -106,7 +106,7 @@ impl AuditReader {
     /// Walks one writer's whole chain. The outer error is one of reading, the inner one of the chain.
     pub async fn verify(&self, writer: &WriterId, outside: Vec<Head>) -> Result<Result<Verified, Fault>, AuditError> {
         let mut walk = Walk::new(writer.clone(), self.heads(writer).await?, outside);
-        let mut number = i64::MIN;
+        let (mut number, mut seq) = (i64::MIN, 0);
         loop {
             let query = sqlx::query(
                 "SELECT seq, writer, number, body, hash FROM record WHERE writer = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
@@ -119,6 +119,10 @@ impl AuditReader {
             for row in &rows {
                 let found = self.read(row)?;
                 number = row.get(2);
+                if found.seq <= seq {
+                    return Ok(Err(Fault::Misplaced(found.stored.number)));
+                }
+                seq = found.seq;
                 if let Err(fault) = walk.step(&found.stored) {
                     return Ok(Err(fault));
                 }

@@ -72,17 +72,22 @@ impl Witness {
 
     /// Puts what was done until then on record, in a chain as any.
     pub async fn until(&mut self, at: Duration, state: &Path, begins_ms: i64) -> Result<(), AuditError> {
-        while let Some(record) = self.next.take_if(|record| record.at <= at) {
-            self.next = self.records.next();
+        while let Some(record) = self.next.as_ref().filter(|record| record.at <= at) {
             let at_ms = begins_ms.saturating_add(i64::try_from(record.at.as_millis()).unwrap_or(i64::MAX));
             // Checked when the scenario was read.
-            let Ok(event) = record.event(&self.ids) else { continue };
+            let event = record.event(&self.ids);
             let (user, machine) = (record.who.as_str().into(), "ops1".into());
             let actor = Actor { uid: 1_000, user, person: None, machine, from: "pts/1".into() };
-            let store = AuditStore::open(state, actor, at_ms).await?;
-            let receipt = store.append(event, at_ms).await?;
-            self.ids.extend(record.name.map(|name| (name, receipt.id().clone())));
-            store.close().await;
+            match event {
+                Ok(event) => {
+                    let store = AuditStore::open(state, actor, at_ms).await?;
+                    let receipt = store.append(event, at_ms).await?;
+                    self.ids.extend(record.name.clone().map(|name| (name, receipt.id().clone())));
+                    store.close().await;
+                }
+                Err(error) => tracing::error!("a record of the scenario is left out: {error}"),
+            }
+            self.next = self.records.next();
         }
         Ok(())
     }

@@ -150,7 +150,7 @@ impl Action {
         match &self.means {
             Means::Argv(_) => {}
             Means::ArchivePurge => {
-                let shipping = [shipping::LENGTH, shipping::READ, shipping::WRITE, shipping::READ_BACK];
+                let shipping = [shipping::LENGTH, shipping::READ, shipping::WRITE, shipping::READ_BACK, shipping::SEAL];
                 purge_program::scripts().iter().chain(&shipping).for_each(|script| whole.push_str(script));
             }
         }

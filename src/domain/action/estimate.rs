@@ -10,17 +10,24 @@ pub const DIRECTORIES_MAX: usize = 3;
 /// directories below the first that hold most in files older than a day and lie on that file system, `p KIB` of the cache of
 /// packages. What takes too long is left out.
 pub const SCRIPT: &str = r#"
-dw_t=
-command -v timeout >/dev/null && dw_t='timeout 8'
+# Without a way to end a search that takes too long none is begun; and all of them together have ten seconds.
+command -v timeout >/dev/null || set -- "$1"
 dw_dev=$(stat -c %d -- "$1" 2>/dev/null </dev/null)
+# Elsewhere than in /var/log only what is named as a log is one.
+dw_until=$(($(date +%s </dev/null) + 10))
 shift
 while [ $# -gt 0 ]; do
-  [ -d "$1" ] && [ "$(stat -c %d -- "$1" </dev/null)" = "$dw_dev" ] &&
-    $dw_t find -P "$1" -xdev -type f -links 1 -mtime +0 -size +0 -exec stat -c '%s %n' -- {} + 2>/dev/null </dev/null
+  dw_left=$((dw_until - $(date +%s </dev/null)))
+  case $1 in /var/log|/var/log/*) dw_like='-name *' ;; *) dw_like='-name *.log*' ;; esac
+  if [ -d "$1" ] && [ "$(stat -c %d -- "$1" </dev/null)" = "$dw_dev" ]; then
+    set -f
+    { [ "$dw_left" -gt 0 ] && timeout "$dw_left" find -P "$1" -xdev -type f -links 1 $dw_like -mtime +0 -size +0 -exec stat -c '%s %n' -- {} + 2>/dev/null </dev/null; } || printf 'cut\n'
+    set +f
+  fi
   shift
-done | awk '{ size = $1; sub(/^[0-9]+ /, ""); if (sub(/\/[^\/]*$/, "")) { sum[$0] += size; count[$0]++ } } END { for (d in sum) printf "d %.0f %d %s\n", sum[d], count[d], d }' | sort -k 2,2 -rn | head -n 20
+done | awk '/^cut$/ { print; next } { size = $1; sub(/^[0-9]+ /, ""); if (sub(/\/[^\/]*$/, "")) { sum[$0] += size; count[$0]++ } } END { for (d in sum) printf "d %.0f %d %s\n", sum[d], count[d], d }' | sort -k 2,2 -rn | head -n 20
 for dw_p in /var/cache/apt/archives /var/cache/dnf /var/cache/libdnf5; do
-  [ -d "$dw_p" ] && [ "$(stat -c %d -- "$dw_p" </dev/null)" = "$dw_dev" ] && dw_say "p $(du -sk "$dw_p" 2>/dev/null </dev/null | cut -f 1)"
+  [ -d "$dw_p" ] && [ "$(stat -c %d -- "$dw_p" </dev/null)" = "$dw_dev" ] && dw_say "p $(timeout 5 du -sk "$dw_p" 2>/dev/null </dev/null | cut -f 1)"
 done
 :
 "#;
@@ -52,6 +59,8 @@ pub struct Estimate {
     /// The largest first, [`DIRECTORIES_MAX`] at most.
     pub directories: Vec<OldFiles>,
     pub packages_bytes: u64,
+    /// Whether a search ended before it was through: what is told is what it had found.
+    pub is_cut: bool,
 }
 
 /// Where a purge of this catalogue entry may act on the file system of `mount`.
@@ -81,7 +90,8 @@ pub fn parse(body: &[u8]) -> Estimate {
                 let bytes = kib.trim().parse::<u64>().unwrap_or(0).saturating_mul(1_024);
                 estimate.packages_bytes = estimate.packages_bytes.saturating_add(bytes);
             }
-            Some(_) | None => {}
+            Some(_) => {}
+            None => estimate.is_cut |= line == "cut",
         }
     }
     estimate.directories.sort_by_key(|found| std::cmp::Reverse(found.bytes));

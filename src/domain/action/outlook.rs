@@ -1,11 +1,13 @@
 //! What a plan tells beside what its hash covers: what it rests on, and what it should change. All of it may have changed a
 //! minute later without voiding the plan.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ActionId;
-use crate::domain::board::HostBoard;
+use crate::domain::board::{CheckView, HostBoard};
 use crate::domain::check::{CheckId, CheckKind, bytes_words};
+use crate::domain::observed::Quality;
 use crate::domain::text::SafeText;
 use crate::domain::time::{Moment, words};
 use crate::domain::trend::forecast::{Forecast, forecast, left_from};
@@ -36,10 +38,18 @@ pub struct Frees {
 
 impl Outlook {
     /// Says what the action rests on and what it should change, as far as the board knows the host.
-    pub fn foresee(&mut self, action: &ActionId, host: Option<&HostBoard>, now: Moment) {
+    pub fn foresee(
+        &mut self,
+        action: &ActionId,
+        parameters: &BTreeMap<String, String>,
+        host: Option<&HostBoard>,
+        now: Moment,
+    ) {
         self.effect = self.frees.as_ref().map(|frees| frees.words(host, now));
-        let mount = self.frees.as_ref().map(|frees| &frees.mount);
-        self.rests_on = host.and_then(|host| reading(action, mount, host, now));
+        let path = self.frees.as_ref().map(|frees| frees.mount.as_str());
+        let path =
+            path.or(["mount", "file", "directory"].iter().find_map(|name| parameters.get(*name)).map(String::as_str));
+        self.rests_on = host.and_then(|host| reading(action, path, host, now));
     }
 }
 
@@ -74,19 +84,25 @@ impl Frees {
     }
 }
 
-/// The neediest reading of what the action is about.
-fn reading(action: &ActionId, mount: Option<&SafeText>, host: &HostBoard, now: Moment) -> Option<String> {
+/// The neediest reading of what the action is about; none where it is not known which that is.
+fn reading(action: &ActionId, path: Option<&str>, host: &HostBoard, now: Moment) -> Option<String> {
     let kinds: &[CheckKind] = match action.as_str().split('.').next().unwrap_or_default() {
         "logs" | "disk" => &[CheckKind::DiskSpace, CheckKind::DiskReadonly],
-        "backup" => &[CheckKind::BackupAge, CheckKind::BackupRetention, CheckKind::BackupTarget],
-        "cron" => &[CheckKind::CronJob],
         "unit" => &[CheckKind::HostUnits],
         "process" => &[CheckKind::HostLoad, CheckKind::HostMemory],
         _ => return None,
     };
-    let is_about = |id: &CheckId| {
-        kinds.contains(&id.kind) && mount.is_none_or(|mount| id.subject.as_ref().is_none_or(|subject| subject == mount))
+    let is_below = |mount: &SafeText| {
+        let rest = path.and_then(|path| path.strip_prefix(mount.as_str().trim_end_matches('/')));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let view = host.views(now).filter(|view| is_about(view.id)).max_by_key(|view| view.rank())?;
-    Some(format!("{} {}: {}, read {} ago", view.id, view.last_status, view.result.reason, view.age))
+    // Of file systems the innermost one that the path lies on.
+    let depth = |view: &CheckView| view.id.subject.as_ref().map_or(0, |mount| mount.as_str().len());
+    let is_about = |view: &CheckView| kinds.contains(&view.id.kind) && view.id.subject.as_ref().is_none_or(is_below);
+    let view = host.views(now).filter(is_about).max_by_key(|view| (depth(view), view.rank()))?;
+    let status = match view.quality {
+        Quality::Stale => format!("STALE, was {}", view.last_status),
+        Quality::Fresh | Quality::Partial | Quality::Missing => view.status.to_string(),
+    };
+    Some(format!("{} {status}: {}, read {} ago", view.id, view.result.reason, view.age))
 }

@@ -260,7 +260,11 @@ impl fmt::Display for Plan {
             }
             if let Some(elsewhere) = &host.elsewhere {
                 let (key, rate) = (SafeText::new(&elsewhere.host_key), elsewhere.rate_bytes_per_s / 1_000_000);
-                writeln!(f, "  through this machine, at most {rate} MB a second; {}, key {key}", elsewhere.host)?;
+                writeln!(
+                    f,
+                    "  through this machine, at most {rate} MB a second for each host; {}, key {key}",
+                    elsewhere.host
+                )?;
             }
             let outlook = self.outlooks.get(&host.host);
             if let Some(effect) = outlook.and_then(|outlook| outlook.effect.as_ref()) {

@@ -212,7 +212,9 @@ impl Policy {
             holds: Vec::new(),
             expiry: Duration::from_secs(4 * 3_600),
             digest: Digest::ZERO,
-            changeable: Some(format!("there is no {path}, so nobody can agree")),
+            changeable: Some(format!(
+                "there is no {path}, so nobody can agree; docs/policy.example.toml is one to begin from"
+            )),
             exists: false,
             trusts_groups: false,
         }

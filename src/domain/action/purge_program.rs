@@ -120,10 +120,12 @@ archive_one() {
   back=$(gzip -dc <"$copy" | sha256sum) && back=${back%% *}
   { [ -n "$hash" ] && [ "$hash" = "$back" ]; } || fail "the archive of $file is not what was read: nothing was deleted"
   touch -r "./$file" "$copy"
+  # Of a file that is named, sync tells whether it reached the disk; of all of them it does not.
+  sync "$copy" 2>/dev/null || fail "the archive did not reach the disk: nothing was deleted"
   printf '%s %s %s.gz %s\n' "$hash" "$length" "$number" "$name" >>"$archive/manifest" || fail "the manifest could not be written: nothing was deleted"
 }
 each archive_one "$@"
-sync
+sync "$archive/manifest" "$archive" 2>/dev/null || fail "the archive did not reach the disk: nothing was deleted"
 bytes=$(du -k "$archive" | cut -f 1)
 echo "archived $number files to $archive, $bytes KiB, read back whole"
 number=0
@@ -187,7 +189,8 @@ pub fn words((verb, object): (&str, &FileObject)) -> [String; 5] {
 
 fn head(script: &str, plan: &HostPlan) -> Option<Vec<String>> {
     let (directory, archive) = (plan.directory.as_ref()?, plan.archive.as_ref()?);
-    let at = [identity(directory), archive.path.to_string(), identity(archive)];
+    let to = if plan.elsewhere.is_some() { plan.archive_words() } else { archive.path.to_string() };
+    let at = [identity(directory), to, identity(archive)];
     let head = ["/bin/sh", "-c", script, "purge", directory.path.as_str()].map(str::to_owned);
     Some(head.into_iter().chain(at).collect())
 }

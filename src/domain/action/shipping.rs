@@ -100,11 +100,31 @@ umask 077
 dw_no=
 cd -P -- "$1/$3" 2>/dev/null </dev/null || dw_no="the archive is gone"
 if [ -z "$dw_no" ]; then
-  sync
   dw_h=$(gzip -dc <"./$4.gz" | sha256sum)
   if [ "${dw_h%% *}" != "$5" ]; then dw_no="the archive is not what was read"
   elif ! printf '%s %s %s.gz %s\n' "$5" "$6" "$4" "$7" >>./manifest; then dw_no="the manifest could not be written"
+  # Of files that are named, sync tells whether they reached the disk; of all of them it does not.
+  elif ! sync "./$4.gz" ./manifest . 2>/dev/null </dev/null; then dw_no="the archive did not reach the disk"
   else dw_say kept; fi
+fi
+[ -n "$dw_no" ] && dw_say "no $dw_no"
+:
+"#;
+
+/// `$1` the directory of archives, `$2` its identity, `$3` the action's id, `$4` how many files it must have. The last look
+/// before anything goes, which leaves a line in that host's own log; says `no WHY`, or `kept`.
+pub const SEAL: &str = r#"
+dw_no=
+cd -P -- "$1" 2>/dev/null </dev/null && [ "$(stat -c %d:%i . </dev/null)" = "$2" ] || dw_no="the archive directory is another than planned"
+[ -n "$dw_no" ] || cd -P -- "$3" 2>/dev/null </dev/null || dw_no="the archive is gone"
+if [ -z "$dw_no" ]; then
+  dw_c=0
+  while read -r dw_h dw_l dw_f dw_r; do [ -f "./$dw_f" ] && dw_c=$((dw_c + 1)); done <./manifest
+  if [ "$dw_c" != "$4" ]; then dw_no="the archive has $dw_c of $4 files"
+  else
+    logger -t dogwatch -p authpriv.notice -- "action $3 keeps its archive here: $4 files" 2>/dev/null </dev/null
+    dw_say kept
+  fi
 fi
 [ -n "$dw_no" ] && dw_say "no $dw_no"
 :

@@ -28,6 +28,8 @@ pub struct SignedHead {
 pub enum Fault {
     /// No record has this number, though a later one is there.
     Missing(u64),
+    /// It does not stand behind the record before it in the store, where screens and decisions read on.
+    Misplaced(u64),
     /// Its bytes do not have the hash that was stored with them.
     Edited(u64),
     /// It does not name the hash of the record before it.
@@ -49,6 +51,7 @@ impl Fault {
     pub fn number(&self) -> u64 {
         match self {
             Fault::Missing(number)
+            | Fault::Misplaced(number)
             | Fault::Edited(number)
             | Fault::Unlinked(number)
             | Fault::NotARecord(number, _)
@@ -64,6 +67,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Missing(number) => write!(f, "record {number} is missing: it was deleted"),
+            Fault::Misplaced(number) => {
+                write!(f, "record {number} was moved from its place in the store, where it would not be read")
+            }
             Fault::Edited(number) => write!(f, "record {number} was changed after it was written"),
             Fault::Unlinked(number) => {
                 write!(f, "record {number} does not follow the one before it: one was changed, put in or taken out")

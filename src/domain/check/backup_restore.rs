@@ -19,12 +19,14 @@ fn of_set(reading: &RestoresReading, set: &BackupSet, context: &Context) -> Opti
         BackupSource::Restic { repository, .. } | BackupSource::Borg { repository, .. } => Some(repository.as_str()),
         BackupSource::Borgmatic { .. } | BackupSource::Files { .. } => None,
     };
-    let test = reading.tests.iter().find(|test| Some(test.repository.as_str()) == repository);
+    let plain = |path: &str| path.trim_end_matches('/').to_owned();
+    let repository = repository.map(plain);
+    let test = reading.tests.iter().find(|test| Some(plain(test.repository.as_str())) == repository);
     match (test, set.restore_test) {
         (Some(test), wanted) => Some(tested(id, set, test, wanted, context)),
         (None, Some(wanted)) => {
             let reason = format!(
-                "{}: no restore from it was ever tested, one each {} is wanted: dogwatch action run backup.test-restore",
+                "{}: no restore test of it is on record here, one each {} is wanted: dogwatch action run backup.test-restore",
                 set.name,
                 words(wanted)
             );
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn an_archive_that_nobody_read_back_is_told_where_that_is_wanted() {
         check(None, None, "");
-        let never = "backup.restore:nightly WARNING nightly: no restore from it was ever tested, one each 7 d is wanted: \
+        let never = "backup.restore:nightly WARNING nightly: no restore test of it is on record here, one each 7 d is wanted: \
                      dogwatch action run backup.test-restore";
         check(None, Some(168), never);
     }

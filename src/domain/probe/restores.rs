@@ -44,6 +44,13 @@ impl RestoreBook {
                     self.begun.insert(record.id.clone(), (host.clone(), repository.clone(), record.at_ms));
                 }
             }
+            // What never began tested nothing.
+            Event::Outcome { intent, outcome: Outcome::Failed, exit: None, .. } => drop(self.begun.remove(intent)),
+            Event::Reconciled { intent, outcome: Outcome::Failed, witness, .. }
+                if !witness.as_str().contains("exit ") =>
+            {
+                self.begun.remove(intent);
+            }
             Event::Outcome { intent, outcome, .. } | Event::Reconciled { intent, outcome, .. } => {
                 self.end(intent, *outcome);
             }

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::ActionError;
-use super::estimate::{Room, estimate};
 use super::execute::{Claimed, Field, Progress, Tell};
 use super::planning::{self, Wish};
 use super::site::HostLock;
@@ -77,27 +76,12 @@ impl Desk<'_> {
         self.approvals_needed(&outline).await?;
         let mut plan =
             planning::plan(wish, self.catalogue, self.config, &self.policy.policy, None, self.secrets).await?;
-        let (board, now) = (self.board().await, clock::now());
-        let action = plan.covered().action.clone();
+        let (board, now) = (board_of(self.state).await, clock::now());
+        let (action, parameters) = (plan.covered().action.clone(), plan.covered().parameters.clone());
         for (host, outlook) in &mut plan.outlooks {
-            outlook.foresee(&action, board.as_ref().and_then(|board| board.hosts.get(host)), now);
+            outlook.foresee(&action, &parameters, board.as_ref().and_then(|board| board.hosts.get(host)), now);
         }
         Ok(plan)
-    }
-
-    /// What would free space on a host's file system.
-    pub async fn room(&self, host: &HostName, mount: &str) -> Result<Vec<Room>, ActionError> {
-        let spec = self.config.fleet.host(host).ok_or_else(|| ActionError::NoHost(host.to_string()))?;
-        let board = self.board().await;
-        let board = board.as_ref().and_then(|board| board.hosts.get(host));
-        estimate(spec, mount, self.catalogue, board, self.secrets.clone()).await
-    }
-
-    /// What was read of the hosts, for the words beside a plan; where there is no store, or none that can be read, nothing.
-    async fn board(&self) -> Option<Board> {
-        let database = self.state.join(state_dir::DATABASE);
-        let mut reader = Reader::open(&database).await.ok()?;
-        reader.load().await.inspect_err(|error| tracing::warn!("{error}")).ok()
     }
 
     /// The approvals that a plan needs; or why it can't be done at all, which goes on record.
@@ -179,11 +163,12 @@ impl Desk<'_> {
     }
 
     /// How many people's signed consent to a request counts now.
-    pub async fn agreed(&self, request: &Request) -> Result<usize, ActionError> {
+    /// `left` are words that nobody has taken in yet.
+    pub async fn agreed(&self, request: &Request, left: &[Verdict]) -> Result<usize, ActionError> {
         let (book, groups) = (self.book().await?, self.groups());
         let covered = request.covered()?;
-        let verdicts = book.requests.get(&request.id).map_or(&[][..], |entry| entry.verdicts.as_slice());
-        Ok(self.circumstances(&book, &groups).agreed(&covered, request, verdicts)?.len())
+        let heard = book.requests.get(&request.id).map_or(&[][..], |entry| entry.verdicts.as_slice());
+        Ok(self.circumstances(&book, &groups).agreed(&covered, request, &[heard, left].concat())?.len())
     }
 
     /// Hears a signed word on a request, and puts it on record if it counts.
@@ -225,6 +210,11 @@ impl Desk<'_> {
             self.store.room_in_spool(central.spool_records_max).await?;
         }
         let covered = request.covered()?;
+        let on_record = self.book().await?.requests.get(&request.id).map(|entry| entry.plan);
+        if on_record != Some(request.hash()) {
+            let why = NotApproved::Drifted("the store has another one under this id".to_owned());
+            return Err(self.refuse(&covered, why).await);
+        }
         let is_claimed = |book: &Book| book.requests.get(&request.id).is_some_and(|entry| entry.claimed_ms.is_some());
         if is_claimed(&self.book().await?) {
             return Err(AuditError::AlreadyClaimed(request.id).into());
@@ -289,6 +279,12 @@ impl Desk<'_> {
         }
         Ok(ended)
     }
+}
+
+/// What was read of the hosts, for the words beside a plan; where there is no store, or none that can be read, nothing.
+pub async fn board_of(state: &Path) -> Option<Board> {
+    let mut reader = Reader::open(&state.join(state_dir::DATABASE)).await.ok()?;
+    reader.load().await.inspect_err(|error| tracing::warn!("{error}")).ok()
 }
 
 /// Drives futures side by side until all have ended, on this thread.

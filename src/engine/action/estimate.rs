@@ -12,6 +12,11 @@ use crate::domain::fleet::HostSpec;
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::settings::{BackupSet, BackupSource};
 
+/// Where everything is a log.
+const LOGS: &str = "/var/log";
+/// A cache of packages that holds less is not worth an action.
+const PACKAGES_BYTES_MIN: u64 = 1_000_000;
+
 /// An action that would help, with the parameters that it would have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
@@ -42,17 +47,18 @@ pub async fn estimate(
         rooms.extend(found.directories.iter().map(|old| Room {
             action: action.id.clone(),
             words: format!(
-                "frees up to {}: {} {} in {}",
+                "frees {} {}: {} {} in {}",
+                if found.is_cut { "at least" } else { "up to" },
                 bytes_words(old.bytes as f64),
                 old.files,
                 if old.files == 1 { "file" } else { "files" },
                 old.directory
             ),
-            parameters: vec![("directory".to_owned(), old.directory.clone())],
+            parameters: purge_parameters(&old.directory),
         }));
     }
     let packages = catalogue.0.keys().find(|id| id.as_str() == "disk.clean-packages");
-    rooms.extend(packages.filter(|_| 0 < found.packages_bytes).map(|id| Room {
+    rooms.extend(packages.filter(|_| PACKAGES_BYTES_MIN <= found.packages_bytes).map(|id| Room {
         action: id.clone(),
         words: format!("frees up to {}", bytes_words(found.packages_bytes as f64)),
         parameters: Vec::new(),
@@ -62,6 +68,13 @@ pub async fn estimate(
         rooms.extend(prunes(&mut site, prune, &spec.settings.backups, board).await?);
     }
     Ok(rooms)
+}
+
+/// Elsewhere than in /var/log only what is named as a log is offered.
+fn purge_parameters(directory: &str) -> Vec<(String, String)> {
+    let is_of_logs = directory == LOGS || directory.starts_with(&format!("{LOGS}/"));
+    let named = (!is_of_logs).then(|| ("match".to_owned(), "*.log*".to_owned()));
+    [("directory".to_owned(), directory.to_owned())].into_iter().chain(named).collect()
 }
 
 /// Repositories that hold more archives than their policy keeps.

@@ -103,8 +103,10 @@ async fn of_host(
         let reply = site.ask(remote::TRY, privileged(&action.preview)).await?;
         let status = remote::parse_status(reply.first()).map_err(remote)?;
         outlook.preview = Some((status, SafeText::from_bytes_capped(&reply.body, PREVIEW_CHARS_MAX)));
-        if status == 126 || status == 127 {
-            outlook.warnings.push("the command is not there, or this login may not run it".to_owned());
+        match status {
+            0 => {}
+            126 | 127 => outlook.warnings.push("the command is not there, or this login may not run it".to_owned()),
+            status => outlook.warnings.push(format!("the preview FAILED with {status}: see below what it says")),
         }
     }
     if action.id.as_str().starts_with("unit.") {
@@ -169,6 +171,10 @@ impl Purge<'_> {
             let reply = to.ask(PLACE, vec![value("archive")]).await?;
             (listed.archive, listed.room_bytes) = parse_place(reply.first(), &value("archive"))
                 .map_err(|error| ActionError::Host { host: there.name.clone(), why: error.to_string() })?;
+            if to.host_key() == self.site.host_key() {
+                let why = format!("{} shows the same host key: it is this machine by another name", there.name);
+                return Err(ActionError::Host { host, why });
+            }
             let rate_bytes_per_s = value("rate").parse::<u64>().unwrap_or(RATE_MB_PER_S).saturating_mul(1_000_000);
             plan.elsewhere = Some(Elsewhere { host: there.name.clone(), host_key: to.host_key(), rate_bytes_per_s });
         }

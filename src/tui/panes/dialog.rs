@@ -47,7 +47,7 @@ pub fn build(dialog: &Dialog, message: Option<&str>, width: u16, height: u16) ->
 fn first_line(dialog: &Dialog, room: usize) -> usize {
     match &dialog.stage {
         Stage::Planning | Stage::Planned(_) => dialog.scroll,
-        Stage::Running | Stage::Over { .. } => (dialog.scroll + 1).saturating_sub(room),
+        Stage::Running(_) | Stage::Over { .. } => (dialog.scroll + 1).saturating_sub(room),
     }
 }
 
@@ -96,7 +96,7 @@ fn question(dialog: &Dialog, width: usize) -> Vec<Piece> {
             };
             asked_and_typed(&asked, dialog, width)
         }
-        Stage::Running => vec![piece("it runs; Esc leaves it running, and 6 shows it", Meaning::Heading)],
+        Stage::Running(said) => vec![piece(*said, Meaning::Heading)],
         Stage::Over { words, is_well } => {
             let status = if *is_well { Status::Ok } else { Status::Critical };
             vec![piece(words.clone(), Meaning::Status(status, Quality::Fresh))]
@@ -122,7 +122,7 @@ fn buttons(dialog: &Dialog, message: Option<&str>) -> Vec<Piece> {
             space(),
             piece("Tab moves, Space presses, Esc cancels", Meaning::Dim),
         ],
-        Stage::Planning | Stage::Running => vec![piece("Esc closes this", Meaning::Dim)],
+        Stage::Planning | Stage::Running(_) => vec![piece("Esc closes this", Meaning::Dim)],
         Stage::Over { .. } => vec![button("Close", Focus::Cancel, true)],
     };
     if let Some(message) = message {

@@ -72,6 +72,9 @@ pub fn read_settings(reader: Reader, other_keys: &[&'static str]) -> Settings {
         s.logs.sort();
         s.logs.dedup();
     }
+    if let Some(commands) = reader.strings("commands") {
+        s.commands = commands.into_iter().map(|(_, command)| command).collect();
+    }
     if let Some(path) = reader.string("accounting") {
         s.accounting = Some(path);
     }

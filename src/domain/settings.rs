@@ -48,6 +48,8 @@ pub struct Settings {
     /// Directories below which nothing may be writable by everybody.
     pub no_world_writable: Vec<String>,
     pub rules: Vec<RateRule>,
+    /// Further commands that are told beside what changed, by the names that accounting records hold.
+    pub commands: Vec<String>,
     /// Where the process accounting file is; `None` for the usual places.
     pub accounting: Option<String>,
     pub backups: Vec<BackupSet>,
@@ -248,6 +250,7 @@ impl Default for Settings {
             logs: Vec::new(),
             no_world_writable: Vec::new(),
             rules: built_in_rules(),
+            commands: Vec::new(),
             accounting: None,
             backups: Vec::new(),
             jobs: Vec::new(),

@@ -16,6 +16,7 @@ use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::proof::deeds::ActionTime;
 use crate::domain::proof::history::JobRun;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
@@ -98,6 +99,13 @@ impl Core {
             news.into_iter().map(|(job, run)| (host.clone(), job, run)).collect::<Vec<_>>()
         };
         self.memories.iter_mut().flat_map(of_host).collect()
+    }
+
+    /// When guarded actions ran on a host.
+    pub fn know_actions(&mut self, host: &HostName, times: &[ActionTime]) {
+        if let Some(memory) = self.memories.get_mut(host) {
+            memory.lately.deeds.actions = times.to_vec();
+        }
     }
 
     /// Goes on from the runs that an earlier process kept.

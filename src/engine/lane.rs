@@ -330,6 +330,11 @@ impl LaneTask {
                 self.plan.reschedule(probe, started + plan::slow_retry(probe, &settings));
             }
         }
+        if outcomes.iter().any(|(probe, _)| *probe == ProbeId::Accounting) && self.memory.cursors.accounting.is_behind()
+        {
+            // What older files tell is caught up with a piece a poll.
+            self.plan.reschedule(&ProbeId::Accounting, started + settings.cadence);
+        }
         let stuck = self.note_stuck(poll, output, sent);
         if let (Some(Report::Stuck { probe, .. }), Lane::Slow) = (&stuck, self.lane) {
             // The own machine's shell was killed, and would be asked again at once.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::probe::ProbeId;
-use crate::domain::probe::accounting::AcctCursor;
+use crate::domain::probe::accounting::{AcctCursor, AcctMemory};
 use crate::domain::probe::disk::SlowMount;
 use crate::domain::probe::journal::JournalCursors;
 use crate::domain::probe::logs::LogCursors;
@@ -34,6 +34,7 @@ pub struct LaneMemory {
     /// Shared with the engine, and copied only when a reading moves them.
     pub cursors: Rc<Cursors>,
     pub runs_read_at_s: Option<i64>,
+    pub accounting: AcctMemory,
     /// Entries of a journal that are told at the first look, where that is not just the newest.
     pub journal_entries_first: u32,
     pub mounts: Vec<SlowMount>,

@@ -10,10 +10,12 @@ mod lane;
 mod memory;
 pub mod persist;
 mod plan;
-mod restores;
+
 mod shared;
 mod supervise;
+
 pub mod tail;
+mod witnessed;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -46,9 +48,9 @@ use feed::Publisher;
 use lane::{LaneContext, Polled, Report};
 use memory::Cursors;
 use persist::{Persister, Store};
-use restores::Restores;
 use shared::Shared;
 use tail::TailWish;
+use witnessed::Witnessed;
 
 /// Due times are gathered into ticks: one wake-up serves every host that is due.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -57,7 +59,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Flushes between two words of the engine on itself.
 const OWN_STATE_EVERY: u64 = 10;
 /// Flushes between two looks at what the audit says of restore tests.
-const RESTORES_EVERY: u64 = 60;
+const WITNESSED_EVERY: u64 = 60;
 /// Polls that the engine's own figures rest on.
 const POLL_TIMES_MAX: usize = 1_000;
 /// Reports waiting for the core; lanes wait when it is full.
@@ -164,7 +166,7 @@ fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Rc<Cursors>> 
 
 struct Engine {
     core: Core,
-    restores: Restores,
+    witnessed: Witnessed,
     persister: Persister,
     mode: Run,
     only: Vec<HostName>,
@@ -207,7 +209,7 @@ impl Engine {
             secrets: setup.secrets,
             cursors: decoded(setup.cursors),
             tail: None,
-            restores: Restores::new(&store.directory),
+            witnessed: Witnessed::new(&store.directory),
             persister: Persister::new(store),
             poll_ms: VecDeque::new(),
         };
@@ -229,8 +231,8 @@ impl Engine {
                     if flushes.is_multiple_of(OWN_STATE_EVERY) {
                         self.tell_own_state();
                     }
-                    if flushes.is_multiple_of(RESTORES_EVERY) {
-                        self.tell_restores().await;
+                    if flushes.is_multiple_of(WITNESSED_EVERY) {
+                        self.tell_witnessed().await;
                     }
                     flushes += 1;
                     self.flush().await;
@@ -314,13 +316,16 @@ impl Engine {
         self.core.tell_own_state(reading, clock::now());
     }
 
-    /// Puts the newest restore tests on the boards of hosts that have backups.
-    async fn tell_restores(&mut self) {
-        let book = self.restores.read_on().await;
+    /// Puts the newest restore tests on the boards of hosts that have backups, and lets checks know when actions ran.
+    async fn tell_witnessed(&mut self) {
+        let witnessed = self.witnessed.read_on().await;
         let now = clock::now();
+        if let Ok((_, actions)) = &witnessed {
+            actions.hosts().for_each(|(host, times)| self.core.know_actions(host, times));
+        }
         for (name, _) in self.hosts.iter().filter(|(_, host)| !host.spec.settings.backups.is_empty()) {
-            let outcome = match &book {
-                Ok(book) => Ok(Reading::Restores(book.of(name))),
+            let outcome = match &witnessed {
+                Ok((restores, _)) => Ok(Reading::Restores(restores.of(name))),
                 Err(why) => Err(SafeText::new(why)),
             };
             self.core.absorb(Report::Polled(Polled::told(name, ProbeId::Restores, outcome, now)), now);

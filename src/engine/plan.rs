@@ -202,7 +202,7 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
         ProbeId::Modes => Section { script: modes::SCRIPT, parameters: settings.no_world_writable.clone() },
         ProbeId::Accounting => Section {
             script: accounting::SCRIPT,
-            parameters: memory.cursors.accounting.parameters(settings.accounting.as_deref()),
+            parameters: memory.cursors.accounting.parameters(&memory.accounting, settings.accounting.as_deref()),
         },
         ProbeId::Engine | ProbeId::Restores => plain(":"),
     }
@@ -317,8 +317,13 @@ fn read(
         ProbeId::Smart => Reading::Smart(smart::parse(answer.body)?),
         ProbeId::Modes => Reading::Modes(modes::parse(answer.body)?),
         ProbeId::Accounting => {
-            let cursor = &mut Rc::make_mut(&mut memory.cursors).accounting;
-            Reading::Accounting(accounting::parse(answer, cursor, now.utc_ms / 1_000)?)
+            let mut cursor = memory.cursors.accounting.clone();
+            let reading = accounting::parse(answer, &mut cursor, &mut memory.accounting, now.utc_ms / 1_000);
+            // Copied only where it moved: most hosts have no accounting.
+            if memory.cursors.accounting != cursor {
+                Rc::make_mut(&mut memory.cursors).accounting = cursor;
+            }
+            Reading::Accounting(reading?)
         }
         ProbeId::Engine | ProbeId::Restores => return Err(gone()),
     })

@@ -240,6 +240,25 @@ fn a_job_that_has_no_record_yet_is_running() {
     machine.until("job long: running since ");
 }
 
+/// Issue 5, Show 5: who deleted a log by hand is named, with the command, and that it was not Dogwatch.
+#[test]
+fn a_log_that_was_deleted_by_hand_names_user_command_and_time() {
+    let directory = Place::new();
+    let log = directory.write("app.log", "a line\n");
+    fs::set_permissions(&directory.0, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let machine = Machine::new("", &format!("logs = ['{}']\n", log.display()));
+    let running = machine.start(true);
+    machine.until("app.log only grew, or was rotated");
+    let pid = running.0.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let inside = ["--pid", "--mount", "--target", children.trim(), "setpriv", "--reuid", "65001", "--clear-groups"];
+    let removed = Command::new("nsenter").args(inside).arg("rm").arg(&log).status().unwrap();
+    assert!(removed.success());
+    let said = machine.until("app.log is gone, with 7 B, and was not rotated");
+    let said = if said.contains("rm by") { said } else { machine.until("rm by dw-anna (uid 65001)") };
+    assert!(said.contains("rm by dw-anna (uid 65001) without a terminal at ") && said.contains(", outside Dogwatch"));
+}
+
 /// Issue 5, Show 3: every record of a real file, as dump-acct reads it.
 #[test]
 fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tells_none() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::host_clock::ClockSkew;
-use super::logs::LogHistory;
+use super::logs::{Around, LogHistory};
 use super::{
     CheckId, CheckKind, CheckResult, Context, Unit, backup, backup_restore, cron_job, disk_inodes, disk_raid,
     disk_readonly, disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, host_writable,
@@ -12,6 +12,7 @@ use super::{
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
 use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::proof::deeds::Deeds;
 use crate::domain::proof::history::RunHistory;
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
@@ -30,6 +31,7 @@ pub struct Lately {
     pub logs: LogHistory,
     pub journal: LogHistory,
     pub runs: RunHistory,
+    pub deeds: Deeds,
     pub disk: Option<Arc<DiskReading>>,
     pub boot_id: Option<SafeText>,
 }
@@ -50,7 +52,9 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             let mut results = host_memory::check(host, context);
             results.push(host_load::check(host, context));
             results.push(host_reboot::check(host, lately.boot_id.as_ref(), context));
-            results.push(host_clock::check(round_trip.skew(host), context));
+            let skew = round_trip.skew(host);
+            lately.deeds.skew_ms = skew.skew_ms;
+            results.push(host_clock::check(skew, context));
             lately.boot_id = Some(host.boot_id.clone());
             results
         }
@@ -59,8 +63,14 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             lately.disk = Some(disk.clone());
             results
         }
-        Reading::Logs(reading) => logs::check(reading, &mut lately.logs, lately.disk.as_deref(), context),
-        Reading::Journal(reading) => logs::check(reading, &mut lately.journal, None, context),
+        Reading::Logs(reading) => {
+            let around = Around { disk: lately.disk.as_deref(), deeds: &lately.deeds };
+            logs::check(reading, &mut lately.logs, &around, context)
+        }
+        Reading::Journal(reading) => {
+            let around = Around { disk: None, deeds: &lately.deeds };
+            logs::check(reading, &mut lately.journal, &around, context)
+        }
         Reading::Cron(reading) => cron_job::check(reading, &mut lately.runs, context),
         Reading::Units(reading) => host_units::check(reading, context).into_iter().collect(),
         Reading::SlowMount(reading) => {
@@ -73,6 +83,8 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         Reading::Restores(reading) => backup_restore::check(reading, context),
         Reading::Accounting(reading) => {
             lately.runs.take_records(reading);
+            let records = reading.records.iter().map(|found| &found.record);
+            lately.deeds.take(records, &reading.users, &context.settings.commands, reading.newest_s);
             proof_health::check(reading, context)
         }
         Reading::Engine(_) => Vec::new(),

@@ -7,6 +7,7 @@ use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
 use crate::domain::probe::disk::{DiskReading, Filesystem};
 use crate::domain::probe::logs::{LogReading, LogsReading};
 use crate::domain::probe::recent_matches::Earlier;
+use crate::domain::proof::deeds::Deeds;
 use crate::domain::settings::{HOUR, RateRule};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -34,6 +35,8 @@ struct Lately {
     /// What was matched before the first of them, by an engine before this one.
     earlier: Vec<Earlier>,
     shrunk: Option<Shrunk>,
+    /// The files of the last look, with their sizes.
+    files: BTreeMap<SafeText, u64>,
     /// The newest line that each rule matched.
     newest: BTreeMap<String, SafeText>,
 }
@@ -50,14 +53,24 @@ struct Poll {
 
 struct Shrunk {
     utc_ms: i64,
+    /// When it was looked at before.
+    since_ms: i64,
     told: String,
 }
 
-/// All results of all logs of one reading. `disk` tells where they lie.
+/// What other probes know that bears on a log.
+pub struct Around<'a> {
+    /// Where logs lie.
+    pub disk: Option<&'a DiskReading>,
+    /// Who may have cut them.
+    pub deeds: &'a Deeds,
+}
+
+/// All results of all logs of one reading.
 pub fn check(
     reading: &LogsReading,
     history: &mut LogHistory,
-    disk: Option<&DiskReading>,
+    around: &Around<'_>,
     context: &Context,
 ) -> Vec<CheckResult> {
     let mut results = Vec::new();
@@ -66,8 +79,8 @@ pub fn check(
         lately.take(log, &context.settings.rules, context.now.utc_ms);
         let is_journal = log.watch.as_str().starts_with("journal");
         if !is_journal {
-            results.push(growth(log, lately, disk, context));
-            results.push(shrunk(log, lately, context));
+            results.push(growth(log, lately, around.disk, context));
+            results.push(shrunk(log, lately, around.deeds, context));
         }
         results.extend(context.settings.rules.iter().map(|rule| rate(log, lately, rule, context)));
     }
@@ -109,8 +122,26 @@ impl Lately {
             (None, false) => None,
         });
         if let Some(told) = changed {
-            self.shrunk = Some(Shrunk { utc_ms, told });
+            self.shrunk = Some(Shrunk { utc_ms, since_ms, told });
         }
+        if let Some(told) = self.gone(log) {
+            self.shrunk = Some(Shrunk { utc_ms, since_ms, told });
+        }
+        self.files = log.files.iter().map(|file| (file.path.clone(), file.size_bytes)).collect();
+    }
+
+    /// A file that is no longer there, and has no new name beside it: a rotation would have given it one.
+    fn gone(&self, log: &LogReading) -> Option<String> {
+        let is_there = |path: &SafeText| log.files.iter().any(|file| file.path == *path);
+        let renamed = |path: &SafeText| {
+            log.files
+                .iter()
+                .any(|file| file.path.as_str().starts_with(path.as_str()) && !self.files.contains_key(&file.path))
+        };
+        let (path, size) = self.files.iter().find(|(path, _)| !is_there(path) && !renamed(path))?;
+        // An old rotated file goes when its time has come.
+        let was_rotated = self.files.keys().any(|other| other != path && path.as_str().starts_with(other.as_str()));
+        (!was_rotated).then(|| format!("{path} is gone, with {}, and was not rotated", bytes_words(*size as f64)))
     }
 
     fn since(&self, utc_ms: i64) -> impl Iterator<Item = &Poll> {
@@ -166,16 +197,17 @@ fn mount_of<'a>(log: &LogReading, disk: &'a DiskReading) -> Option<&'a Filesyste
     disk.filesystems.iter().filter(above).max_by_key(|fs| fs.mount.as_str().len())
 }
 
-fn shrunk(log: &LogReading, lately: &Lately, context: &Context) -> CheckResult {
+fn shrunk(log: &LogReading, lately: &Lately, deeds: &Deeds, context: &Context) -> CheckResult {
     let id = id(CheckKind::LogShrunk, log);
-    if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
-        return CheckResult::missing(id, trouble.as_str(), Unit::Count);
-    }
     if let Some(event) = lately.shrunk.as_ref().filter(|event| context.now.utc_ms - event.utc_ms < ms(SHRINK_NEWS_FOR))
     {
         let at = chrono::DateTime::from_timestamp_millis(event.utc_ms).unwrap_or_default();
-        let reason = format!("{} at {}", event.told, at.format("%Y-%m-%d %H:%M:%S UTC"));
+        let who = deeds.who_cut(event.since_ms, event.utc_ms).map_or(String::new(), |who| format!("; {who}"));
+        let reason = format!("{} at {}{who}", event.told, at.format("%Y-%m-%d %H:%M:%S UTC"));
         return CheckResult::new(id, Status::Warning, reason, Unit::Count).value(1.0);
+    }
+    if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
+        return CheckResult::missing(id, trouble.as_str(), Unit::Count);
     }
     if log.first_sample {
         return CheckResult::missing(id, "first sample", Unit::Count);
@@ -273,7 +305,12 @@ mod tests {
         let mut last = Vec::new();
         for (second, log) in (0..).step_by(10).zip(polls) {
             let context = Context { settings: &settings, now: at(second), memory: &NOTHING_KNOWN };
-            last = super::check(&LogsReading { logs: vec![log.clone()] }, &mut history, Some(&disk), &context);
+            last = super::check(
+                &LogsReading { logs: vec![log.clone()] },
+                &mut history,
+                &Around { disk: Some(&disk), deeds: &Deeds::default() },
+                &context,
+            );
         }
         let found = last.iter().find(|result| result.id.to_string() == wanted);
         assert_eq!(found.map(|result| format!("{} {}", result.status, result.reason)).as_deref(), Some(expected));

@@ -1,5 +1,7 @@
 //! Process accounting: where its files lie, and what was written to them since the last poll, as raw bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::script::Answer;
@@ -12,17 +14,21 @@ use crate::domain::text::SafeText;
 pub const BYTES_MAX: u64 = 256 << 10;
 /// A file that was last written longer ago tells nothing that is wanted.
 pub const LOOK_BACK_S: i64 = 35 * 86_400;
+/// Users whose names are read, and how often they are.
+const USERS_MAX: usize = 10_000;
+const NAMES_EVERY: u64 = 60;
 /// Segments that are listed.
 const SEGMENTS_MAX: usize = 100;
 
 /// `$1` the file, `-` for the usual places, `?` to look also where the system says; `$2` the inode that is read on, 0 for
-/// none; `$3` from which byte, `$4` how many.
+/// none; `$3` from which byte, `$4` how many; `$5` `names` for the users' names.
 ///
 /// Prints `k HIGH LOW EVERY` of /proc/sys/kernel/acct, `s SESSION SHELL` of this poll, `p PATH` or `n`, `a INODE SIZE MTIME
-/// NAME` each file of it, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
+/// NAME` each file of it, `w UID NAME` each user, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
 pub const SCRIPT: &str = r#"
 { read -r dw_x </proc/sys/kernel/acct; } 2>/dev/null && dw_say "k $dw_x"
 dw_say "s $PPID $$"
+[ "$5" = names ] && while IFS=: read -r dw_x dw_y dw_z dw_r; do dw_say "w $dw_z $dw_x"; done </etc/passwd
 dw_a=
 case $1 in
 /*) dw_a=$1 ;;
@@ -94,6 +100,9 @@ pub struct AccountingReading {
     /// Records of others and of our own polling, in this poll.
     pub others: u32,
     pub own: u32,
+    /// The users' names, now and then.
+    #[serde(skip)]
+    pub users: BTreeMap<u32, SafeText>,
     /// The records of others. Not stored: the evidence that is kept has files of its own.
     #[serde(skip)]
     pub records: Vec<RawRecord>,
@@ -125,19 +134,23 @@ pub struct AcctCursor {
     newest_s: Option<u32>,
     gaps: u32,
     live_size: Option<(u64, u64)>,
-    #[serde(skip)]
+}
+
+/// What is remembered beside it while the engine runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AcctMemory {
     decoder: Decoder,
-    #[serde(skip)]
     own: OwnTree,
-    #[serde(skip)]
-    is_searched: bool,
+    polls: u64,
 }
 
 impl AcctCursor {
     /// The parameters of [`SCRIPT`].
-    pub fn parameters(&self, configured: Option<&str>) -> Vec<String> {
-        let place = configured.or(self.path.as_deref()).unwrap_or(if self.is_searched { "-" } else { "?" });
-        vec![place.to_owned(), self.inode.to_string(), self.offset.to_string(), BYTES_MAX.to_string()]
+    pub fn parameters(&self, memory: &AcctMemory, configured: Option<&str>) -> Vec<String> {
+        let place = configured.or(self.path.as_deref()).unwrap_or(if memory.polls == 0 { "?" } else { "-" });
+        let names = if memory.polls.is_multiple_of(NAMES_EVERY) { "names" } else { "" };
+        let numbers = [self.inode, self.offset, BYTES_MAX].map(|number| number.to_string());
+        [place.to_owned()].into_iter().chain(numbers).chain([names.to_owned()]).collect()
     }
 
     /// Whether more is there to be read than one poll brought.
@@ -148,7 +161,7 @@ impl AcctCursor {
 
     /// Takes a new listing, the file that is written now last: finds the place where reading goes on. `known_bytes` is how
     /// far the file had been read before it was listed: it may have grown while it was read.
-    fn list(&mut self, segments: Vec<Segment>, known_bytes: u64, now_s: i64) {
+    fn list(&mut self, segments: Vec<Segment>, memory: &mut AcctMemory, known_bytes: u64, now_s: i64) {
         let before = std::mem::replace(&mut self.segments, segments);
         let Some(live) = self.segments.last() else {
             (self.inode, self.offset) = (0, 0);
@@ -163,7 +176,7 @@ impl AcctCursor {
                 // Cut to nothing under the same name: what came between is lost.
                 self.gaps += 1;
                 self.offset = 0;
-                self.decoder = Decoder::default();
+                memory.decoder = Decoder::default();
             }
         } else {
             // Packed meanwhile, it has another inode and the same content: a packed file that was not there before.
@@ -175,7 +188,7 @@ impl AcctCursor {
                     self.gaps += 1;
                     let next = self.segments.iter().find(is_new).unwrap_or(live);
                     (self.inode, self.offset) = (next.inode, 0);
-                    self.decoder = Decoder::default();
+                    memory.decoder = Decoder::default();
                 }
             }
         }
@@ -197,8 +210,13 @@ impl AcctCursor {
 }
 
 /// Reads [`SCRIPT`]'s answer; `now_s` is the observer's clock.
-pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<AccountingReading, ParseError> {
-    cursor.is_searched = true;
+pub fn parse(
+    answer: &Answer,
+    cursor: &mut AcctCursor,
+    memory: &mut AcctMemory,
+    now_s: i64,
+) -> Result<AccountingReading, ParseError> {
+    memory.polls += 1;
     let mut reading = AccountingReading::default();
     let head = answer.parts.first().copied().unwrap_or(answer.body);
     let mut segments = Vec::new();
@@ -209,7 +227,7 @@ pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<Acc
             [b's', b' ', rest @ ..] => {
                 let mut pids = rest.split(|byte| *byte == b' ').filter_map(number::<u32>);
                 if let (Some(session), Some(shell)) = (pids.next(), pids.next()) {
-                    cursor.own.learn(session, shell);
+                    memory.own.learn(session, shell);
                 }
             }
             [b'p', b' ', path @ ..] => {
@@ -218,6 +236,11 @@ pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<Acc
             }
             [b'a', b' ', rest @ ..] if segments.len() < SEGMENTS_MAX => {
                 segments.push(segment(rest).ok_or(ParseError::line(index, "INODE SIZE MTIME NAME"))?);
+            }
+            [b'w', b' ', rest @ ..] if reading.users.len() < USERS_MAX => {
+                let text = SafeText::from_bytes_capped(rest, 100);
+                let user = text.as_str().split_once(' ').and_then(|(uid, name)| Some((uid.parse().ok()?, name.into())));
+                reading.users.extend(user);
             }
             [b'd', ..] => reading.is_denied = true,
             [b'c', b' ', rest @ ..] => {
@@ -228,8 +251,7 @@ pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<Acc
         }
     }
     if reading.path.is_none() {
-        let (own, is_searched) = (std::mem::take(&mut cursor.own), true);
-        *cursor = AcctCursor { own, is_searched, ..AcctCursor::default() };
+        *cursor = AcctCursor::default();
         return Ok(reading);
     }
     // Rotated files by age, the one that is written last.
@@ -240,9 +262,9 @@ pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<Acc
     if let Some((inode, from)) = read_from
         && (inode, from) == (cursor.inode, cursor.offset)
     {
-        take(bytes, cursor, &mut reading);
+        take(bytes, cursor, memory, &mut reading);
     }
-    cursor.list(segments, known_bytes, now_s);
+    cursor.list(segments, memory, known_bytes, now_s);
     let is_live = live.as_ref().is_some_and(|live| live.inode == cursor.inode);
     if read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX && !is_live {
         cursor.go_on();
@@ -258,14 +280,14 @@ pub fn parse(answer: &Answer, cursor: &mut AcctCursor, now_s: i64) -> Result<Acc
     Ok(reading)
 }
 
-fn take(bytes: &[u8], cursor: &mut AcctCursor, reading: &mut AccountingReading) {
+fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, reading: &mut AccountingReading) {
     let mut found: Vec<RawRecord> = Vec::new();
-    let before = cursor.decoder.passed_over;
-    cursor.decoder.feed(bytes, |raw, record| found.push(RawRecord { raw: *raw, record }));
-    reading.passed_over = cursor.decoder.passed_over - before;
+    let before = memory.decoder.passed_over;
+    memory.decoder.feed(bytes, |raw, record| found.push(RawRecord { raw: *raw, record }));
+    reading.passed_over = memory.decoder.passed_over - before;
     cursor.offset += bytes.len() as u64;
     let records: Vec<AcctRecord> = found.iter().map(|found| found.record).collect();
-    let marks = cursor.own.mark(&records);
+    let marks = memory.own.mark(&records);
     cursor.covers_from_s = records.iter().map(|record| record.begin_s).chain(cursor.covers_from_s).min();
     cursor.newest_s = records.iter().map(|record| record.begin_s).chain(cursor.newest_s).max();
     let own = marks.iter().filter(|is_own| **is_own).count();

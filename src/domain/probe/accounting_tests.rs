@@ -8,8 +8,11 @@ fn bytes(pids: std::ops::Range<u32>) -> Vec<u8> {
 }
 
 /// A host whose files are these, asked once; the pids that came.
-fn poll(cursor: &mut AcctCursor, files: &[(u64, &str, &[u8])]) -> (Vec<u32>, AccountingReading) {
-    let parameters = cursor.parameters(None);
+fn poll(
+    (cursor, memory): &mut (AcctCursor, AcctMemory),
+    files: &[(u64, &str, &[u8])],
+) -> (Vec<u32>, AccountingReading) {
+    let parameters = cursor.parameters(memory, None);
     let (inode, from): (u64, usize) = (parameters[1].parse().unwrap_or(0), parameters[2].parse().unwrap_or(0));
     let mut head = "k 4 2 30\ns 500 900\np /var/log/account/pacct\n".to_owned();
     for (index, (inode, name, content)) in files.iter().enumerate() {
@@ -25,13 +28,13 @@ fn poll(cursor: &mut AcctCursor, files: &[(u64, &str, &[u8])]) -> (Vec<u32>, Acc
     }
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     let answer = Answer { body: b"", parts, status: 0 };
-    let reading = parse(&answer, cursor, NOW_S).unwrap_or_else(|error| panic!("{error}"));
+    let reading = parse(&answer, cursor, memory, NOW_S).unwrap_or_else(|error| panic!("{error}"));
     (reading.records.iter().map(|found| found.record.pid).collect(), reading)
 }
 
 #[test]
 fn what_is_there_is_read_once_and_then_what_is_new() {
-    let mut cursor = AcctCursor::default();
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
     let file = bytes(1..4);
     assert_eq!(poll(&mut cursor, &[(7, "pacct", &file)]).0, Vec::<u32>::new());
     let (pids, reading) = poll(&mut cursor, &[(7, "pacct", &file)]);
@@ -42,7 +45,7 @@ fn what_is_there_is_read_once_and_then_what_is_new() {
 
 #[test]
 fn older_files_come_first_and_a_rotation_loses_nothing() {
-    let mut cursor = AcctCursor::default();
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
     let (old, live) = (bytes(1..3), bytes(3..5));
     let files: [(u64, &str, &[u8]); 2] = [(6, "pacct.1", &old), (7, "pacct", &live)];
     let first: Vec<u32> = (0..4).flat_map(|_| poll(&mut cursor, &files).0).collect();
@@ -56,7 +59,7 @@ fn older_files_come_first_and_a_rotation_loses_nothing() {
 
 #[test]
 fn a_file_that_was_packed_is_read_on_where_it_was() {
-    let mut cursor = AcctCursor::default();
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
     let live = bytes(1..4);
     (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &live)])));
     let (packed, new) = (bytes(1..6), bytes(6..8));
@@ -67,7 +70,7 @@ fn a_file_that_was_packed_is_read_on_where_it_was() {
 
 #[test]
 fn a_file_that_vanished_or_was_cut_leaves_a_counted_gap() {
-    let mut cursor = AcctCursor::default();
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
     (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &bytes(1..4))])));
     let (pids, reading) = poll(&mut cursor, &[(7, "pacct", &bytes(9..10))]);
     assert_eq!((pids, reading.gaps), (vec![], 1));
@@ -78,20 +81,23 @@ fn a_file_that_vanished_or_was_cut_leaves_a_counted_gap() {
 
 #[test]
 fn a_large_file_is_caught_up_with_piece_by_piece() {
-    let mut cursor = AcctCursor::default();
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
     let large = bytes(1..10_000);
     let file: [(u64, &str, &[u8]); 1] = [(7, "pacct", &large)];
     let (_, reading) = poll(&mut cursor, &file);
-    assert!(cursor.is_behind() && reading.behind_bytes == large.len() as u64);
+    assert!(cursor.0.is_behind() && reading.behind_bytes == large.len() as u64);
     let pids: Vec<u32> = (0..3).flat_map(|_| poll(&mut cursor, &file).0).collect();
-    assert!(pids == (1..10_000).collect::<Vec<_>>() && !cursor.is_behind());
+    assert!(pids == (1..10_000).collect::<Vec<_>>() && !cursor.0.is_behind());
 }
 
 #[test]
 fn without_a_file_that_is_said_and_the_system_is_searched_once() {
-    let mut cursor = AcctCursor::default();
-    assert_eq!(cursor.parameters(None)[0], "?");
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
+    assert_eq!(cursor.0.parameters(&cursor.1, None)[0], "?");
     let answer = Answer { body: b"k 4 2 30\ns 500 900\nn\n", parts: Vec::new(), status: 0 };
-    let reading = parse(&answer, &mut cursor, NOW_S).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((reading.path, reading.limits, cursor.parameters(None)[0].as_str()), (None, Some((2, 4)), "-"));
+    let reading = parse(&answer, &mut cursor.0, &mut cursor.1, NOW_S).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        (reading.path, reading.limits, cursor.0.parameters(&cursor.1, None)[0].as_str()),
+        (None, Some((2, 4)), "-")
+    );
 }

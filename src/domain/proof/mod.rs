@@ -1,6 +1,7 @@
 //! Proof: what process accounting, cron's log and systemd say of a run, and what they say together.
 
 pub mod acct;
+pub mod deeds;
 pub mod evidence;
 pub mod history;
 pub mod join;

@@ -1,0 +1,230 @@
+//! Commands that matter to an incident, as accounting saw them: who ran what, when, from which terminal, and whether it was
+//! Dogwatch.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::DateTime;
+
+use super::acct::AcctRecord;
+use super::pack::tty;
+use crate::domain::audit::record::{AuditId, Event, Record};
+use crate::domain::fleet::HostName;
+use crate::domain::text::SafeText;
+
+/// Commands that delete, cut, move, end or restart something, by the names that records hold.
+const NOTABLE: [&str; 19] = [
+    "rm",
+    "srm",
+    "shred",
+    "unlink",
+    "truncate",
+    "dd",
+    "mv",
+    "cp",
+    "tee",
+    "logrotate",
+    "chmod",
+    "chown",
+    "kill",
+    "killall",
+    "pkill",
+    "reboot",
+    "shutdown",
+    "systemctl",
+    "service",
+];
+/// Those that leave a log shorter, or without its file.
+const CUTTING: [&str; 9] = ["rm", "srm", "shred", "unlink", "truncate", "dd", "mv", "cp", "tee"];
+/// Deeds that are remembered.
+const DEEDS_MAX: usize = 500;
+/// Deeds that one finding names.
+const NAMED_MAX: usize = 3;
+
+/// One command that somebody ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deed {
+    pub record: AcctRecord,
+}
+
+/// The time of a guarded action on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionTime {
+    pub intent: AuditId,
+    pub from_ms: i64,
+    /// `None` while its end is not on record.
+    pub to_ms: Option<i64>,
+}
+
+/// The times of all guarded actions, folded from the audit's records.
+#[derive(Debug, Default)]
+pub struct ActionBook {
+    of_host: BTreeMap<HostName, Vec<ActionTime>>,
+}
+
+/// Actions of one host that are remembered.
+const ACTIONS_MAX: usize = 200;
+
+impl ActionBook {
+    pub fn apply(&mut self, record: &Record) {
+        let (begins, ends) = match &record.event {
+            Event::Intent { host, .. } => (Some(host), None),
+            Event::Outcome { intent, host, .. } | Event::Reconciled { intent, host, .. } => {
+                (None, Some((intent, host)))
+            }
+            Event::WriterStarted { .. }
+            | Event::Proposed { .. }
+            | Event::Approved(_)
+            | Event::Denied(_)
+            | Event::Refused { .. }
+            | Event::Claimed { .. }
+            | Event::BreakGlass { .. }
+            | Event::Sent { .. }
+            | Event::Frozen { .. }
+            | Event::Thawed { .. }
+            | Event::HoldSet { .. }
+            | Event::HoldLifted { .. }
+            | Event::PolicyChanged { .. }
+            | Event::ConfigChanged { .. }
+            | Event::TrustChanged { .. } => (None, None),
+        };
+        if let Some(host) = begins {
+            let times = self.of_host.entry(host.clone()).or_default();
+            times.push(ActionTime { intent: record.id.clone(), from_ms: record.at_ms, to_ms: None });
+            let surplus = times.len().saturating_sub(ACTIONS_MAX);
+            times.drain(..surplus);
+        }
+        if let Some((intent, host)) = ends {
+            let times = self.of_host.get_mut(host).into_iter().flatten();
+            times.filter(|time| time.intent == *intent).for_each(|time| time.to_ms = Some(record.at_ms));
+        }
+    }
+
+    /// The newest actions of each host.
+    pub fn hosts(&self) -> impl Iterator<Item = (&HostName, &[ActionTime])> {
+        self.of_host.iter().map(|(host, times)| (host, times.as_slice()))
+    }
+}
+
+/// What was done on one host lately.
+#[derive(Debug, Default)]
+pub struct Deeds {
+    deeds: VecDeque<Deed>,
+    /// Names of the host's users.
+    users: BTreeMap<u32, SafeText>,
+    /// When our own actions ran there.
+    pub actions: Vec<ActionTime>,
+    /// How far the host's clock is ahead of ours, milliseconds.
+    pub skew_ms: i64,
+    /// Up to when accounting was read, by the host's clock.
+    read_to_ms: Option<i64>,
+}
+
+impl Deeds {
+    /// Takes what accounting told; `own_names` are further commands that matter here.
+    pub fn take<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a AcctRecord>,
+        users: &BTreeMap<u32, SafeText>,
+        own_names: &[String],
+        newest_s: Option<u32>,
+    ) {
+        self.users.extend(users.iter().map(|(uid, name)| (*uid, name.clone())));
+        let is_notable = |record: &&AcctRecord| {
+            let name = record.name();
+            NOTABLE.iter().any(|known| known.as_bytes() == name) || own_names.iter().any(|own| own.as_bytes() == name)
+        };
+        self.deeds.extend(records.filter(is_notable).map(|record| Deed { record: *record }));
+        let surplus = self.deeds.len().saturating_sub(DEEDS_MAX);
+        self.deeds.drain(..surplus);
+        self.read_to_ms = newest_s.map(|newest| i64::from(newest) * 1_000).or(self.read_to_ms);
+    }
+
+    /// Who may have left a log shorter between two looks at it, by our own clock; or that nobody accounts for it. Nothing
+    /// where accounting tells nothing of that time.
+    pub fn who_cut(&self, from_ms: i64, to_ms: i64) -> Option<String> {
+        let (from_ms, to_ms) = (from_ms + self.skew_ms, to_ms + self.skew_ms);
+        let is_then = |deed: &&Deed| from_ms <= deed.record.end_ms() + 1_000 && deed.record.begin_ms() <= to_ms;
+        let cuts = |deed: &&Deed| CUTTING.iter().any(|name| name.as_bytes() == deed.record.name());
+        let named: Vec<String> =
+            self.deeds.iter().filter(is_then).filter(cuts).rev().take(NAMED_MAX).map(|deed| self.words(deed)).collect();
+        match (named.is_empty(), self.read_to_ms) {
+            (false, _) => Some(named.join("; ")),
+            (true, Some(read_to)) if to_ms <= read_to => {
+                Some("nobody accounts for it: no command that cuts files ended then".to_owned())
+            }
+            (true, _) => None,
+        }
+    }
+
+    /// `rm by anna (uid 1000) on pts/3 at 04:31:07 UTC, outside Dogwatch`.
+    fn words(&self, deed: &Deed) -> String {
+        let record = &deed.record;
+        let name = SafeText::from_bytes(record.name());
+        let who = match self.users.get(&record.uid) {
+            Some(user) => format!("{user} (uid {})", record.uid),
+            None => format!("uid {}", record.uid),
+        };
+        let terminal = match tty(record.tty) {
+            none if none.is_empty() => "without a terminal".to_owned(),
+            terminal => format!("on {terminal}"),
+        };
+        let at = DateTime::from_timestamp_millis(record.begin_ms()).unwrap_or_default().format("%H:%M:%S UTC");
+        let (begin, end) = (record.begin_ms() - self.skew_ms, record.end_ms() - self.skew_ms);
+        let within =
+            |action: &&ActionTime| action.from_ms - 1_000 <= begin && action.to_ms.is_none_or(|to| end <= to + 1_000);
+        // A terminal has nobody but a person.
+        let ours = self.actions.iter().rev().filter(|_| record.tty == 0).find(within);
+        let by = match ours {
+            Some(action) => format!("by Dogwatch or in its time, {}", action.intent),
+            None => "outside Dogwatch".to_owned(),
+        };
+        format!("{name} by {who} {terminal} at {at}, {by}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::proof::acct::tests::record;
+
+    const AT: u32 = 1_790_000_000;
+
+    fn deeds(records: &[AcctRecord]) -> Deeds {
+        let mut deeds = Deeds::default();
+        let users = BTreeMap::from([(1_000, SafeText::new("anna"))]);
+        deeds.take(records.iter(), &users, &[], Some(AT + 60));
+        deeds
+    }
+
+    fn who(deeds: &Deeds) -> Option<String> {
+        let at_ms = i64::from(AT) * 1_000;
+        deeds.who_cut(at_ms - 10_000, at_ms + 10_000)
+    }
+
+    #[test]
+    fn a_log_that_was_deleted_by_hand_names_who_did_it_and_from_where() {
+        let rm = AcctRecord { uid: 1_000, tty: 0x8803, ..record("rm", 7, AT, 10, 0) };
+        let others = [record("ls", 6, AT, 10, 0), record("rm", 8, AT - 600, 10, 0), record("kill", 9, AT, 10, 0)];
+        let deeds = deeds(&[&others[..], &[rm]].concat());
+        let expected = "rm by anna (uid 1000) on pts/3 at 14:13:20 UTC, outside Dogwatch";
+        assert_eq!(who(&deeds).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_an_action_of_ours_did_is_told_as_ours_and_a_person_s_in_its_time_is_not() {
+        let at_ms = i64::from(AT) * 1_000;
+        let mut deeds = deeds(&[record("rm", 7, AT, 10, 0), AcctRecord { tty: 0x8801, ..record("rm", 8, AT, 10, 0) }]);
+        let intent = AuditId::parse("3f9a1c2b44d0-17").unwrap_or_else(|| panic!("an id"));
+        deeds.actions = vec![ActionTime { intent, from_ms: at_ms - 500, to_ms: Some(at_ms + 500) }];
+        let told = who(&deeds).unwrap_or_default();
+        assert!(told.contains("on pts/1 at 14:13:20 UTC, outside Dogwatch"), "{told}");
+        assert!(told.contains("without a terminal at 14:13:20 UTC, by Dogwatch or in its time, 3f9a1c2b44d0-17"));
+    }
+
+    #[test]
+    fn a_cut_that_nobody_accounts_for_is_a_finding_and_without_accounting_nothing_is_said() {
+        let told = who(&deeds(&[record("ls", 7, AT, 10, 0)]));
+        assert_eq!(told.as_deref(), Some("nobody accounts for it: no command that cuts files ended then"));
+        assert_eq!(who(&Deeds::default()), None);
+    }
+}

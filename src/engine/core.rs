@@ -9,6 +9,7 @@ use super::lane::{Polled, Report};
 use super::plan;
 use crate::config::{Config, ConfigError};
 use crate::domain::board::{Board, CheckCell, HostBoard};
+use crate::domain::check::cron_changed::Inventory;
 use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane, Unit};
@@ -251,6 +252,10 @@ impl HostMemory {
         let last = |probe| Some(host.probes.get(&probe)?.reading.as_ref()?.last().as_ref());
         if let Some(Reading::Host(reading)) = last(ProbeId::Host) {
             memory.lately.boot_id = Some(reading.boot_id.clone());
+        }
+        let cron = host.probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.as_ref());
+        if let Some((Reading::Cron(reading), at)) = cron.map(|seen| (seen.last().as_ref(), seen.at())) {
+            memory.lately.jobs = Inventory::of(reading, at.utc_ms);
         }
         if let Some(Reading::Disk(reading)) = last(ProbeId::Disk) {
             memory.lately.disk = Some(reading.clone());

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::cron_changed::Inventory;
 use super::host_clock::ClockSkew;
 use super::logs::{Around, LogHistory};
 use super::{
-    CheckId, CheckKind, CheckResult, Context, Unit, backup, backup_restore, cron_job, disk_inodes, disk_raid,
-    disk_readonly, disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units, host_writable,
-    logs, proof_health,
+    CheckId, CheckKind, CheckResult, Context, Unit, backup, backup_restore, cron_changed, cron_job, disk_inodes,
+    disk_raid, disk_readonly, disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units,
+    host_writable, logs, proof_health,
 };
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
@@ -32,6 +33,7 @@ pub struct Lately {
     pub journal: LogHistory,
     pub runs: RunHistory,
     pub deeds: Deeds,
+    pub jobs: Inventory,
     pub disk: Option<Arc<DiskReading>>,
     pub boot_id: Option<SafeText>,
 }
@@ -71,7 +73,11 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             let around = Around { disk: None, deeds: &lately.deeds };
             logs::check(reading, &mut lately.journal, &around, context)
         }
-        Reading::Cron(reading) => cron_job::check(reading, &mut lately.runs, context),
+        Reading::Cron(reading) => {
+            let mut results = cron_job::check(reading, &mut lately.runs, context);
+            results.extend(cron_changed::check(reading, &mut lately.jobs, context.now.utc_ms));
+            results
+        }
         Reading::Units(reading) => host_units::check(reading, context).into_iter().collect(),
         Reading::SlowMount(reading) => {
             let disk = DiskReading { filesystems: vec![reading.filesystem.clone()], ..DiskReading::default() };

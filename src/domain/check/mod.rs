@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod backup_restore;
+pub mod cron_changed;
 pub mod cron_job;
 pub mod disk_inodes;
 pub mod disk_raid;
@@ -98,6 +99,7 @@ check_kinds! {
     HostWorldWritable "host.world-writable" Host,
     BackupRestore "backup.restore" Backup,
     ProofHealth "proof.health" Cron,
+    CronChanged "cron.changed" Cron,
 }
 
 impl CheckKind {
@@ -124,7 +126,8 @@ impl CheckKind {
             | CheckKind::HostClock
             | CheckKind::HostWorldWritable
             | CheckKind::BackupRestore
-            | CheckKind::ProofHealth => false,
+            | CheckKind::ProofHealth
+            | CheckKind::CronChanged => false,
         }
     }
 }
@@ -140,7 +143,8 @@ impl CheckKind {
             | CheckKind::HostWorldWritable
             | CheckKind::HostReboot
             | CheckKind::BackupRestore
-            | CheckKind::ProofHealth => false,
+            | CheckKind::ProofHealth
+            | CheckKind::CronChanged => false,
             CheckKind::DiskSpace
             | CheckKind::DiskInodes
             | CheckKind::LogGrowth

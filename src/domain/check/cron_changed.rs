@@ -1,0 +1,176 @@
+//! `cron.changed`: a job that was removed, commented out, edited or given another time, a timer that was switched off. Told
+//! for a day, with what stood there before and when that was seen last.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use chrono::DateTime;
+
+use super::{CheckId, CheckKind, CheckResult, Unit};
+use crate::domain::probe::cron::{CronEntry, CronReading};
+use crate::domain::settings::HOUR;
+use crate::domain::status::Status;
+use crate::domain::text::SafeText;
+
+/// How long a change stays a warning.
+const NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
+/// Changes that one reason names, and that are remembered.
+const NAMED_MAX: usize = 4;
+const CHANGES_MAX: usize = 50;
+
+/// What identifies a line of a table, or a timer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Line {
+    source: SafeText,
+    user: Option<SafeText>,
+    schedule: SafeText,
+    command: SafeText,
+}
+
+/// The jobs of a host as they were seen last, and what changed of them.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Each line with whether it has a next run.
+    seen: Option<(i64, BTreeMap<Line, bool>)>,
+    denied: Vec<SafeText>,
+    changes: VecDeque<(i64, String)>,
+}
+
+impl Inventory {
+    /// Goes on from a reading that an earlier process left.
+    pub fn of(reading: &CronReading, seen_ms: i64) -> Self {
+        Self { seen: Some((seen_ms, lines(reading))), denied: reading.denied.clone(), changes: VecDeque::new() }
+    }
+
+    fn take(&mut self, reading: &CronReading, now_ms: i64) {
+        let now = lines(reading);
+        // What may be read changed: lines that are not seen any more may be there still.
+        let is_comparable = self.denied == reading.denied;
+        if let Some((seen_ms, before)) = self.seen.as_ref().filter(|_| is_comparable) {
+            let told = changes(before, &now, *seen_ms);
+            self.changes.extend(told.into_iter().map(|told| (now_ms, told)));
+            let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
+            self.changes.drain(..surplus);
+        }
+        self.denied.clone_from(&reading.denied);
+        self.seen = Some((now_ms, now));
+    }
+}
+
+fn lines(reading: &CronReading) -> BTreeMap<Line, bool> {
+    let line = |entry: &CronEntry| {
+        let (source, user) = (entry.source.clone(), entry.user.clone());
+        let line = Line { source, user, schedule: entry.schedule.clone(), command: entry.command.clone() };
+        (line, entry.next.is_some())
+    };
+    reading.entries.iter().map(line).collect()
+}
+
+fn changes(before: &BTreeMap<Line, bool>, now: &BTreeMap<Line, bool>, seen_ms: i64) -> Vec<String> {
+    let mut added: Vec<&Line> = now.keys().filter(|line| !before.contains_key(line)).collect();
+    let seen = stamp(seen_ms);
+    let mut told = Vec::new();
+    for gone in before.keys().filter(|line| !now.contains_key(line)) {
+        let same_job = |line: &&Line| {
+            line.source == gone.source && (line.command == gone.command || line.schedule == gone.schedule)
+        };
+        told.push(match added.iter().position(same_job) {
+            Some(place) => {
+                let new = added.swap_remove(place);
+                format!("{}: changed from «{}» to «{}»", gone.source, words(gone), words(new))
+            }
+            None => format!("{}: «{}» was removed or commented out, last seen {seen}", gone.source, words(gone)),
+        });
+    }
+    told.extend(added.into_iter().map(|new| format!("{}: «{}» is new", new.source, words(new))));
+    let off = before.iter().filter(|(line, had_next)| **had_next && line.schedule.as_str() == "timer");
+    let off = off.filter(|(line, _)| now.get(*line) == Some(&false));
+    told.extend(
+        off.map(|(line, _)| format!("{}: has no next run any more, had one {seen}: switched off?", line.source)),
+    );
+    told
+}
+
+fn words(line: &Line) -> String {
+    let user = line.user.as_ref().map_or(String::new(), |user| format!(" {user}"));
+    format!("{}{user} {}", line.schedule, line.command)
+}
+
+fn stamp(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default().format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// What changed within a day; nothing on a host of which no change was ever seen.
+pub fn check(reading: &CronReading, inventory: &mut Inventory, now_ms: i64) -> Option<CheckResult> {
+    inventory.take(reading, now_ms);
+    let newest = inventory.changes.back()?;
+    let id = CheckId::of(CheckKind::CronChanged);
+    let news_ms = i64::try_from(NEWS_FOR.as_millis()).unwrap_or(i64::MAX);
+    let news: Vec<&(i64, String)> = inventory.changes.iter().rev().filter(|(at, _)| now_ms - at < news_ms).collect();
+    if news.is_empty() {
+        let reason = format!("no job changed since {}", stamp(newest.0));
+        return Some(CheckResult::new(id, Status::Ok, reason, Unit::Count).value(0.0));
+    }
+    let named: Vec<String> = news.iter().take(NAMED_MAX).map(|(at, told)| format!("{told} ({})", stamp(*at))).collect();
+    let more = match news.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let reason = format!("{}{more}", named.join("; "));
+    Some(CheckResult::new(id, Status::Warning, reason, Unit::Count).value(news.len() as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn reading(lines: &[(&str, &str, &str)]) -> CronReading {
+        let entry = |(source, schedule, command): &(&str, &str, &str)| CronEntry {
+            source: (*source).into(),
+            user: None,
+            schedule: (*schedule).into(),
+            command: (*command).into(),
+            next: (*schedule != "timer" || !command.is_empty()).then_some(DateTime::UNIX_EPOCH),
+            last: None,
+            result: None,
+        };
+        CronReading { entries: lines.iter().map(entry).collect(), ..CronReading::default() }
+    }
+
+    fn told(before: &[(&str, &str, &str)], now: &[(&str, &str, &str)], hours_later: i64) -> Option<String> {
+        let mut inventory = Inventory::of(&reading(before), 0);
+        check(&reading(now), &mut inventory, HOUR_MS);
+        let result = check(&reading(now), &mut inventory, HOUR_MS * (1 + hours_later))?;
+        Some(format!("{} {}", result.status, result.reason))
+    }
+
+    const PURGE: (&str, &str, &str) = ("/etc/cron.d/purge", "30 4 * * *", "purge.sh");
+
+    #[test]
+    fn what_never_changed_says_nothing_and_what_changed_is_told_for_a_day() {
+        assert_eq!(told(&[PURGE], &[PURGE], 1), None);
+        let gone = "WARNING /etc/cron.d/purge: «30 4 * * * purge.sh» was removed or commented out, last seen 1970-01-01 \
+                    00:00 UTC (1970-01-01 01:00 UTC)";
+        assert_eq!(told(&[PURGE], &[], 1).as_deref(), Some(gone));
+        assert_eq!(told(&[PURGE], &[], 25).as_deref(), Some("OK no job changed since 1970-01-01 01:00 UTC"));
+    }
+
+    #[test]
+    fn another_time_and_another_command_are_told_with_what_stood_there() {
+        let later = (PURGE.0, "30 5 * * *", PURGE.2);
+        let told_later = told(&[PURGE], &[later], 1).unwrap_or_default();
+        assert!(told_later.contains("changed from «30 4 * * * purge.sh» to «30 5 * * * purge.sh»"), "{told_later}");
+        let other = (PURGE.0, PURGE.1, "other.sh");
+        let told_other = told(&[PURGE], &[other], 1).unwrap_or_default();
+        assert!(told_other.contains("to «30 4 * * * other.sh»"), "{told_other}");
+    }
+
+    #[test]
+    fn a_table_that_may_no_longer_be_read_changed_nothing() {
+        let mut inventory = Inventory::of(&reading(&[PURGE]), 0);
+        let denied = CronReading { denied: vec!["/etc/cron.d/purge".into()], ..CronReading::default() };
+        assert_eq!(check(&denied, &mut inventory, HOUR_MS), None);
+    }
+}

@@ -276,20 +276,22 @@ impl DrilledLane {
 fn offsets(memory: &LaneMemory, spec: &HostSpec) -> Offsets {
     let told = memory.cursors.logs.parameters(spec.settings.logs.iter(), spec.settings.log);
     let pairs = told.iter().flat_map(|known| known.split(' ')).filter_map(|pair| pair.split_once(':'));
-    pairs.map(|(file, offset)| (file.to_owned(), offset.to_owned())).collect()
+    let accounting = memory.cursors.accounting.place();
+    let accounting = accounting.map(|(inode, offset)| (inode.to_string(), offset.to_string()));
+    pairs.map(|(file, offset)| (file.to_owned(), offset.to_owned())).chain(accounting).collect()
 }
 
 /// What a host that prints these parts sends back.
-fn brought(poll: &Poll, parts: impl Fn(&ProbeId) -> Option<Vec<String>>) -> Output {
+fn brought(poll: &Poll, parts: impl Fn(&ProbeId) -> Option<Vec<Vec<u8>>>) -> Output {
     let nonce = &poll.nonce;
-    let mut stdout = nonce.mark("start", 0) + &nonce.mark("prologue", 0);
+    let mut stdout = (nonce.mark("start", 0) + &nonce.mark("prologue", 0)).into_bytes();
     for (index, probe) in poll.probes.iter().enumerate() {
         let Some(parts) = parts(probe) else { continue };
-        stdout.push_str(&parts.join(&nonce.mark("+", 0)));
-        stdout.push_str(&nonce.mark(&index.to_string(), 0));
+        stdout.extend(parts.join(nonce.mark("+", 0).as_bytes()));
+        stdout.extend_from_slice(nonce.mark(&index.to_string(), 0).as_bytes());
     }
-    stdout.push_str(&nonce.mark("epilogue", 0));
-    Output { stdout: stdout.into_bytes(), stderr: Vec::new(), end: End::Exited(END_STATUS) }
+    stdout.extend_from_slice(nonce.mark("epilogue", 0).as_bytes());
+    Output { stdout, stderr: Vec::new(), end: End::Exited(END_STATUS) }
 }
 
 #[cfg(test)]

@@ -208,13 +208,24 @@ fn the_unread_request_waits_in_sight_for_a_week_until_the_purge_is_done() {
 }
 
 #[test]
-fn a_transfer_that_only_started_is_never_ok() {
+fn a_transfer_that_only_started_is_never_ok_and_accounting_proves_the_night_that_failed() {
     let mut watch = Watch::of("nightly-transfer");
-    while watch.drill.step() {
-        let job = watch.check("batch1", "cron.job:partner-transfer");
-        let job = job.map(|view| (view.status, view.result.reason.as_str().contains("outcome unknown")));
-        assert_eq!(job, Some((Status::Unknown, true)), "at {}", watch.now());
+    let job = |watch: &Watch| {
+        let view = watch.check("batch1", "cron.job:partner-transfer");
+        view.map_or((Status::Unknown, String::new()), |view| (view.status, view.result.reason.to_string()))
+    };
+    // Before accounting is found nobody knows, whatever cron's log says.
+    while watch.now() < utc("2026-04-09T11:50") && watch.drill.step() {
+        let (status, told) = job(&watch);
+        assert!(status == Status::Unknown && told.contains("outcome unknown"), "at {}: {told}", watch.now());
     }
+    watch.until("2026-04-09T12:20");
+    let (status, told) = job(&watch);
+    assert_eq!(status, Status::Critical, "{told}");
+    assert!(told.contains("proven FAILED: exit status 1, took 600 s, usual 45 s: the job's own timeout"), "{told}");
+    watch.until("2026-04-10T03:00");
+    let (status, told) = job(&watch);
+    assert!(status == Status::Ok && told.contains("proven ok, took 45 s, usual 45 s"), "{told}");
 }
 
 #[test]

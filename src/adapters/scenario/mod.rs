@@ -157,7 +157,7 @@ impl Scenario {
     }
 
     /// What a probe brings from a host `at` this long after the beginning, at its cuts; `None` where nothing is said of it.
-    pub fn parts(&self, host: &HostName, probe: &ProbeId, at: Duration, offsets: &Offsets) -> Option<Vec<String>> {
+    pub fn parts(&self, host: &HostName, probe: &ProbeId, at: Duration, offsets: &Offsets) -> Option<Vec<Vec<u8>>> {
         let probe = probe.to_string();
         let of_probe = |output: &&HostOutput| output.probe == probe && names(&output.hosts, host);
         let spoken = self.output.iter().rev().filter(of_probe);
@@ -268,7 +268,7 @@ mod tests {
         };
         assert_eq!([3, 4, 5, 6, 28, 30].map(begun), [None, Some(1), Some(1), None, Some(2), None]);
         let brought = scenario.parts(host, &ProbeId::Units, Duration::from_secs(4 * 3_600), &Offsets::new());
-        assert_eq!(brought, Some(vec!["x\n".to_owned()]));
+        assert_eq!(brought, Some(vec![b"x\n".to_vec()]));
     }
 
     #[test]

@@ -13,15 +13,19 @@
 //! | `{offset 11}` | where the script was told to read on in file 11, or `-` |
 //! | `@new 11`, lines, `@end` | the new lines of file 11 between cuts, where the script was told to read on |
 //! | `@new 11 900` | the same from byte 900 on: what lies before was more than may be read |
+//! | `@records 7 /path`, lines, `@end` | an accounting file of that number: a line is `PID STATUS SECONDS BEGIN NAME`, and is
+//! | | there once it has ended; beside them each look of ours has left a record of its own |
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use regex::{Captures, Regex};
+
+use crate::domain::proof::acct::{AcctRecord, write};
 
 static TIME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{(now|begun)([+-]\d+)?(%[^}]*)?\}").ok());
 static WAY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{(last )?(\d+)\.\.(\d+)\}").ok());
@@ -50,20 +54,24 @@ pub struct Place<'a> {
 pub type Offsets = BTreeMap<String, String>;
 
 /// The bytes at their cuts.
-pub fn render(text: &str, place: &Place) -> Vec<String> {
-    let mut parts = vec![String::new()];
+pub fn render(text: &str, place: &Place) -> Vec<Vec<u8>> {
+    let mut parts = vec![Vec::new()];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(file) = line.strip_prefix("@new ") {
             match read_on(file, place) {
                 Some(told) => {
                     push(&mut parts, &told);
-                    parts.push(String::new());
+                    parts.push(Vec::new());
                 }
                 None => drop(lines.by_ref().find(|line| *line == "@end")),
             }
+        } else if let Some(file) = line.strip_prefix("@records ") {
+            let block: Vec<String> =
+                lines.by_ref().take_while(|line| *line != "@end").flat_map(|line| repeated(line, place)).collect();
+            records(file, &block, place, &mut parts);
         } else if matches!(line, "@cut" | "@end") {
-            parts.push(String::new());
+            parts.push(Vec::new());
         } else {
             repeated(line, place).iter().for_each(|line| push(&mut parts, line));
         }
@@ -71,11 +79,52 @@ pub fn render(text: &str, place: &Place) -> Vec<String> {
     parts
 }
 
-fn push(parts: &mut [String], line: &str) {
+fn push(parts: &mut [Vec<u8>], line: &str) {
     if let Some(part) = parts.last_mut() {
-        part.push_str(line);
-        part.push('\n');
+        part.extend_from_slice(line.as_bytes());
+        part.push(b'\n');
     }
+}
+
+/// The session that our own looks run in, as far as a scenario has one.
+const SESSION: u32 = 500;
+/// Looks of ours that left a record: a scenario of more steps is none that one watches.
+const LOOKS_MAX: u32 = 20_000;
+
+/// An accounting file as it is by now, and what of it is new to who asks.
+fn records(file: &str, block: &[String], place: &Place, parts: &mut Vec<Vec<u8>>) {
+    let (number, path) = file.split_once(' ').unwrap_or((file, ""));
+    let now_s = (place.begins + place.at).timestamp();
+    let mut ended: Vec<AcctRecord> = block.iter().filter_map(|line| record(line)).collect();
+    let looks = (place.at.as_secs() / place.step.as_secs().max(1)).min(u64::from(LOOKS_MAX)) as u32;
+    ended.extend((0..=looks).filter_map(|look| {
+        let at = place.begins + place.step * look;
+        Some(named(b"sh", [1_000 + look, SESSION, 0, u32::try_from(at.timestamp()).ok()?], 0))
+    }));
+    ended.retain(|record| record.end_ms() <= now_s * 1_000);
+    ended.sort_by_key(AcctRecord::end_ms);
+    let bytes: Vec<u8> = ended.iter().flat_map(write).collect();
+    push(parts, &format!("a {number} {} {now_s} {path}", bytes.len()));
+    let Some(from) = place.offsets.get(number).and_then(|offset| offset.parse::<usize>().ok()) else { return };
+    push(parts, &format!("c {number} {from}"));
+    parts.push(bytes.get(from..).unwrap_or_default().to_vec());
+    parts.push(Vec::new());
+}
+
+/// `PID STATUS SECONDS BEGIN NAME`, the status as the kernel keeps it.
+fn record(line: &str) -> Option<AcctRecord> {
+    let mut words = line.splitn(5, ' ');
+    let mut number = || words.next()?.parse::<u32>().ok();
+    let (pid, status, seconds, begin_s) = (number()?, number()?, number()?, number()?);
+    Some(named(words.next()?.as_bytes(), [pid, 1, status, begin_s], seconds))
+}
+
+fn named(name: &[u8], [pid, ppid, status, begin_s]: [u32; 4], seconds: u32) -> AcctRecord {
+    let mut comm = [0; 16];
+    let length = name.len().min(comm.len() - 1);
+    comm[..length].copy_from_slice(&name[..length]);
+    let elapsed_ms = u64::from(seconds) * 1_000;
+    AcctRecord { version: 3, pid, ppid, status, begin_s, elapsed_ms, comm, ..AcctRecord::default() }
 }
 
 /// What a script says before new bytes; a file that it was not told of is not read.
@@ -167,7 +216,9 @@ mod tests {
             begun: 2,
             every: Some(HOUR * 4),
         };
-        assert_eq!(render(text, &place), expected);
+        let shown: Vec<String> =
+            render(text, &place).iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -153,6 +153,11 @@ impl AcctCursor {
         [place.to_owned()].into_iter().chain(numbers).chain([names.to_owned()]).collect()
     }
 
+    /// The inode that is read on, and from which byte; `None` before a file was seen.
+    pub fn place(&self) -> Option<(u64, u64)> {
+        (self.inode != 0).then_some((self.inode, self.offset))
+    }
+
     /// Whether more is there to be read than one poll brought.
     pub fn is_behind(&self) -> bool {
         self.inode != 0

@@ -44,7 +44,7 @@ impl Ended {
 }
 
 /// One process that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AcctRecord {
     pub flags: u8,
     pub version: u8,

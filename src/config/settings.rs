@@ -72,6 +72,14 @@ pub fn read_settings(reader: Reader, other_keys: &[&'static str]) -> Settings {
         s.logs.sort();
         s.logs.dedup();
     }
+    if let Some(files) = reader.strings("integrity") {
+        for (offset, file) in &files {
+            if !file.starts_with('/') {
+                reader.notes().error(*offset, format!("integrity: '{file}' is no absolute path"));
+            }
+        }
+        s.integrity = files.into_iter().map(|(_, file)| file).collect();
+    }
     if let Some(commands) = reader.strings("commands") {
         s.commands = commands.into_iter().map(|(_, command)| command).collect();
     }

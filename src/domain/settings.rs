@@ -48,6 +48,8 @@ pub struct Settings {
     /// Directories below which nothing may be writable by everybody.
     pub no_world_writable: Vec<String>,
     pub rules: Vec<RateRule>,
+    /// Files that should stay as they are.
+    pub integrity: Vec<String>,
     /// Further commands that are told beside what changed, by the names that accounting records hold.
     pub commands: Vec<String>,
     /// Where the process accounting file is; `None` for the usual places.
@@ -250,6 +252,7 @@ impl Default for Settings {
             logs: Vec::new(),
             no_world_writable: Vec::new(),
             rules: built_in_rules(),
+            integrity: Vec::new(),
             commands: Vec::new(),
             accounting: None,
             backups: Vec::new(),

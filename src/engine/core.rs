@@ -11,6 +11,7 @@ use crate::config::{Config, ConfigError};
 use crate::domain::board::{Board, CheckCell, HostBoard};
 use crate::domain::check::cron_changed::Inventory;
 use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
+use crate::domain::check::host_integrity;
 use crate::domain::check::state::CheckState;
 use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane, Unit};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
@@ -256,6 +257,10 @@ impl HostMemory {
         let cron = host.probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.as_ref());
         if let Some((Reading::Cron(reading), at)) = cron.map(|seen| (seen.last().as_ref(), seen.at())) {
             memory.lately.jobs = Inventory::of(reading, at.utc_ms);
+        }
+        let files = host.probes.get(&ProbeId::Integrity).and_then(|cell| cell.reading.as_ref());
+        if let Some((Reading::Integrity(reading), at)) = files.map(|seen| (seen.last().as_ref(), seen.at())) {
+            memory.lately.integrity = host_integrity::Known::of(reading, at.utc_ms);
         }
         if let Some(Reading::Disk(reading)) = last(ProbeId::Disk) {
             memory.lately.disk = Some(reading.clone());

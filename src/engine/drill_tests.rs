@@ -228,6 +228,20 @@ fn a_transfer_that_only_started_is_never_ok_and_accounting_proves_the_night_that
     assert!(status == Status::Ok && told.contains("proven ok, took 45 s, usual 45 s"), "{told}");
 }
 
+/// Story 5: what was seen at 15:45 is told before the disk is full.
+#[test]
+fn the_tampered_script_is_told_with_owner_and_time_hours_before_anybody_looked_at_it() {
+    let mut watch = Watch::of("log-copy");
+    let id = "host.integrity:/srv/finance/bin/ship-logs.sh";
+    let (told, reason, _) = watch.when("fin1", id, Status::Critical);
+    assert!(told <= utc("2026-09-15T09:15"), "told at {told}");
+    let expected = "its content, a3a3a3a3a3a3 to 5e5e5e5e5e5e, its owner, finance:finance to svc-deploy:users; written 2026-09-15 08:52 UTC";
+    assert!(reason.contains(expected), "{reason}");
+    watch.until("2026-09-15T16:45");
+    let restored = watch.check("fin1", id).map(|view| view.result.reason.to_string()).unwrap_or_default();
+    assert!(restored.contains("its content, 5e5e5e5e5e5e to a3a3a3a3a3a3"), "{restored}");
+}
+
 #[test]
 fn the_stopped_log_copy_is_told_hours_before_payments_stop() {
     let mut watch = Watch::of("log-copy");

@@ -12,8 +12,8 @@ use crate::domain::fleet::HostSpec;
 use crate::domain::probe::logs::Purpose;
 use crate::domain::probe::script::{Answer, Answers, END_STATUS, Nonce, Section, compose, split};
 use crate::domain::probe::{
-    Lane, ParseError, ProbeId, Reading, accounting, backup, cron, disk, host, journal, logs, modes, slow_mount, smart,
-    units,
+    Lane, ParseError, ProbeId, Reading, accounting, backup, cron, disk, host, integrity, journal, logs, modes,
+    slow_mount, smart, units,
 };
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
@@ -110,6 +110,9 @@ pub fn probes(settings: &Settings) -> Vec<ProbeId> {
     if !settings.no_world_writable.is_empty() {
         probes.push(ProbeId::Modes);
     }
+    if !settings.integrity.is_empty() {
+        probes.push(ProbeId::Integrity);
+    }
     probes.extend(settings.backups.iter().map(|set| ProbeId::Backup(set.name.clone())));
     probes
 }
@@ -126,7 +129,9 @@ pub fn cadence(probe: &ProbeId, settings: &Settings) -> Duration {
         ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart if uses_sudo(probe, settings) => {
             settings.slow_cadence.max(SUDO_INTERVAL_MIN)
         }
-        ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes => settings.slow_cadence,
+        ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes | ProbeId::Integrity => {
+            settings.slow_cadence
+        }
     }
 }
 
@@ -150,6 +155,7 @@ fn uses_sudo(probe: &ProbeId, settings: &Settings) -> bool {
         | ProbeId::Modes
         | ProbeId::Restores
         | ProbeId::Accounting
+        | ProbeId::Integrity
         | ProbeId::Engine => false,
     }
 }
@@ -204,6 +210,9 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
             script: accounting::SCRIPT,
             parameters: memory.cursors.accounting.parameters(&memory.accounting, settings.accounting.as_deref()),
         },
+        ProbeId::Integrity => {
+            Section { script: integrity::SCRIPT, parameters: integrity::parameters(&settings.integrity) }
+        }
         ProbeId::Engine | ProbeId::Restores => plain(":"),
     }
 }
@@ -325,6 +334,7 @@ fn read(
             }
             Reading::Accounting(reading?)
         }
+        ProbeId::Integrity => Reading::Integrity(integrity::parse(answer.body)?),
         ProbeId::Engine | ProbeId::Restores => return Err(gone()),
     })
 }

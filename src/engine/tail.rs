@@ -217,6 +217,7 @@ impl Tail {
             | ProbeId::Modes
             | ProbeId::Restores
             | ProbeId::Accounting
+            | ProbeId::Integrity
             | ProbeId::Engine => return Vec::new(),
         };
         read.map(|reading| reading.logs).unwrap_or_default()

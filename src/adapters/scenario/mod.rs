@@ -26,7 +26,8 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("log-copy", include_str!("../../../assets/scenarios/log-copy.toml")),
 ];
 /// Probes that have one name.
-const PROBES: [&str; 9] = ["host", "disk", "logs", "journal", "cron", "units", "smart", "modes", "accounting"];
+const PROBES: [&str; 10] =
+    ["host", "disk", "logs", "journal", "cron", "units", "smart", "modes", "accounting", "integrity"];
 /// What a host answers that is well; a scenario's own outputs come before it.
 const WELL: &str = include_str!("../../../assets/scenarios/well.toml");
 

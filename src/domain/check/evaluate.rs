@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::cron_changed::Inventory;
 use super::host_clock::ClockSkew;
+use super::host_integrity::Known;
 use super::logs::{Around, LogHistory};
 use super::{
     CheckId, CheckKind, CheckResult, Context, Unit, backup, backup_restore, cron_changed, cron_job, disk_inodes,
-    disk_raid, disk_readonly, disk_smart, disk_space, host_clock, host_load, host_memory, host_reboot, host_units,
-    host_writable, logs, proof_health,
+    disk_raid, disk_readonly, disk_smart, disk_space, host_clock, host_integrity, host_load, host_memory, host_reboot,
+    host_units, host_writable, logs, proof_health,
 };
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::host::HostReading;
@@ -34,6 +35,7 @@ pub struct Lately {
     pub runs: RunHistory,
     pub deeds: Deeds,
     pub jobs: Inventory,
+    pub integrity: Known,
     pub disk: Option<Arc<DiskReading>>,
     pub boot_id: Option<SafeText>,
 }
@@ -86,6 +88,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         Reading::Backup(reading) => backup::check(reading, context),
         Reading::Smart(reading) => disk_smart::check(reading),
         Reading::Modes(reading) => host_writable::check(reading),
+        Reading::Integrity(reading) => host_integrity::check(reading, &mut lately.integrity, context),
         Reading::Restores(reading) => backup_restore::check(reading, context),
         Reading::Accounting(reading) => {
             lately.runs.take_records(reading);
@@ -133,6 +136,10 @@ pub fn placeholders(probe: &ProbeId, settings: &Settings, why: &SafeText) -> Vec
             let directories = settings.no_world_writable.iter();
             let subject = |directory: &String| SafeText::new(directory);
             directories.map(|dir| missing(CheckKind::HostWorldWritable, subject(dir), Unit::Count)).collect()
+        }
+        ProbeId::Integrity => {
+            let files = settings.integrity.iter();
+            files.map(|file| missing(CheckKind::HostIntegrity, SafeText::new(file), Unit::Count)).collect()
         }
         ProbeId::Units | ProbeId::Smart | ProbeId::Engine | ProbeId::Restores | ProbeId::Accounting => Vec::new(),
     }

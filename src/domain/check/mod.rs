@@ -11,6 +11,7 @@ pub mod disk_smart;
 pub mod disk_space;
 pub mod evaluate;
 pub mod host_clock;
+pub mod host_integrity;
 pub mod host_load;
 pub mod host_memory;
 pub mod host_reboot;
@@ -100,6 +101,7 @@ check_kinds! {
     BackupRestore "backup.restore" Backup,
     ProofHealth "proof.health" Cron,
     CronChanged "cron.changed" Cron,
+    HostIntegrity "host.integrity" Host,
 }
 
 impl CheckKind {
@@ -127,7 +129,8 @@ impl CheckKind {
             | CheckKind::HostWorldWritable
             | CheckKind::BackupRestore
             | CheckKind::ProofHealth
-            | CheckKind::CronChanged => false,
+            | CheckKind::CronChanged
+            | CheckKind::HostIntegrity => false,
         }
     }
 }
@@ -144,7 +147,8 @@ impl CheckKind {
             | CheckKind::HostReboot
             | CheckKind::BackupRestore
             | CheckKind::ProofHealth
-            | CheckKind::CronChanged => false,
+            | CheckKind::CronChanged
+            | CheckKind::HostIntegrity => false,
             CheckKind::DiskSpace
             | CheckKind::DiskInodes
             | CheckKind::LogGrowth

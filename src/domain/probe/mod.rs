@@ -8,6 +8,7 @@ mod df;
 pub mod disk;
 pub mod engine;
 pub mod host;
+pub mod integrity;
 pub mod journal;
 mod log_reading;
 pub mod logs;
@@ -48,6 +49,7 @@ pub enum ProbeId {
     /// Not asked of a host: what the audit says of restore tests.
     Restores,
     Accounting,
+    Integrity,
 }
 
 /// Which of a host's two sessions carries a probe.
@@ -77,9 +79,12 @@ impl ProbeId {
             | ProbeId::Units
             | ProbeId::Accounting
             | ProbeId::Engine => Lane::Fast,
-            ProbeId::SlowMount(_) | ProbeId::Backup(_) | ProbeId::Smart | ProbeId::Modes | ProbeId::Restores => {
-                Lane::Slow
-            }
+            ProbeId::SlowMount(_)
+            | ProbeId::Backup(_)
+            | ProbeId::Smart
+            | ProbeId::Modes
+            | ProbeId::Restores
+            | ProbeId::Integrity => Lane::Slow,
         }
     }
 }
@@ -100,6 +105,7 @@ impl fmt::Display for ProbeId {
             ProbeId::Modes => f.pad("modes"),
             ProbeId::Restores => f.pad("restores"),
             ProbeId::Accounting => f.pad("accounting"),
+            ProbeId::Integrity => f.pad("integrity"),
         }
     }
 }
@@ -120,6 +126,7 @@ pub enum Reading {
     Modes(modes::ModesReading),
     Restores(restores::RestoresReading),
     Accounting(accounting::AccountingReading),
+    Integrity(integrity::IntegrityReading),
 }
 
 /// Why a probe's answer could not be read.

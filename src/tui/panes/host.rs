@@ -84,6 +84,7 @@ fn notes(model: &Model, host: &HostBoard) -> Vec<Vec<Piece>> {
             | Reading::Modes(_)
             | Reading::Restores(_)
             | Reading::Accounting(_)
+            | Reading::Integrity(_)
             | Reading::Smart(_) => {}
         }
     }

@@ -211,10 +211,13 @@ impl Core {
                     changes.extend(step.take(&silent));
                     Seen::Failed { why }
                 }
-                Ok(reading) => {
+                Ok(mut reading) => {
                     let known = Known { board, forecasts: &memory.forecasts };
                     let context = Context { settings: &spec.settings, now: at, memory: &known };
                     let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
+                    if let Reading::Accounting(accounting) = &mut reading {
+                        accounting.runs = memory.lately.runs.marks();
+                    }
                     changes.extend(step.settle_vanished(&reading, memory.lately.disk.as_deref(), &mut results));
                     let results: Vec<_> = results.into_iter().map(Arc::new).collect();
                     changes.extend(step.take(&results));

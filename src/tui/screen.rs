@@ -38,6 +38,8 @@ pub fn piece(text: impl Into<String>, meaning: Meaning) -> Piece {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     Text(Piece),
+    /// Pieces side by side.
+    Strip(Vec<Piece>),
     /// A sparkline from 0 to 100; `None` is a gap.
     Trend(Vec<Option<u64>>),
 }
@@ -360,7 +362,7 @@ mod tests {
         let screen = build(model, 120, 20);
         let words = |cell: &Cell| match cell {
             Cell::Text(piece) => piece.text.trim().to_owned(),
-            Cell::Trend(_) => String::new(),
+            Cell::Trend(_) | Cell::Strip(_) => String::new(),
         };
         let row: Vec<String> = screen.table.rows[0].iter().map(words).collect();
         let counts = model.counts();

@@ -69,6 +69,16 @@ fi
 :
 "#;
 
+/// One run, in a cell of a screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunMark {
+    /// Seconds since the epoch by the host's clock.
+    pub at_s: u32,
+    pub took_ms: Option<u64>,
+    /// Whether it is proven to have succeeded or failed.
+    pub is_ok: Option<bool>,
+}
+
 /// A record with its bytes, as the host keeps them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RawRecord {
@@ -100,6 +110,8 @@ pub struct AccountingReading {
     /// Records of others and of our own polling, in this poll.
     pub others: u32,
     pub own: u32,
+    /// The newest runs of each declared job, with what is known of them.
+    pub runs: BTreeMap<String, Vec<RunMark>>,
     /// The users' names, now and then.
     #[serde(skip)]
     pub users: BTreeMap<u32, SafeText>,

@@ -6,12 +6,14 @@ use chrono::{DateTime, Utc};
 
 use super::join::{Proof, find};
 use super::usual::Usual;
-use crate::domain::probe::accounting::{AccountingReading, RawRecord};
+use crate::domain::probe::accounting::{AccountingReading, RawRecord, RunMark};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::settings::{JobEvidence, JobSpec};
 
 /// Runs of one job that are remembered.
 const RUNS_MAX: usize = 60;
+/// Runs of one job that a screen shows.
+const MARKS_MAX: usize = 24;
 /// Records that are remembered for runs that cron's log tells later.
 const RECORDS_MAX: usize = 4_096;
 
@@ -144,6 +146,21 @@ impl RunHistory {
         let earlier = &runs[..runs.len().saturating_sub(1)];
         let proven = earlier.iter().filter_map(|run| run.proof).filter(|proof| proof.record().ended().is_success());
         Usual::of(proven.map(|proof| proof.record().elapsed_ms).collect())
+    }
+
+    /// The runs of every job, for screens.
+    pub fn marks(&self) -> BTreeMap<String, Vec<RunMark>> {
+        let mark = |run: &JobRun| RunMark {
+            at_s: u32::try_from(run.run.at.timestamp()).unwrap_or(0),
+            took_ms: run.proof.map(|proof| proof.record().elapsed_ms),
+            is_ok: match (&run.proof, run.run.failed_with) {
+                (Some(proof), _) => Some(proof.record().ended().is_success()),
+                (None, Some(_)) => Some(false),
+                (None, None) => None,
+            },
+        };
+        let newest = |runs: &Vec<JobRun>| runs.iter().skip(runs.len().saturating_sub(MARKS_MAX)).map(mark).collect();
+        self.runs.iter().map(|(job, runs)| (job.clone(), newest(runs))).collect()
     }
 
     /// Runs of which something new is known since the last call.

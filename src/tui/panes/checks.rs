@@ -1,8 +1,8 @@
 //! One pane over the whole fleet: every check of it, least time left first, then by need.
 
-use super::{Built, jobs};
+use super::{Built, jobs, runs};
 use crate::domain::board::CheckView;
-use crate::domain::check::Pane;
+use crate::domain::check::{CheckKind, Pane};
 use crate::domain::fleet::HostName;
 use crate::tui::model::Model;
 use crate::tui::recurrence::whole_reason;
@@ -101,17 +101,18 @@ fn columns(width: u16, pane: Pane) -> Vec<Column> {
         _ => (28, 44, 24),
     };
     let seen = if width < 60 { 0 } else { 4 };
-    // Of logs and jobs no course over time is drawn.
-    let (subject, trend) = match pane {
-        Pane::Logs | Pane::Cron => (subject + trend, 0),
-        Pane::Disk | Pane::Backup | Pane::Host => (subject, trend),
+    // Of logs no course over time is drawn; of jobs their runs are, a cell each.
+    let (subject, trend, course) = match pane {
+        Pane::Logs => (subject + trend, 0, ""),
+        Pane::Cron => (subject, trend, "RUNS"),
+        Pane::Disk | Pane::Backup | Pane::Host => (subject, trend, "TREND"),
     };
     let fixed = 11 + host + subject + trend + seen + 5;
     vec![
         Column { title: "STATUS", width: 11 },
         Column { title: "HOST", width: host },
         Column { title: "CHECK", width: subject },
-        Column { title: "TREND", width: trend },
+        Column { title: course, width: trend },
         Column { title: "SEEN", width: seen },
         Column { title: "REASON", width: width.saturating_sub(fixed) },
     ]
@@ -140,7 +141,10 @@ fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize) -> 
         Cell::Text(status_piece(view)),
         Cell::Text(piece(host.as_str(), Meaning::Title)),
         Cell::Text(piece(view.id.to_string(), Meaning::Plain)),
-        trend_of(model.board.hosts.get(host), view, trend_width),
+        match view.id.kind {
+            CheckKind::CronJob => runs::strip(model, host, view, trend_width),
+            _ => trend_of(model.board.hosts.get(host), view, trend_width),
+        },
         Cell::Text(piece(format!("{:>4}", view.age.to_string()), Meaning::Dim)),
         Cell::Text(reason_piece(view)),
     ]

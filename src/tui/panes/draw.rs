@@ -107,6 +107,12 @@ pub fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) 
                 Cell::Text(piece) => {
                     buffer.set_stringn(x, y, cut(&piece.text, width), width, theme.style(piece.meaning));
                 }
+                Cell::Strip(pieces) => {
+                    // One cell each.
+                    for ((part, x), _) in pieces.iter().zip(x..).zip(0..width) {
+                        buffer.set_stringn(x, y, &part.text, 1, theme.style(part.meaning));
+                    }
+                }
                 Cell::Trend(points) if 0 < width => {
                     let area = Rect { x, y, width: width as u16, height: 1 };
                     Sparkline::default()

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod host;
 mod jobs;
 pub mod log;
+pub mod runs;
 pub mod wall;
 
 pub use draw_wall::table_rows as wall_table_rows;

@@ -1,0 +1,61 @@
+//! The runs of a job, a cell each, the newest last: as high as it took long, and a sign where it did not succeed.
+
+use crate::domain::board::CheckView;
+use crate::domain::fleet::HostName;
+use crate::domain::observed::Quality;
+use crate::domain::probe::accounting::RunMark;
+use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::status::Status;
+use crate::tui::model::Model;
+use crate::tui::screen::{Cell, Piece, piece};
+use crate::tui::theme::{Meaning, glyph};
+
+const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+
+/// The newest runs of the job of a check.
+pub fn strip(model: &Model, host: &HostName, view: &CheckView, width: usize) -> Cell {
+    let host = model.board.hosts.get(host);
+    let seen = host.and_then(|host| host.probes.get(&ProbeId::Accounting)?.reading.as_ref());
+    let Some(Reading::Accounting(reading)) = seen.map(|seen| seen.last().as_ref()) else {
+        return Cell::Strip(Vec::new());
+    };
+    let job = view.id.subject.as_ref().map_or("", |job| job.as_str());
+    let runs = reading.runs.get(job).map_or(&[][..], Vec::as_slice);
+    Cell::Strip(pieces(&runs[runs.len().saturating_sub(width)..]))
+}
+
+fn pieces(runs: &[RunMark]) -> Vec<Piece> {
+    let longest_ms = runs.iter().filter_map(|run| run.took_ms).max().unwrap_or(0).max(1);
+    let bar = |took_ms: u64| BARS[(took_ms * (BARS.len() as u64 - 1)).div_ceil(longest_ms) as usize % BARS.len()];
+    let of_status = |status| (glyph(status, Quality::Fresh), Meaning::Status(status, Quality::Fresh));
+    let cell = |run: &RunMark| {
+        let (sign, meaning) = match (run.is_ok, run.took_ms) {
+            (Some(true), Some(took_ms)) => (bar(took_ms), Meaning::Status(Status::Ok, Quality::Fresh)),
+            (Some(true), None) => of_status(Status::Ok),
+            (Some(false), _) => of_status(Status::Critical),
+            (None, _) => of_status(Status::Unknown),
+        };
+        piece(sign, meaning)
+    };
+    runs.iter().map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_as_high_as_it_took_long_and_one_that_failed_has_a_sign() {
+        let run = |took_ms, is_ok| RunMark { at_s: 0, took_ms, is_ok };
+        let runs = [
+            run(Some(0), Some(true)),
+            run(Some(45), Some(true)),
+            run(Some(90), Some(true)),
+            run(Some(20), Some(false)),
+            run(None, None),
+        ];
+        let shown: String = pieces(&runs).iter().map(|part| part.text.clone()).collect();
+        assert_eq!(shown, "▁▅█✖?");
+        assert!(pieces(&[]).is_empty());
+    }
+}

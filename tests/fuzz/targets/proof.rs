@@ -1,0 +1,28 @@
+#![no_main]
+
+use dogwatch::domain::probe::accounting::{AcctCursor, AcctMemory, parse};
+use dogwatch::domain::probe::integrity;
+use dogwatch::domain::probe::script::Answer;
+use dogwatch::domain::proof::acct::{Decoder, RECORD_BYTES};
+use dogwatch::domain::proof::{evidence, pack, sources};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    // In two pieces, as a poll may cut a file anywhere: every byte is in a record, or was passed over.
+    let (mut decoder, mut records) = (Decoder::default(), 0);
+    let (first, second) = bytes.split_at(bytes.len() / 3);
+    decoder.feed(first, |_, _| records += 1);
+    decoder.feed(second, |_, _| records += 1);
+    decoder.finish(|_, _| records += 1);
+    assert_eq!(records * RECORD_BYTES + decoder.passed_over as usize, bytes.len());
+    let parts: Vec<&[u8]> = bytes.split(|byte| *byte == 0xfe).collect();
+    let (mut cursor, mut memory) = (AcctCursor::default(), AcctMemory::default());
+    for _ in 0..3 {
+        let answer = Answer { body: b"", parts: parts.clone(), status: 0 };
+        let _ = parse(&answer, &mut cursor, &mut memory, 1_790_000_000);
+    }
+    let _ = (integrity::parse(bytes), sources::parse(bytes));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = (pack::parse_manifest(text), evidence::runs(text, 0));
+    }
+});

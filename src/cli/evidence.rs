@@ -22,15 +22,16 @@ use crate::engine::evidence::{Found, Wish, collect};
 
 /// What proves what a job did: collect it, or check what was collected
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct EvidenceArguments {
     #[command(subcommand)]
-    command: EvidenceCommand,
+    command: Option<EvidenceCommand>,
+    #[command(flatten)]
+    pack: Option<PackArguments>,
 }
 
 #[derive(Subcommand)]
 enum EvidenceCommand {
-    /// Collect raw bytes, tables and a report of what a job did at some time
-    Pack(PackArguments),
     /// Say whether a pack is as it was made, to the bit, and who signed it
     Verify { directory: PathBuf },
 }
@@ -62,16 +63,17 @@ struct PackArguments {
 impl EvidenceArguments {
     pub fn refused_read_only(&self) -> Option<&'static str> {
         match self.command {
-            EvidenceCommand::Pack(_) => Some("evidence pack"),
-            EvidenceCommand::Verify { .. } => None,
+            None => Some("evidence"),
+            Some(EvidenceCommand::Verify { .. }) => None,
         }
     }
 }
 
 pub fn run(common: &Common, arguments: &EvidenceArguments) -> Result<(), CommandError> {
-    match &arguments.command {
-        EvidenceCommand::Pack(pack) => self::pack(common, pack),
-        EvidenceCommand::Verify { directory } => verify(common, directory),
+    match (&arguments.command, &arguments.pack) {
+        (Some(EvidenceCommand::Verify { directory }), _) => verify(common, directory),
+        (None, Some(pack)) => self::pack(common, pack),
+        (None, None) => Err(CommandError::Usage("name a host and a job, or verify a pack".to_owned())),
     }
 }
 

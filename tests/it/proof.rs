@@ -143,7 +143,7 @@ impl Machine {
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
         let now = run("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
         let (out, key) = (pack.to_str().unwrap(), key.to_str().unwrap());
-        let asked = ["evidence", "pack", "me", "--job", "fails", "--at", now.trim(), "--out", out, "--key", key];
+        let asked = ["evidence", "me", "--job", "fails", "--at", now.trim(), "--out", out, "--key", key];
         let (succeeded, said) = self.inside(running, &asked);
         assert!(succeeded && said.contains("proven FAILED: exit status 3"), "{said}");
         let (succeeded, said) = self.inside(running, &["evidence", "verify", out]);

@@ -104,7 +104,7 @@ fn every_command_that_asks_or_changes_something_is_refused() {
             "audit" => &["send"],
             "collect" | "demo" | "init" => &[],
             "doctor" => &["me"],
-            "evidence" => &["pack", "me", "--job", "x", "--at", "2026-01-01T00:00:00Z", "--out", "/run/dw/none"],
+            "evidence" => &["me", "--job", "x", "--at", "2026-01-01T00:00:00Z", "--out", "/run/dw/none"],
             "hosts" => &["trust", "me"],
             // Each of its commands was tried above.
             "action" | "approval" => continue,

@@ -1,14 +1,14 @@
 //! Evidence of declared jobs, below the state directory: a file a job, a line a run, kept for ninety days.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::domain::fleet::HostName;
 use crate::domain::proof::evidence::{KEPT_DAYS, KeptRun, runs};
 
-/// A larger file is read no further: a job of each minute leaves some 60 MB in ninety days.
+/// Of a larger file the end is read: a job of each minute leaves some 60 MB in ninety days.
 const FILE_BYTES_MAX: u64 = 128 << 20;
 const DAY_MS: i64 = 86_400_000;
 
@@ -25,35 +25,46 @@ pub fn keep(state: &Path, host: &HostName, job: &str, run: &KeptRun) -> io::Resu
     }
     let line = serde_json::to_string(run).map_err(io::Error::other)?;
     let mut opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    // In one write: a line is there whole or not at all.
-    opened.write_all(format!("{line}\n").as_bytes())
+    // In one write, behind a line's end: what was cut off before swallows nothing.
+    opened.write_all(format!("\n{line}").as_bytes())
 }
 
-/// What is kept of a job, the oldest first; what is older than it is kept for goes from the file as well.
+/// What is kept of a job, the oldest first; of a file that grew too large its end.
 pub fn load(state: &Path, host: &HostName, job: &str, now_ms: i64) -> io::Result<Vec<KeptRun>> {
+    read(&file(state, host, job), now_ms).map(|(kept, _)| kept)
+}
+
+/// The same, for the one process that writes it: what is too old or told anew goes from the file as well.
+pub fn compact(state: &Path, host: &HostName, job: &str, now_ms: i64) -> io::Result<Vec<KeptRun>> {
     let path = file(state, host, job);
-    let text = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-        Ok(found) if FILE_BYTES_MAX < found.len() => {
-            return Err(io::Error::other(format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display())));
-        }
-        Ok(_) => fs::read_to_string(&path)?,
-    };
-    let (kept, strange) = runs(&text, now_ms.saturating_sub(KEPT_DAYS * DAY_MS));
-    if 0 < strange {
-        tracing::warn!("{}: {strange} lines are no evidence", path.display());
-    }
-    // Half of the lines are of runs that have another line, or are too old: written anew, whole or not at all.
-    if strange == 0 && kept.len() * 2 < text.lines().count() {
-        let lines: Result<Vec<String>, _> = kept.iter().map(serde_json::to_string).collect();
+    let (kept, lines) = read(&path, now_ms)?;
+    if kept.len() * 2 < lines {
         let draft = path.with_extension("draft");
         let mut opened = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        for line in lines.map_err(io::Error::other)? {
-            writeln!(opened, "{line}")?;
+        for run in &kept {
+            let line = serde_json::to_string(run).map_err(io::Error::other)?;
+            opened.write_all(format!("\n{line}").as_bytes())?;
         }
         opened.sync_all()?;
         fs::rename(draft, &path)?;
     }
     Ok(kept)
+}
+
+/// The runs, and how many lines there are.
+fn read(path: &Path, now_ms: i64) -> io::Result<(Vec<KeptRun>, usize)> {
+    let mut opened = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        opened => opened?,
+    };
+    let size = opened.metadata()?.len();
+    opened.seek(io::SeekFrom::Start(size.saturating_sub(FILE_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    opened.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (kept, strange) = runs(&text, now_ms.saturating_sub(KEPT_DAYS * DAY_MS));
+    if 0 < strange {
+        tracing::warn!("{}: {strange} lines are no evidence", path.display());
+    }
+    Ok((kept, text.lines().filter(|line| !line.is_empty()).count()))
 }

@@ -1,6 +1,6 @@
 //! The core: reports become results, transitions and batches, and those the board.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,9 @@ use super::lane::{Polled, Report};
 use super::plan;
 use crate::config::{Config, ConfigError};
 use crate::domain::board::{Board, CheckCell, HostBoard};
-use crate::domain::check::cron_changed::Inventory;
 use crate::domain::check::evaluate::{Lately, RoundTrip, evaluate, placeholders};
-use crate::domain::check::host_integrity;
 use crate::domain::check::state::CheckState;
-use crate::domain::check::{CheckId, CheckResult, Context, Memory, Pane, Unit};
+use crate::domain::check::{CheckId, CheckKind, CheckResult, Context, Memory, Pane, Unit};
 use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::engine::EngineReading;
@@ -217,6 +215,8 @@ impl Core {
                     let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
                     if let Reading::Accounting(accounting) = &mut reading {
                         accounting.runs = memory.lately.runs.marks();
+                        // Joined already; a board holds none of it.
+                        (accounting.records, accounting.users) = (Vec::new(), BTreeMap::new());
                     }
                     changes.extend(step.settle_vanished(&reading, memory.lately.disk.as_deref(), &mut results));
                     let results: Vec<_> = results.into_iter().map(Arc::new).collect();
@@ -253,22 +253,42 @@ impl HostMemory {
     fn of(host: &HostBoard) -> Self {
         let mut memory = Self::default();
         memory.refresh_forecasts(host);
+        memory.restore_findings(host);
         let last = |probe| Some(host.probes.get(&probe)?.reading.as_ref()?.last().as_ref());
         if let Some(Reading::Host(reading)) = last(ProbeId::Host) {
             memory.lately.boot_id = Some(reading.boot_id.clone());
         }
         let cron = host.probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.as_ref());
         if let Some((Reading::Cron(reading), at)) = cron.map(|seen| (seen.last().as_ref(), seen.at())) {
-            memory.lately.jobs = Inventory::of(reading, at.utc_ms);
+            memory.lately.jobs.begin_with(reading, at.utc_ms);
         }
         let files = host.probes.get(&ProbeId::Integrity).and_then(|cell| cell.reading.as_ref());
         if let Some((Reading::Integrity(reading), at)) = files.map(|seen| (seen.last().as_ref(), seen.at())) {
-            memory.lately.integrity = host_integrity::Known::of(reading, at.utc_ms);
+            memory.lately.integrity.begin_with(reading, at.utc_ms);
         }
         if let Some(Reading::Disk(reading)) = last(ProbeId::Disk) {
             memory.lately.disk = Some(reading.clone());
         }
         memory
+    }
+
+    /// What was found before, and is news still: a restart makes nothing of it good.
+    fn restore_findings(&mut self, host: &HostBoard) {
+        for (id, cell) in &host.checks {
+            let (result, since_ms) = (cell.result.last(), cell.state.since.utc_ms);
+            match (id.kind, result.status, &id.subject) {
+                (CheckKind::LogShrunk, Status::Warning, Some(log)) => {
+                    self.lately.logs.restore(log, since_ms, result.reason.as_str());
+                }
+                (CheckKind::CronChanged, Status::Warning, _) => {
+                    self.lately.jobs.restore(since_ms, result.reason.as_str());
+                }
+                (CheckKind::HostIntegrity, Status::Critical, Some(file)) => {
+                    self.lately.integrity.restore(file, since_ms, result.reason.as_str());
+                }
+                _ => {}
+            }
+        }
     }
 
     fn refresh_forecasts(&mut self, board: &HostBoard) {

@@ -25,6 +25,8 @@ use crate::domain::text::SafeText;
 const PIECE_BYTES: u64 = 4 << 20;
 /// Bytes of one source, and of what one unpacks to; more is cut, and the cut is told.
 const SOURCE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of all sources together.
+const PACK_BYTES_MAX: u64 = 1 << 30;
 const PIECE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What is asked for.
@@ -85,6 +87,9 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
         verdict: String::new(),
         lacks: sources.denied.iter().map(|path| format!("{path} may not be read by this login")).collect(),
     };
+    if sources.zone.as_deref().and_then(|zone| zone.parse::<Tz>().ok()).is_none() {
+        found.lacks.push("the host's time zone could not be read: UTC is assumed".to_owned());
+    }
     let (raw, runs) = pull(&mut site, wish, &sources, &mut found).await?;
     judge(wish, raw, runs, &sources, &mut found);
     Ok(found)
@@ -98,6 +103,10 @@ async fn pull(
 ) -> Result<(Vec<RawRecord>, Vec<CronRun>), ActionError> {
     let (mut raw, mut runs) = (Vec::new(), Vec::new());
     for source in &sources.files {
+        if PACK_BYTES_MAX < found.files.iter().map(|file| file.bytes.len() as u64).sum::<u64>() + source.size {
+            found.lacks.push(format!("{} was left out: a pack holds {PACK_BYTES_MAX} bytes at most", source.path));
+            continue;
+        }
         let bytes = read(site, source, &mut found.lacks).await?;
         match source.kind {
             Kind::Accounting => {
@@ -107,7 +116,9 @@ async fn pull(
                 decoder.finish(|bytes, record| raw.push(RawRecord { raw: *bytes, record }));
                 found.passed_over += decoder.passed_over;
             }
-            Kind::Log => runs.extend(runs_in(&unpacked(source, &bytes, &mut found.lacks), found.zone, wish.to)),
+            Kind::Log => {
+                runs.extend(runs_in(&unpacked(source, &bytes, &mut found.lacks), found.zone, clock::now().utc()))
+            }
             Kind::Table => {}
         }
         found.files.push(Collected { name: source.name(), bytes, source: SafeText::new(&source.path) });
@@ -116,7 +127,7 @@ async fn pull(
         let window = [wish.from, wish.to].map(|at| at.timestamp().to_string()).to_vec();
         let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
         let bytes = reply.parts.get(1).cloned().unwrap_or_default();
-        runs.extend(runs_in(&bytes, found.zone, wish.to));
+        runs.extend(runs_in(&bytes, found.zone, clock::now().utc()));
         found.files.push(Collected { name: "raw/journal-cron.txt".to_owned(), bytes, source: "journalctl".into() });
     }
     Ok((raw, runs))
@@ -157,14 +168,20 @@ fn unpacked(source: &Source, bytes: &[u8], lacks: &mut Vec<String>) -> Vec<u8> {
 
 /// Joins what was found and says what it proves of the run that was asked about.
 fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &Sources, found: &mut Found) {
-    let mut history = RunHistory::default();
-    history.restore(wish.job.name.as_str(), wish.kept.iter().filter_map(KeptRun::run).collect());
+    let mut history = RunHistory::whole();
+    history.restore(
+        wish.job.name.as_str(),
+        wish.kept.iter().filter_map(KeptRun::run).filter(|run| run.run.at <= wish.to).collect(),
+    );
+    let mut logged = logged;
+    logged.retain(|run| run.at <= wish.to);
+    logged.sort_by_key(|run| run.at);
     let reading = CronReading { runs: logged, ..CronReading::default() };
     history.take_runs(wish.job, &reading);
-    history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() });
+    history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() }, i64::MAX);
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.
-    history.accounting = Some(Accounting { is_there, ..Accounting::default() });
+    history.accounting = Some(Accounting { is_there, fresh_until_ms: i64::MAX, ..Accounting::default() });
     let in_window = |at: DateTime<Utc>| wish.from <= at && at <= wish.to;
     let runs: Vec<JobRun> = history.runs(wish.job).to_vec();
     let shown = |at: DateTime<Utc>| at.with_timezone(&found.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -173,7 +190,7 @@ fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &S
         let mut then = RunHistory::default();
         then.accounting.clone_from(&history.accounting);
         then.restore(wish.job.name.as_str(), until);
-        let verdict = Verdict::of(wish.job, &then, wish.to);
+        let verdict = Verdict::of(wish.job, &then, found.zone, wish.to);
         verdict.told(wish.job, &shown(run.run.at), false).1
     };
     let window: Vec<&JobRun> = runs.iter().filter(|run| in_window(run.run.at)).collect();

@@ -40,6 +40,7 @@ use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::engine::{EngineReading, Percentiles};
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::proof::evidence::KeptRun;
+use crate::domain::proof::history::JobRun;
 use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
@@ -58,8 +59,11 @@ pub const TICK: Duration = Duration::from_millis(250);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Flushes between two words of the engine on itself.
 const OWN_STATE_EVERY: u64 = 10;
-/// Flushes between two looks at what the audit says of restore tests.
-const WITNESSED_EVERY: u64 = 60;
+/// Flushes between two looks at what the audit says of actions, and of restore tests.
+const WITNESSED_EVERY: u64 = 3;
+const RESTORES_EVERY: u64 = 60;
+/// Runs whose evidence may wait for its file.
+const UNKEPT_MAX: usize = 10_000;
 /// Polls that the engine's own figures rest on.
 const POLL_TIMES_MAX: usize = 1_000;
 /// Reports waiting for the core; lanes wait when it is full.
@@ -167,6 +171,8 @@ fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Rc<Cursors>> 
 struct Engine {
     core: Core,
     witnessed: Witnessed,
+    /// Evidence that is not in its file yet.
+    unkept: VecDeque<(HostName, String, JobRun)>,
     persister: Persister,
     mode: Run,
     only: Vec<HostName>,
@@ -210,6 +216,7 @@ impl Engine {
             cursors: decoded(setup.cursors),
             tail: None,
             witnessed: Witnessed::new(&store.directory),
+            unkept: VecDeque::new(),
             persister: Persister::new(store),
             poll_ms: VecDeque::new(),
         };
@@ -232,7 +239,7 @@ impl Engine {
                         self.tell_own_state();
                     }
                     if flushes.is_multiple_of(WITNESSED_EVERY) {
-                        self.tell_witnessed().await;
+                        self.tell_witnessed(flushes.is_multiple_of(RESTORES_EVERY)).await;
                     }
                     flushes += 1;
                     self.flush().await;
@@ -279,10 +286,15 @@ impl Engine {
 
     fn keep_evidence(&mut self) {
         let state = self.persister.directory().to_owned();
-        for (host, job, run) in self.core.take_evidence() {
-            if let Err(error) = kept::keep(&state, &host, &job, &KeptRun::of(&run)) {
-                tracing::error!("evidence of {job} on {host}: {error}");
+        self.unkept.extend(self.core.take_evidence());
+        let surplus = self.unkept.len().saturating_sub(UNKEPT_MAX);
+        self.unkept.drain(..surplus);
+        while let Some((host, job, run)) = self.unkept.front() {
+            // What can't be kept now is kept later: the disk may have room again.
+            if let Err(error) = kept::keep(&state, host, job, &KeptRun::of(run)) {
+                return tracing::error!("evidence of {job} on {host}: {error}");
             }
+            self.unkept.pop_front();
         }
     }
 
@@ -291,7 +303,7 @@ impl Engine {
         let state = self.persister.directory().to_owned();
         let logged = |job: &&JobSpec| matches!(job.evidence, JobEvidence::CronLog { .. });
         for job in spec.settings.jobs.iter().filter(logged) {
-            match kept::load(&state, &spec.name, job.name.as_str(), clock::now().utc_ms) {
+            match kept::compact(&state, &spec.name, job.name.as_str(), clock::now().utc_ms) {
                 Ok(runs) => {
                     let runs = runs.iter().filter_map(KeptRun::run).collect();
                     self.core.restore_runs(&spec.name, job.name.as_str(), runs);
@@ -317,13 +329,14 @@ impl Engine {
     }
 
     /// Puts the newest restore tests on the boards of hosts that have backups, and lets checks know when actions ran.
-    async fn tell_witnessed(&mut self) {
+    async fn tell_witnessed(&mut self, restores_are_due: bool) {
         let witnessed = self.witnessed.read_on().await;
         let now = clock::now();
         if let Ok((_, actions)) = &witnessed {
             actions.hosts().for_each(|(host, times)| self.core.know_actions(host, times));
         }
-        for (name, _) in self.hosts.iter().filter(|(_, host)| !host.spec.settings.backups.is_empty()) {
+        let has_backups = |host: &WatchedHost| restores_are_due && !host.spec.settings.backups.is_empty();
+        for (name, _) in self.hosts.iter().filter(|(_, host)| has_backups(host)) {
             let outcome = match &witnessed {
                 Ok((restores, _)) => Ok(Reading::Restores(restores.of(name))),
                 Err(why) => Err(SafeText::new(why)),

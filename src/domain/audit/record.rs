@@ -357,7 +357,12 @@ impl Record {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, CanonicalError> {
-        canonical::decode(bytes)
+        let record: Self = canonical::decode(bytes)?;
+        // A field that is strange or left out is another spelling of the same record.
+        match record.encode()?.as_bytes() == bytes {
+            true => Ok(record),
+            false => Err(CanonicalError::NotCanonical),
+        }
     }
 }
 
@@ -380,6 +385,19 @@ mod tests {
         }
         // As many as `Event` has: a new one gets its line.
         assert_eq!(kinds.len(), 18);
+    }
+
+    #[test]
+    fn a_record_with_a_strange_field_or_without_one_is_refused() {
+        let line = GOLDEN.lines().next().unwrap();
+        assert!(line.contains(r#""person":"#), "{line}");
+        let strange = line.replacen(r#""machine":"#, r#""machina":1,"machine":"#, 1);
+        let start = line.find(r#""person":"#).unwrap();
+        let end = start + line[start..].find(',').unwrap() + 1;
+        let without = format!("{}{}", &line[..start], &line[end..]);
+        for other in [strange, without] {
+            assert!(Record::decode(other.as_bytes()).is_err(), "{other}");
+        }
     }
 
     #[test]

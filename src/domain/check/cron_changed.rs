@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::{CheckId, CheckKind, CheckResult, Unit};
-use crate::domain::probe::cron::{CronEntry, CronReading};
+use crate::domain::probe::cron::{CronEntry, CronReading, RUNNING};
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -38,8 +38,14 @@ pub struct Inventory {
 
 impl Inventory {
     /// Goes on from a reading that an earlier process left.
-    pub fn of(reading: &CronReading, seen_ms: i64) -> Self {
-        Self { seen: Some((seen_ms, lines(reading))), denied: reading.denied.clone(), changes: VecDeque::new() }
+    pub fn begin_with(&mut self, reading: &CronReading, seen_ms: i64) {
+        self.seen = Some((seen_ms, lines(reading)));
+        self.denied.clone_from(&reading.denied);
+    }
+
+    /// Goes on from what an earlier process told.
+    pub fn restore(&mut self, told_ms: i64, words: &str) {
+        self.changes.push_back((told_ms, words.to_owned()));
     }
 
     fn take(&mut self, reading: &CronReading, now_ms: i64) {
@@ -61,9 +67,13 @@ fn lines(reading: &CronReading) -> BTreeMap<Line, bool> {
     let line = |entry: &CronEntry| {
         let (source, user) = (entry.source.clone(), entry.user.clone());
         let line = Line { source, user, schedule: entry.schedule.clone(), command: entry.command.clone() };
-        (line, entry.next.is_some())
+        let runs = entry.result.as_ref().is_some_and(|result| result.as_str() == RUNNING);
+        // While its service runs, a timer may have no next time yet.
+        (line, entry.next.is_some() || runs)
     };
-    reading.entries.iter().map(line).collect()
+    // What somebody began by systemd-run comes and goes.
+    let is_lasting = |entry: &&CronEntry| !entry.source.as_str().starts_with("run-");
+    reading.entries.iter().filter(is_lasting).map(line).collect()
 }
 
 fn changes(before: &BTreeMap<Line, bool>, now: &BTreeMap<Line, bool>, seen_ms: i64) -> Vec<String> {
@@ -140,7 +150,8 @@ mod tests {
     }
 
     fn told(before: &[(&str, &str, &str)], now: &[(&str, &str, &str)], hours_later: i64) -> Option<String> {
-        let mut inventory = Inventory::of(&reading(before), 0);
+        let mut inventory = Inventory::default();
+        inventory.begin_with(&reading(before), 0);
         check(&reading(now), &mut inventory, HOUR_MS);
         let result = check(&reading(now), &mut inventory, HOUR_MS * (1 + hours_later))?;
         Some(format!("{} {}", result.status, result.reason))
@@ -169,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_table_that_may_no_longer_be_read_changed_nothing() {
-        let mut inventory = Inventory::of(&reading(&[PURGE]), 0);
+        let mut inventory = Inventory::default();
+        inventory.begin_with(&reading(&[PURGE]), 0);
         let denied = CronReading { denied: vec!["/etc/cron.d/purge".into()], ..CronReading::default() };
         assert_eq!(check(&denied, &mut inventory, HOUR_MS), None);
     }

@@ -46,7 +46,7 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
                 );
                 return CheckResult::missing(id, reason, Unit::Seconds);
             }
-            last_logged(job, history, now)
+            last_logged(job, history, zone, now)
         }
     };
     let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -86,10 +86,10 @@ fn first_due(expectation: &Expectation, zone: Tz, from: DateTime<Utc>) -> Option
 }
 
 /// What cron's log and accounting say of a job's last run, and of those before it that bear on it.
-fn last_logged(job: &JobSpec, history: &RunHistory, now: DateTime<Utc>) -> Option<LastRun> {
+fn last_logged(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Option<LastRun> {
     let runs = history.runs(job);
     let last = runs.last()?;
-    let verdict = Verdict::of(job, history, now);
+    let verdict = Verdict::of(job, history, zone, now);
     Some(LastRun { at: last.run.at, verdict })
 }
 

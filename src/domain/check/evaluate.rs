@@ -60,6 +60,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             lately.deeds.skew_ms = skew.skew_ms;
             results.push(host_clock::check(skew, context));
             lately.boot_id = Some(host.boot_id.clone());
+            lately.runs.booted_ms = Some(host.clock_ms.saturating_sub_unsigned(host.uptime_s.saturating_mul(1_000)));
             results
         }
         Reading::Disk(disk) => {
@@ -91,9 +92,10 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         Reading::Integrity(reading) => host_integrity::check(reading, &mut lately.integrity, context),
         Reading::Restores(reading) => backup_restore::check(reading, context),
         Reading::Accounting(reading) => {
-            lately.runs.take_records(reading);
+            let fresh = Settings::fresh_for(context.settings.cron_cadence, context.settings.deadline);
+            lately.runs.take_records(reading, context.now.plus(fresh).utc_ms);
             let records = reading.records.iter().map(|found| &found.record);
-            lately.deeds.take(records, &reading.users, &context.settings.commands, reading.newest_s);
+            lately.deeds.take(records, &reading.users, &context.settings.commands, reading);
             proof_health::check(reading, context)
         }
         Reading::Engine(_) => Vec::new(),

@@ -17,6 +17,8 @@ const NEWS_FOR_MS: i64 = 7 * 24 * HOUR.as_millis() as i64;
 #[derive(Debug, Default)]
 pub struct Known {
     files: BTreeMap<SafeText, Before>,
+    /// Changes that an earlier process told.
+    told: BTreeMap<SafeText, (i64, String)>,
 }
 
 #[derive(Debug)]
@@ -28,10 +30,18 @@ struct Before {
 
 impl Known {
     /// Goes on from a reading that an earlier process left.
-    pub fn of(reading: &IntegrityReading, seen_ms: i64) -> Self {
-        let before =
-            |file: &WatchedFile| (file.path.clone(), Before { seen_ms, state: file.state.clone(), change: None });
-        Self { files: reading.files.iter().map(before).collect() }
+    pub fn begin_with(&mut self, reading: &IntegrityReading, seen_ms: i64) {
+        for file in &reading.files {
+            let change = self.told.get(&file.path).cloned();
+            self.files.insert(file.path.clone(), Before { seen_ms, state: file.state.clone(), change });
+        }
+    }
+
+    /// Goes on from what an earlier process told of a file that had changed.
+    pub fn restore(&mut self, file: &SafeText, told_ms: i64, words: &str) {
+        if let Some((_, told)) = words.split_once(" CHANGED, seen ").and_then(|(_, rest)| rest.split_once(" UTC: ")) {
+            self.told.insert(file.clone(), (told_ms, told.to_owned()));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
 use crate::domain::probe::disk::{DiskReading, Filesystem};
 use crate::domain::probe::logs::{LogReading, LogsReading};
 use crate::domain::probe::recent_matches::Earlier;
-use crate::domain::proof::deeds::Deeds;
+use crate::domain::proof::deeds::{Cut, Deeds, NOBODY};
 use crate::domain::settings::{HOUR, RateRule};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -56,6 +56,18 @@ struct Shrunk {
     /// When it was looked at before.
     since_ms: i64,
     told: String,
+    /// Who did it, once that is known.
+    who: Option<String>,
+}
+
+impl LogHistory {
+    /// Goes on from what an earlier process told of a log that was cut: its words hold who did it.
+    pub fn restore(&mut self, log: &SafeText, told_ms: i64, words: &str) {
+        let told = words.split(" at 2").next().unwrap_or(words).to_owned();
+        let who = words.split_once(" UTC; ").map(|(_, who)| who.to_owned());
+        let shrunk = Shrunk { utc_ms: told_ms, since_ms: told_ms, told, who };
+        self.logs.entry(log.clone()).or_default().shrunk = Some(shrunk);
+    }
 }
 
 /// What other probes know that bears on a log.
@@ -80,7 +92,8 @@ pub fn check(
         let is_journal = log.watch.as_str().starts_with("journal");
         if !is_journal {
             results.push(growth(log, lately, around.disk, context));
-            results.push(shrunk(log, lately, around.deeds, context));
+            lately.learn_who(around.deeds);
+            results.push(shrunk(log, lately, context));
         }
         results.extend(context.settings.rules.iter().map(|rule| rate(log, lately, rule, context)));
     }
@@ -122,12 +135,25 @@ impl Lately {
             (None, false) => None,
         });
         if let Some(told) = changed {
-            self.shrunk = Some(Shrunk { utc_ms, since_ms, told });
+            self.shrunk = Some(Shrunk { utc_ms, since_ms, told, who: None });
         }
         if let Some(told) = self.gone(log) {
-            self.shrunk = Some(Shrunk { utc_ms, since_ms, told });
+            self.shrunk = Some(Shrunk { utc_ms, since_ms, told, who: None });
         }
         self.files = log.files.iter().map(|file| (file.path.clone(), file.size_bytes)).collect();
+    }
+
+    /// Who cut the log: what was found once stays, and that nobody did may still be found to be wrong.
+    fn learn_who(&mut self, deeds: &Deeds) {
+        let Some(event) = self.shrunk.as_mut().filter(|event| event.who.as_deref().is_none_or(|who| who == NOBODY))
+        else {
+            return;
+        };
+        match deeds.who_cut(event.since_ms, event.utc_ms) {
+            Some(Cut::Named(words)) => event.who = Some(words),
+            Some(Cut::Nobody) => event.who = Some(NOBODY.to_owned()),
+            None => {}
+        }
     }
 
     /// A file that is no longer there, and has no new name beside it: a rotation would have given it one.
@@ -197,12 +223,12 @@ fn mount_of<'a>(log: &LogReading, disk: &'a DiskReading) -> Option<&'a Filesyste
     disk.filesystems.iter().filter(above).max_by_key(|fs| fs.mount.as_str().len())
 }
 
-fn shrunk(log: &LogReading, lately: &Lately, deeds: &Deeds, context: &Context) -> CheckResult {
+fn shrunk(log: &LogReading, lately: &Lately, context: &Context) -> CheckResult {
     let id = id(CheckKind::LogShrunk, log);
     if let Some(event) = lately.shrunk.as_ref().filter(|event| context.now.utc_ms - event.utc_ms < ms(SHRINK_NEWS_FOR))
     {
         let at = chrono::DateTime::from_timestamp_millis(event.utc_ms).unwrap_or_default();
-        let who = deeds.who_cut(event.since_ms, event.utc_ms).map_or(String::new(), |who| format!("; {who}"));
+        let who = event.who.as_ref().map_or(String::new(), |who| format!("; {who}"));
         let reason = format!("{} at {}{who}", event.told, at.format("%Y-%m-%d %H:%M:%S UTC"));
         return CheckResult::new(id, Status::Warning, reason, Unit::Count).value(1.0);
     }

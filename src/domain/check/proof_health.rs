@@ -15,8 +15,13 @@ const SIZE_BYTES_MAX: u64 = 1 << 30;
 pub fn check(reading: &AccountingReading, context: &Context) -> Vec<CheckResult> {
     let needs = |evidence: &JobEvidence| matches!(evidence, JobEvidence::CronLog { .. });
     let is_needed = context.settings.jobs.iter().any(|job| needs(&job.evidence) && !job.accept_ran);
-    if !is_needed && reading.path.is_none() {
+    let was_there = context.memory.previous_status(&CheckId::of(CheckKind::ProofHealth)).is_some();
+    if !is_needed && reading.path.is_none() && !was_there {
         return Vec::new();
+    }
+    if reading.path.is_none() && was_there && !is_needed {
+        let told = "the accounting file is gone: it was there before";
+        return vec![CheckResult::new(CheckId::of(CheckKind::ProofHealth), Status::Warning, told, Unit::Count)];
     }
     let (status, told) = judge(reading, is_needed);
     vec![

@@ -14,8 +14,10 @@ use crate::domain::text::SafeText;
 pub const BYTES_MAX: u64 = 256 << 10;
 /// A file that was last written longer ago tells nothing that is wanted.
 pub const LOOK_BACK_S: i64 = 35 * 86_400;
+/// A host's clock may be so far ahead of ours.
+const FUTURE_S_MAX: i64 = 86_400;
 /// Users whose names are read, and how often they are.
-const USERS_MAX: usize = 10_000;
+const USERS_MAX: usize = 2_000;
 const NAMES_EVERY: u64 = 60;
 /// Segments that are listed.
 const SEGMENTS_MAX: usize = 100;
@@ -24,11 +26,12 @@ const SEGMENTS_MAX: usize = 100;
 /// none; `$3` from which byte, `$4` how many; `$5` `names` for the users' names.
 ///
 /// Prints `k HIGH LOW EVERY` of /proc/sys/kernel/acct, `s SESSION SHELL` of this poll, `p PATH` or `n`, `a INODE SIZE MTIME
-/// NAME` each file of it, `w UID NAME` each user, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
+/// NAME` each file of it, the one that is written first, `x INODE` where that can't be read, `w UID NAME` each user, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
 pub const SCRIPT: &str = r#"
 { read -r dw_x </proc/sys/kernel/acct; } 2>/dev/null && dw_say "k $dw_x"
 dw_say "s $PPID $$"
-[ "$5" = names ] && while IFS=: read -r dw_x dw_y dw_z dw_r; do dw_say "w $dw_z $dw_x"; done </etc/passwd
+dw_c=0
+[ "$5" = names ] && while IFS=: read -r dw_x dw_y dw_z dw_r && [ "$dw_c" -lt 2000 ]; do dw_c=$((dw_c + 1)); dw_say "w $dw_z $dw_x"; done </etc/passwd
 dw_a=
 case $1 in
 /*) dw_a=$1 ;;
@@ -45,7 +48,7 @@ else
   dw_say "p $dw_a"
   dw_i=$2 dw_from=$3 dw_cap=$4 dw_name=
   set --
-  for dw_f in "$dw_a".[0-9]* "$dw_a"-[0-9]* "$dw_a"; do [ -f "$dw_f" ] && set -- "$@" "$dw_f"; done
+  for dw_f in "$dw_a" "$dw_a".[0-9]* "$dw_a"-[0-9]*; do [ -f "$dw_f" ] && set -- "$@" "$dw_f"; done
   [ -r "$dw_a" ] || dw_say d
   dw_all=$(stat -L -c '%i %s %Y %n' -- "$@" 2>/dev/null </dev/null)
   set -f
@@ -56,7 +59,8 @@ else
   done
   IFS=$dw_ifs
   set +f
-  if [ -n "$dw_name" ] && [ -r "$dw_name" ]; then
+  if [ -n "$dw_name" ] && { [ ! -r "$dw_name" ] || { case $dw_name in *.gz) ! gzip -t <"$dw_name" 2>/dev/null ;; *) false ;; esac; }; }; then dw_say "x $dw_i"
+  elif [ -n "$dw_name" ]; then
     dw_say "c $dw_i $dw_from"
     dw_cut
     case $dw_name in
@@ -100,8 +104,10 @@ pub struct AccountingReading {
     pub grew: Option<bool>,
     /// What is still to be read of older files.
     pub behind_bytes: u64,
-    /// Of the oldest and the newest record that were read, by the host's clock.
+    /// When the oldest record that was read ended, and the newest, by the host's clock.
     pub covers_from_s: Option<u32>,
+    /// Since when nothing that ended can be missing.
+    pub unbroken_from_s: Option<u32>,
     pub newest_s: Option<u32>,
     /// Rotations or cuts that lost what was written last.
     pub gaps: u32,
@@ -143,6 +149,7 @@ pub struct AcctCursor {
     offset: u64,
     segments: Vec<Segment>,
     covers_from_s: Option<u32>,
+    unbroken_from_s: Option<u32>,
     newest_s: Option<u32>,
     gaps: u32,
     live_size: Option<(u64, u64)>,
@@ -159,8 +166,9 @@ pub struct AcctMemory {
 impl AcctCursor {
     /// The parameters of [`SCRIPT`].
     pub fn parameters(&self, memory: &AcctMemory, configured: Option<&str>) -> Vec<String> {
-        let place = configured.or(self.path.as_deref()).unwrap_or(if memory.polls == 0 { "?" } else { "-" });
-        let names = if memory.polls.is_multiple_of(NAMES_EVERY) { "names" } else { "" };
+        let is_due = memory.polls.is_multiple_of(NAMES_EVERY);
+        let place = configured.or(self.path.as_deref()).unwrap_or(if is_due { "?" } else { "-" });
+        let names = if is_due { "names" } else { "" };
         let numbers = [self.inode, self.offset, BYTES_MAX].map(|number| number.to_string());
         [place.to_owned()].into_iter().chain(numbers).chain([names.to_owned()]).collect()
     }
@@ -180,18 +188,18 @@ impl AcctCursor {
     /// far the file had been read before it was listed: it may have grown while it was read.
     fn list(&mut self, segments: Vec<Segment>, memory: &mut AcctMemory, known_bytes: u64, now_s: i64) {
         let before = std::mem::replace(&mut self.segments, segments);
-        let Some(live) = self.segments.last() else {
+        let Some(live) = self.segments.last().map(|live| live.inode) else {
             (self.inode, self.offset) = (0, 0);
             return;
         };
-        let wanted = |segment: &&Segment| now_s - LOOK_BACK_S <= segment.written_s || segment.inode == live.inode;
+        let wanted = |segment: &&Segment| now_s - LOOK_BACK_S <= segment.written_s || segment.inode == live;
         if self.inode == 0 {
-            let first = self.segments.iter().find(wanted).unwrap_or(live);
-            (self.inode, self.offset) = (first.inode, 0);
+            self.inode = self.segments.iter().find(wanted).map_or(live, |first| first.inode);
+            self.offset = 0;
         } else if let Some(here) = self.segments.iter().find(|segment| segment.inode == self.inode) {
             if !here.is_packed() && here.size < known_bytes {
                 // Cut to nothing under the same name: what came between is lost.
-                self.gaps += 1;
+                self.note_gap();
                 self.offset = 0;
                 memory.decoder = Decoder::default();
             }
@@ -202,13 +210,18 @@ impl AcctCursor {
             match packed {
                 Some(packed) => self.inode = packed.inode,
                 None => {
-                    self.gaps += 1;
-                    let next = self.segments.iter().find(is_new).unwrap_or(live);
-                    (self.inode, self.offset) = (next.inode, 0);
+                    self.note_gap();
+                    self.inode = self.segments.iter().find(is_new).map_or(live, |next| next.inode);
+                    self.offset = 0;
                     memory.decoder = Decoder::default();
                 }
             }
         }
+    }
+
+    fn note_gap(&mut self) {
+        self.gaps += 1;
+        self.unbroken_from_s = None;
     }
 
     /// Goes on to the next file, where this one is at its end and another is written.
@@ -219,10 +232,17 @@ impl AcctCursor {
         }
     }
 
+    /// Of a packed file nobody knows how much more it holds than it is long.
     fn behind_bytes(&self) -> u64 {
         let here = self.segments.iter().position(|segment| segment.inode == self.inode).unwrap_or(0);
-        let sizes = self.segments.iter().skip(here).map(|segment| segment.size);
-        sizes.sum::<u64>().saturating_sub(self.offset)
+        let last = self.segments.len().saturating_sub(1);
+        let left = |(index, segment): (usize, &Segment)| match index == here {
+            true if segment.is_packed() => segment.size.max(1),
+            true if index < last => segment.size.saturating_sub(self.offset).max(1),
+            true => segment.size.saturating_sub(self.offset),
+            false => segment.size,
+        };
+        self.segments.iter().enumerate().skip(here).map(left).sum()
     }
 }
 
@@ -237,7 +257,7 @@ pub fn parse(
     let mut reading = AccountingReading::default();
     let head = answer.parts.first().copied().unwrap_or(answer.body);
     let mut segments = Vec::new();
-    let mut read_from = None;
+    let (mut read_from, mut is_unreadable) = (None, false);
     for (index, line) in lines(head) {
         match line {
             [b'k', b' ', rest @ ..] => reading.limits = limits(rest),
@@ -259,6 +279,7 @@ pub fn parse(
                 let user = text.as_str().split_once(' ').and_then(|(uid, name)| Some((uid.parse().ok()?, name.into())));
                 reading.users.extend(user);
             }
+            [b'x', ..] => is_unreadable = true,
             [b'd', ..] => reading.is_denied = true,
             [b'c', b' ', rest @ ..] => {
                 let mut numbers = rest.split(|byte| *byte == b' ').filter_map(number::<u64>);
@@ -268,36 +289,47 @@ pub fn parse(
         }
     }
     if reading.path.is_none() {
-        *cursor = AcctCursor::default();
+        // It may be back in a moment: a rotation moves it away and makes another.
+        cursor.unbroken_from_s = None;
         return Ok(reading);
     }
-    // Rotated files by age, the one that is written last.
-    let live = segments.pop();
+    // The one that is written is told first, and comes last.
+    let live = (!segments.is_empty()).then(|| segments.remove(0));
     segments.sort_by_key(|segment| segment.written_s);
     segments.extend(live.clone());
     let (bytes, known_bytes) = (answer.parts.get(1).copied().unwrap_or_default(), cursor.offset);
     if let Some((inode, from)) = read_from
         && (inode, from) == (cursor.inode, cursor.offset)
     {
-        take(bytes, cursor, memory, &mut reading);
+        take(bytes, cursor, memory, now_s, &mut reading);
+    }
+    if is_unreadable {
+        // Passed over: whatever it held is not known.
+        cursor.note_gap();
     }
     cursor.list(segments, memory, known_bytes, now_s);
     let is_live = live.as_ref().is_some_and(|live| live.inode == cursor.inode);
-    if read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX && !is_live {
+    let is_through = read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX;
+    if (is_through || is_unreadable) && !is_live {
         cursor.go_on();
     }
     if let Some(live) = live {
         reading.size_bytes = live.size;
         let grew = |(inode, size): (u64, u64)| inode != live.inode || size < live.size;
         reading.grew = cursor.live_size.map(grew);
+        if reading.grew == Some(false) {
+            // Switched off, or suspended: what ends now is not recorded.
+            cursor.unbroken_from_s = None;
+        }
         cursor.live_size = Some((live.inode, live.size));
     }
     reading.behind_bytes = cursor.behind_bytes();
-    (reading.covers_from_s, reading.newest_s, reading.gaps) = (cursor.covers_from_s, cursor.newest_s, cursor.gaps);
+    (reading.covers_from_s, reading.unbroken_from_s) = (cursor.covers_from_s, cursor.unbroken_from_s);
+    (reading.newest_s, reading.gaps) = (cursor.newest_s, cursor.gaps);
     Ok(reading)
 }
 
-fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, reading: &mut AccountingReading) {
+fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, now_s: i64, reading: &mut AccountingReading) {
     let mut found: Vec<RawRecord> = Vec::new();
     let before = memory.decoder.passed_over;
     memory.decoder.feed(bytes, |raw, record| found.push(RawRecord { raw: *raw, record }));
@@ -305,8 +337,12 @@ fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, reading:
     cursor.offset += bytes.len() as u64;
     let records: Vec<AcctRecord> = found.iter().map(|found| found.record).collect();
     let marks = memory.own.mark(&records);
-    cursor.covers_from_s = records.iter().map(|record| record.begin_s).chain(cursor.covers_from_s).min();
-    cursor.newest_s = records.iter().map(|record| record.begin_s).chain(cursor.newest_s).max();
+    // Records come in the order of their ends; one from the future tells of a clock that was wrong.
+    let ends = records.iter().map(|record| record.end_ms() / 1_000).filter(|end_s| *end_s <= now_s + FUTURE_S_MAX);
+    let ends: Vec<u32> = ends.filter_map(|end_s| u32::try_from(end_s).ok()).collect();
+    cursor.covers_from_s = ends.first().copied().into_iter().chain(cursor.covers_from_s).min();
+    cursor.unbroken_from_s = cursor.unbroken_from_s.or(ends.first().copied());
+    cursor.newest_s = ends.last().copied().into_iter().chain(cursor.newest_s).max();
     let own = marks.iter().filter(|is_own| **is_own).count();
     (reading.own, reading.others) = (own as u32, (found.len() - own) as u32);
     reading.records = found.into_iter().zip(marks).filter(|(_, is_own)| !is_own).map(|(found, _)| found).collect();

@@ -15,7 +15,8 @@ fn poll(
     let parameters = cursor.parameters(memory, None);
     let (inode, from): (u64, usize) = (parameters[1].parse().unwrap_or(0), parameters[2].parse().unwrap_or(0));
     let mut head = "k 4 2 30\ns 500 900\np /var/log/account/pacct\n".to_owned();
-    for (index, (inode, name, content)) in files.iter().enumerate() {
+    // The one that is written is told first.
+    for (index, (inode, name, content)) in files.iter().enumerate().rev() {
         let written = NOW_S - 1_000 * (files.len() - index) as i64;
         head += &format!("a {inode} {} {written} /var/log/account/{name}\n", content.len());
     }

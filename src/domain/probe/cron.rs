@@ -57,7 +57,7 @@ done
 [ -f /etc/anacrontab ] && dw_tab anacron /etc/anacrontab
 dw_cut
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
-  systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null
+  systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null || printf 'failed\n'
   dw_cut
   dw_since=$1 dw_bytes=$2; set --
   for dw_u in $(systemctl list-timers --all --no-pager --no-legend --plain </dev/null 2>/dev/null | while read -r dw_l; do printf '%s\n' "${dw_l##* }"; done); do
@@ -289,7 +289,6 @@ fn read_timers(json: &[u8], results: &BTreeMap<String, String>, reading: &mut Cr
 }
 
 fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading) {
-    let mut failures: Vec<(u32, i32)> = Vec::new();
     for (_, line) in lines(log) {
         match line {
             [b'e', b' ', source @ ..] => reading.evidence = Some(SafeText::from_bytes_capped(source, 100)),
@@ -298,14 +297,14 @@ fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading)
                 let text = SafeText::from_bytes(line);
                 let Some((at, message)) = log_line(text.as_str(), zone, now) else { continue };
                 reading.covers_from = Some(reading.covers_from.map_or(at, |first| first.min(at)));
-                failures.extend(failure(message));
+                // A number is used again: the failure is of the last run before it.
+                if let Some((pid, status)) = failure(message)
+                    && let Some(run) = reading.runs.iter_mut().rev().find(|run| run.pid == pid)
+                {
+                    run.failed_with = Some(status);
+                }
                 reading.runs.extend(run(at, message, line));
             }
-        }
-    }
-    for (pid, status) in failures {
-        if let Some(run) = reading.runs.iter_mut().rev().find(|run| run.pid == pid) {
-            run.failed_with = Some(status);
         }
     }
 }

@@ -16,7 +16,10 @@ shift
 for dw_f; do
   if [ ! -e "$dw_f" ]; then printf 'x %s\n' "$dw_f"; continue; fi
   if [ ! -f "$dw_f" ] || [ ! -r "$dw_f" ]; then printf 'd %s\n' "$dw_f"; continue; fi
-  dw_s=$(stat -L -c '%s %a %U:%G %Y' -- "$dw_f" </dev/null)
+  dw_u=$(stat -L -c '%U:%G' -- "$dw_f" </dev/null)
+  # A directory service may give groups names of several words.
+  case $dw_u in *' '*) dw_u=$(stat -L -c '%u:%g' -- "$dw_f" </dev/null) ;; esac
+  dw_s=$(stat -L -c "%s %a $dw_u %Y" -- "$dw_f" </dev/null)
   if [ "${dw_s%% *}" -gt "$dw_max" ]; then printf 'l %s\n' "$dw_f"; continue; fi
   dw_h=$(sha256sum <"$dw_f")
   printf 'f %s %s %s\n' "${dw_s#* }" "${dw_h%% *}" "$dw_f"

@@ -9,32 +9,12 @@ use super::acct::AcctRecord;
 use super::pack::tty;
 use crate::domain::audit::record::{AuditId, Event, Record};
 use crate::domain::fleet::HostName;
+use crate::domain::probe::accounting::AccountingReading;
 use crate::domain::text::SafeText;
 
-/// Commands that delete, cut, move, end or restart something, by the names that records hold.
-const NOTABLE: [&str; 19] = [
-    "rm",
-    "srm",
-    "shred",
-    "unlink",
-    "truncate",
-    "dd",
-    "mv",
-    "cp",
-    "tee",
-    "logrotate",
-    "chmod",
-    "chown",
-    "kill",
-    "killall",
-    "pkill",
-    "reboot",
-    "shutdown",
-    "systemctl",
-    "service",
-];
-/// Those that leave a log shorter, or without its file.
-const CUTTING: [&str; 9] = ["rm", "srm", "shred", "unlink", "truncate", "dd", "mv", "cp", "tee"];
+/// Commands that may leave a log shorter, or without its file, by the names that records hold.
+const CUTTING: [&str; 13] =
+    ["rm", "srm", "shred", "unlink", "truncate", "dd", "mv", "cp", "tee", "find", "sed", "rsync", "logrotate"];
 /// Deeds that are remembered.
 const DEEDS_MAX: usize = 500;
 /// Deeds that one finding names.
@@ -45,6 +25,18 @@ const NAMED_MAX: usize = 3;
 pub struct Deed {
     pub record: AcctRecord,
 }
+
+/// Who cut a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Commands that ended then, in words.
+    Named(String),
+    Nobody,
+}
+
+/// What is said where no command accounts for a cut.
+pub const NOBODY: &str =
+    "nobody accounts for it: no command that cuts files ended then (a shell's own redirection leaves no record)";
 
 /// The time of a guarded action on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +107,11 @@ pub struct Deeds {
     pub actions: Vec<ActionTime>,
     /// How far the host's clock is ahead of ours, milliseconds.
     pub skew_ms: i64,
-    /// Up to when accounting was read, by the host's clock.
+    /// Between these nothing that ended is missing, by the host's clock.
+    unbroken_from_ms: Option<i64>,
     read_to_ms: Option<i64>,
+    /// What ended by then may have been forgotten.
+    forgotten_to_ms: i64,
 }
 
 impl Deeds {
@@ -126,34 +121,37 @@ impl Deeds {
         records: impl Iterator<Item = &'a AcctRecord>,
         users: &BTreeMap<u32, SafeText>,
         own_names: &[String],
-        newest_s: Option<u32>,
+        reading: &AccountingReading,
     ) {
         self.users.extend(users.iter().map(|(uid, name)| (*uid, name.clone())));
         let is_notable = |record: &&AcctRecord| {
             let name = record.name();
-            NOTABLE.iter().any(|known| known.as_bytes() == name) || own_names.iter().any(|own| own.as_bytes() == name)
+            CUTTING.iter().any(|known| known.as_bytes() == name) || own_names.iter().any(|own| own.as_bytes() == name)
         };
         self.deeds.extend(records.filter(is_notable).map(|record| Deed { record: *record }));
-        let surplus = self.deeds.len().saturating_sub(DEEDS_MAX);
-        self.deeds.drain(..surplus);
-        self.read_to_ms = newest_s.map(|newest| i64::from(newest) * 1_000).or(self.read_to_ms);
+        while DEEDS_MAX < self.deeds.len() {
+            let forgotten = self.deeds.pop_front().map_or(0, |deed| deed.record.end_ms());
+            self.forgotten_to_ms = self.forgotten_to_ms.max(forgotten);
+        }
+        let ms = |seconds: u32| i64::from(seconds) * 1_000;
+        self.unbroken_from_ms = reading.unbroken_from_s.map(ms).filter(|_| reading.behind_bytes == 0);
+        self.read_to_ms = reading.newest_s.map(ms);
     }
 
     /// Who may have left a log shorter between two looks at it, by our own clock; or that nobody accounts for it. Nothing
     /// where accounting tells nothing of that time.
-    pub fn who_cut(&self, from_ms: i64, to_ms: i64) -> Option<String> {
+    pub fn who_cut(&self, from_ms: i64, to_ms: i64) -> Option<Cut> {
         let (from_ms, to_ms) = (from_ms + self.skew_ms, to_ms + self.skew_ms);
         let is_then = |deed: &&Deed| from_ms <= deed.record.end_ms() + 1_000 && deed.record.begin_ms() <= to_ms;
-        let cuts = |deed: &&Deed| CUTTING.iter().any(|name| name.as_bytes() == deed.record.name());
-        let named: Vec<String> =
-            self.deeds.iter().filter(is_then).filter(cuts).rev().take(NAMED_MAX).map(|deed| self.words(deed)).collect();
-        match (named.is_empty(), self.read_to_ms) {
-            (false, _) => Some(named.join("; ")),
-            (true, Some(read_to)) if to_ms <= read_to => {
-                Some("nobody accounts for it: no command that cuts files ended then".to_owned())
-            }
-            (true, _) => None,
+        let then: Vec<&Deed> = self.deeds.iter().filter(is_then).collect();
+        if !then.is_empty() {
+            let named: Vec<String> = then.iter().rev().take(NAMED_MAX).map(|deed| self.words(deed)).collect();
+            return Some(Cut::Named(named.join("; ")));
         }
+        let is_covered = self.unbroken_from_ms.is_some_and(|from| from <= from_ms)
+            && self.read_to_ms.is_some_and(|to| to_ms <= to)
+            && self.forgotten_to_ms < from_ms;
+        is_covered.then_some(Cut::Nobody)
     }
 
     /// `rm by anna (uid 1000) on pts/3 at 04:31:07 UTC, outside Dogwatch`.
@@ -192,13 +190,21 @@ mod tests {
     fn deeds(records: &[AcctRecord]) -> Deeds {
         let mut deeds = Deeds::default();
         let users = BTreeMap::from([(1_000, SafeText::new("anna"))]);
-        deeds.take(records.iter(), &users, &[], Some(AT + 60));
+        let reading = AccountingReading {
+            unbroken_from_s: Some(AT - 3_600),
+            newest_s: Some(AT + 60),
+            ..AccountingReading::default()
+        };
+        deeds.take(records.iter(), &users, &[], &reading);
         deeds
     }
 
     fn who(deeds: &Deeds) -> Option<String> {
         let at_ms = i64::from(AT) * 1_000;
-        deeds.who_cut(at_ms - 10_000, at_ms + 10_000)
+        deeds.who_cut(at_ms - 10_000, at_ms + 10_000).map(|cut| match cut {
+            Cut::Named(words) => words,
+            Cut::Nobody => "nobody".to_owned(),
+        })
     }
 
     #[test]
@@ -224,7 +230,7 @@ mod tests {
     #[test]
     fn a_cut_that_nobody_accounts_for_is_a_finding_and_without_accounting_nothing_is_said() {
         let told = who(&deeds(&[record("ls", 7, AT, 10, 0)]));
-        assert_eq!(told.as_deref(), Some("nobody accounts for it: no command that cuts files ended then"));
+        assert_eq!(told.as_deref(), Some("nobody"));
         assert_eq!(who(&Deeds::default()), None);
     }
 }

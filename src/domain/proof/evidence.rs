@@ -71,7 +71,16 @@ pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
         match serde_json::from_str::<KeptRun>(line) {
             Ok(run) if run.at_ms < oldest_ms => {}
             Ok(run) => match runs.iter_mut().rev().find(|known| (known.at_ms, known.pid) == (run.at_ms, run.pid)) {
-                Some(known) => *known = run,
+                // A witness that was heard once is not forgotten for a later line that lacks it.
+                Some(known) => {
+                    let KeptRun { failed_with, record, certainty, .. } = known.clone();
+                    *known = KeptRun {
+                        failed_with: run.failed_with.or(failed_with),
+                        certainty: if run.record.is_some() { run.certainty } else { certainty },
+                        record: run.record.clone().or(record),
+                        ..run
+                    };
+                }
                 None => runs.push(run),
             },
             Err(_) => strange += 1,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use super::join::{Proof, find};
+use super::join::{Certainty, Proof, find};
 use super::usual::Usual;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord, RunMark};
 use crate::domain::probe::cron::{CronReading, CronRun};
@@ -12,6 +12,8 @@ use crate::domain::settings::{JobEvidence, JobSpec};
 
 /// Runs of one job that are remembered.
 const RUNS_MAX: usize = 60;
+/// What ended so long before the newest record proves no run that cron's log still tells.
+const RECENT_MS: i64 = 600_000;
 /// Runs of one job that a screen shows.
 const MARKS_MAX: usize = 24;
 /// Records that are remembered for runs that cron's log tells later.
@@ -32,28 +34,30 @@ pub struct Accounting {
     /// Whether it was written since the poll before.
     pub grew: Option<bool>,
     pub is_behind: bool,
-    pub covers_from_s: Option<u32>,
+    /// Since when nothing that ended can be missing, and up to when it was read, by the host's clock.
+    pub unbroken_from_s: Option<u32>,
     pub newest_s: Option<u32>,
-    pub gaps: u32,
+    /// Until when this may be believed, by our own clock.
+    pub fresh_until_ms: i64,
 }
 
 impl Accounting {
-    fn of(reading: &AccountingReading) -> Self {
+    fn of(reading: &AccountingReading, fresh_until_ms: i64) -> Self {
         Self {
             is_there: reading.path.is_some(),
             is_denied: reading.is_denied,
             grew: reading.grew,
             is_behind: 0 < reading.behind_bytes,
-            covers_from_s: reading.covers_from_s,
+            unbroken_from_s: reading.unbroken_from_s,
             newest_s: reading.newest_s,
-            gaps: reading.gaps,
+            fresh_until_ms,
         }
     }
 
     /// Whether a run of then would have its record here, had it ended.
     pub fn would_show(&self, at: DateTime<Utc>) -> bool {
         let at_s = at.timestamp();
-        let covers = self.covers_from_s.is_some_and(|from| i64::from(from) <= at_s);
+        let covers = self.unbroken_from_s.is_some_and(|from| i64::from(from) <= at_s);
         self.grew == Some(true)
             && !self.is_behind
             && covers
@@ -62,19 +66,41 @@ impl Accounting {
 }
 
 /// The runs of one host.
-#[derive(Default)]
 pub struct RunHistory {
+    /// Runs of one job that are remembered.
+    runs_max: usize,
     runs: BTreeMap<String, Vec<JobRun>>,
     pub covers_from: Option<DateTime<Utc>>,
     recent: VecDeque<RawRecord>,
     pub accounting: Option<Accounting>,
+    /// When the host was started: what ran before it runs no more.
+    pub booted_ms: Option<i64>,
     /// Runs of which something new is known, by their job.
     news: Vec<(String, JobRun)>,
 }
 
+impl Default for RunHistory {
+    fn default() -> Self {
+        Self {
+            runs_max: RUNS_MAX,
+            runs: BTreeMap::new(),
+            covers_from: None,
+            recent: VecDeque::new(),
+            accounting: None,
+            booted_ms: None,
+            news: Vec::new(),
+        }
+    }
+}
+
 impl RunHistory {
+    /// One that forgets no run: for a pack, which is made once.
+    pub fn whole() -> Self {
+        Self { runs_max: usize::MAX, ..Self::default() }
+    }
+
     /// Takes what accounting told: runs that had no proof may have one now.
-    pub fn take_records(&mut self, reading: &AccountingReading) {
+    pub fn take_records(&mut self, reading: &AccountingReading, fresh_until_ms: i64) {
         for (job, runs) in &mut self.runs {
             for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
                 run.proof = find(&run.run, reading.records.iter());
@@ -83,10 +109,18 @@ impl RunHistory {
                 }
             }
         }
+        self.accounting = Some(Accounting::of(reading, fresh_until_ms));
+        // Without a job that is declared nobody will ask for them.
+        if self.runs.is_empty() {
+            self.recent.clear();
+            return;
+        }
         self.recent.extend(&reading.records);
-        let surplus = self.recent.len().saturating_sub(RECORDS_MAX);
-        self.recent.drain(..surplus);
-        self.accounting = Some(Accounting::of(reading));
+        let newest_ms = self.recent.back().map_or(0, |found| found.record.end_ms());
+        let is_old = |found: &RawRecord| found.record.end_ms() < newest_ms - RECENT_MS;
+        while RECORDS_MAX < self.recent.len() || self.recent.front().is_some_and(is_old) {
+            self.recent.pop_front();
+        }
     }
 
     /// Takes what cron's log tells of a job.
@@ -96,7 +130,10 @@ impl RunHistory {
             run.command.as_str().contains(command.as_str())
                 && user.as_ref().is_none_or(|user| run.user.as_str() == user)
         };
-        for run in reading.runs.iter().filter(of_job) {
+        self.runs.entry(job.name.as_str().to_owned()).or_default();
+        // The newest first: what would be forgotten at once is not taken.
+        let newest = reading.runs.iter().rev().filter(of_job).take(self.runs_max);
+        for run in newest {
             self.add(job.name.as_str(), JobRun { run: run.clone(), proof: None });
         }
         self.settle(job.name.as_str());
@@ -111,16 +148,22 @@ impl RunHistory {
 
     fn add(&mut self, job: &str, new: JobRun) {
         let known = self.runs.entry(job.to_owned()).or_default();
+        // It was forgotten already: cron's log is read again and again.
+        let is_forgotten =
+            self.runs_max <= known.len() && known.first().is_some_and(|oldest| new.run.at < oldest.run.at);
         match known.iter_mut().find(|old| old.run.at == new.run.at && old.run.pid == new.run.pid) {
             Some(old) if old.run == new.run => {}
             Some(old) => {
                 old.run = new.run;
                 self.news.push((job.to_owned(), old.clone()));
             }
+            None if is_forgotten => {}
             None => {
                 let proof = find(&new.run, self.recent.iter());
-                known.push(JobRun { proof, ..new });
-                self.news.extend(known.last().map(|run| (job.to_owned(), run.clone())));
+                let run = JobRun { proof, ..new };
+                self.news.push((job.to_owned(), run.clone()));
+                let place = known.partition_point(|other| other.run.at <= run.run.at);
+                known.insert(place, run);
             }
         }
     }
@@ -128,8 +171,14 @@ impl RunHistory {
     fn settle(&mut self, job: &str) {
         let Some(known) = self.runs.get_mut(job) else { return };
         known.sort_by_key(|run| run.run.at);
-        let surplus = known.len().saturating_sub(RUNS_MAX);
+        let surplus = known.len().saturating_sub(self.runs_max);
         known.drain(..surplus);
+    }
+
+    /// Whether a process of this run's number ended after it began, though it began at another time.
+    pub fn is_contradicted(&self, run: &CronRun) -> bool {
+        let at_ms = run.at.timestamp_millis();
+        self.recent.iter().any(|found| found.record.pid == run.pid && at_ms <= found.record.end_ms())
     }
 
     /// The runs of a job, the newest last.
@@ -154,7 +203,8 @@ impl RunHistory {
             at_s: u32::try_from(run.run.at.timestamp()).unwrap_or(0),
             took_ms: run.proof.map(|proof| proof.record().elapsed_ms),
             is_ok: match (&run.proof, run.run.failed_with) {
-                (Some(proof), _) => Some(proof.record().ended().is_success()),
+                (Some(Proof { certainty: Certainty::Differ(_), .. }), _) => None,
+                (Some(proof), told) => Some(told.is_none() && proof.record().ended().is_success()),
                 (None, Some(_)) => Some(false),
                 (None, None) => None,
             },

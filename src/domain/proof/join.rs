@@ -22,6 +22,8 @@ pub enum Certainty {
     ByName,
     /// So many records fit as well: the one that began closest is shown.
     Ambiguous(u32),
+    /// So many records fit, and they do not all tell the same end: none proves anything.
+    Differ(u32),
 }
 
 /// A run's record.
@@ -43,7 +45,13 @@ pub fn find<'a>(run: &CronRun, records: impl Iterator<Item = &'a RawRecord> + Cl
     let nearest = |fits: &dyn Fn(&AcctRecord) -> bool, certainty| {
         let fitting: Vec<&RawRecord> = records.clone().filter(|found| fits(&found.record)).collect();
         let found = **fitting.iter().min_by_key(|found| apart(&found.record))?;
-        let certainty = if fitting.len() == 1 { certainty } else { Certainty::Ambiguous(fitting.len() as u32) };
+        let count = fitting.len() as u32;
+        let differs = fitting.iter().any(|other| other.record.ended() != found.record.ended());
+        let certainty = match (count, differs) {
+            (1, _) => certainty,
+            (_, false) => Certainty::Ambiguous(count),
+            (_, true) => Certainty::Differ(count),
+        };
         Some(Proof { found, certainty })
     };
     let by_pid = |record: &AcctRecord| record.pid != 0 && record.pid == run.pid && apart(record) <= APART_MS;
@@ -95,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_number_that_came_twice_within_the_time_is_ambiguous() {
-        check(&[record("sh", 42, AT - 2, 1, 2), record("sh", 42, AT, 1, 3)], Some((3, Certainty::Ambiguous(2))));
+        check(&[record("sh", 42, AT - 2, 1, 3), record("sh", 42, AT, 1, 3)], Some((3, Certainty::Ambiguous(2))));
+        check(&[record("sh", 42, AT - 2, 1, 0x300), record("sh", 42, AT, 1, 0)], Some((0, Certainty::Differ(2))));
     }
 
     #[test]

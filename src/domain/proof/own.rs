@@ -1,6 +1,6 @@
 //! Our own polling leaves records as well: told apart by our sessions' process trees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::acct::AcctRecord;
 
@@ -8,7 +8,7 @@ use super::acct::AcctRecord;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnTree {
     /// The servers' ends of our sessions: parents of every shell that a poll begins.
-    sessions: BTreeSet<u32>,
+    sessions: VecDeque<u32>,
     /// Shells that still ran when the records were read.
     shells: BTreeSet<u32>,
 }
@@ -21,22 +21,26 @@ impl OwnTree {
     pub fn learn(&mut self, session: u32, shell: u32) {
         self.shells = BTreeSet::from([shell]);
         // The parent of everything is nobody's session.
+        self.sessions.retain(|known| *known != session);
         if 1 < session {
-            self.sessions.insert(session);
+            self.sessions.push_back(session);
         }
         while SESSIONS_MAX < self.sessions.len() {
-            self.sessions.pop_first();
+            self.sessions.pop_front();
         }
     }
 
     /// Whether each record is of our own processes. Records come in the order of their ends, so parents come later.
-    pub fn mark(&self, records: &[AcctRecord]) -> Vec<bool> {
+    pub fn mark(&mut self, records: &[AcctRecord]) -> Vec<bool> {
         let mut own: BTreeSet<u32> = self.shells.clone();
         let mut marks: Vec<bool> = records
             .iter()
             .rev()
             .map(|record| {
-                let is_own = record.pid != 0 && (self.sessions.contains(&record.ppid) || own.contains(&record.ppid));
+                // A terminal has nobody but a person.
+                let is_own = record.pid != 0
+                    && record.tty == 0
+                    && (self.sessions.contains(&record.ppid) || own.contains(&record.ppid));
                 if is_own {
                     own.insert(record.pid);
                 } else {
@@ -47,6 +51,9 @@ impl OwnTree {
             })
             .collect();
         marks.reverse();
+        // A session that ended gives its number to somebody else.
+        let ended: BTreeSet<u32> = records.iter().map(|record| record.pid).collect();
+        self.sessions.retain(|session| !ended.contains(session));
         marks
     }
 }

@@ -21,10 +21,16 @@ dw_file() {
 }
 dw_a=$1
 [ "$dw_a" = - ] && for dw_f in /var/log/account/pacct /var/account/pacct /var/log/pacct /var/adm/pacct; do [ -e "$dw_f" ] && dw_a=$dw_f && break; done
+if [ "$dw_a" = - ]; then
+  for dw_f in $(grep -hsoE '(accton|ACCTFILE=|ATOPACCT=)[[:space:]"]*/[A-Za-z0-9/._-]+' /etc/init.d/* /etc/default/* /etc/cron.d/* /etc/cron.daily/* /etc/logrotate.d/* /etc/rc.local /lib/systemd/system/*acct*.service </dev/null | grep -oE '/[A-Za-z0-9/._-]+'); do
+    [ -f "$dw_f" ] && dw_a=$dw_f && break
+  done
+fi
 for dw_f in "$dw_a".[0-9]* "$dw_a"-[0-9]* "$dw_a"; do dw_file acct "$dw_f"; done
 dw_any=
 for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; do
   [ -f "$dw_f" ] || continue
+  [ -r "$dw_f" ] || { dw_say "d $dw_f"; continue; }
   dw_any=1
   for dw_g in "$dw_f".[0-9]* "$dw_f"-[0-9]* "$dw_f"; do dw_file log "$dw_g"; done
   break

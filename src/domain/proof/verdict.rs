@@ -1,12 +1,14 @@
 //! What is known of a job's last run: proven ok, proven failed, running, overrun, or ran and nobody knows.
 
 use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
 
 use super::acct::Ended;
 use super::history::{JobRun, RunHistory};
 use super::join::{Certainty, Proof};
 use super::usual::{self, Odd, Usual};
-use crate::domain::settings::JobSpec;
+use crate::domain::schedule;
+use crate::domain::settings::{Expectation, JobSpec};
 use crate::domain::status::Status;
 use crate::domain::time::words;
 
@@ -14,6 +16,8 @@ use crate::domain::time::words;
 const SETTLED: Duration = Duration::seconds(5);
 /// Runs of a declared job that began closer together than this part of its period are too many.
 const PERIOD_PART: i32 = 2;
+/// A run may be logged this long before its due time.
+const EARLY: Duration = Duration::seconds(90);
 
 /// A verdict with its witnesses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +61,12 @@ impl Verdict {
     }
 
     /// Of the last run that cron's log tells of.
-    pub fn of(job: &JobSpec, history: &RunHistory, now: DateTime<Utc>) -> Self {
+    pub fn of(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Self {
         let runs = history.runs(job);
         let Some(last) = runs.last() else { return Self::unknown("no run is known") };
         let usual = history.usual(job);
         match (&last.proof, last.run.failed_with) {
-            (Some(proof), told) => Self::proven(job, proof, told, usual, odd_among(job, history, runs)),
+            (Some(proof), told) => Self::proven(job, proof, told, usual, odd_among(job, history, runs, zone)),
             (None, Some(status)) => Self::failed(&format!("exit status {status}"), "cron's log"),
             (None, None) => Self::unproven(history, last, usual, now),
         }
@@ -75,10 +79,18 @@ impl Verdict {
         let fits = match proof.certainty {
             Certainty::ByPid => String::new(),
             Certainty::ByName => " by name".to_owned(),
-            Certainty::Ambiguous(count) => format!(", {count} records fit: the nearest is shown"),
+            Certainty::Ambiguous(count) => format!(", {count} records fit and tell the same"),
+            Certainty::Differ(count) => {
+                return Verdict::RanUnknown { why: format!("{count} records of accounting fit it, and they differ") };
+            }
         };
         let also = if told.is_some() { "cron's log twice" } else { "cron's log" };
         let witnesses = format!("{also}, accounting{fits}");
+        // Of two witnesses the one that tells of a failure is believed.
+        if let (Some(status), true) = (told, record.ended().is_success()) {
+            let how = format!("exit status {status} by cron's log, though its record says 0");
+            return Verdict::ProvenFailed { how, took, witnesses };
+        }
         let how = match record.ended() {
             Ended::Exited(0) => {
                 let by_time = match usual.and_then(|usual| usual.judge(record.elapsed_ms)) {
@@ -100,6 +112,15 @@ impl Verdict {
         let Some(accounting) = &history.accounting else {
             return Self::unknown("cron's log tells starts only");
         };
+        if accounting.fresh_until_ms < now.timestamp_millis() {
+            return Self::unknown("cron's log tells starts only, and accounting could not be read lately");
+        }
+        if history.booted_ms.is_some_and(|booted| last.run.at.timestamp_millis() < booted) {
+            return Self::unknown("the host was started since: how it ended was not recorded");
+        }
+        if history.is_contradicted(&last.run) {
+            return Self::unknown("a process of its number ended, and began at another time than cron's log says");
+        }
         if accounting.would_show(last.run.at) {
             let since = now - last.run.at;
             let since_ms = u64::try_from(since.num_milliseconds()).unwrap_or(0);
@@ -158,33 +179,25 @@ impl Verdict {
 }
 
 /// What the runs before the last one say of it: one that still runs, or one that came too soon before.
-fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun]) -> Option<String> {
+fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz) -> Option<String> {
     let [earlier @ .., before, last] = runs else { return None };
     let shows = |run: &JobRun| {
-        history.accounting.as_ref().is_some_and(|accounting| accounting.gaps == 0 && accounting.would_show(run.run.at))
+        let is_here = history.booted_ms.is_none_or(|booted| booted <= run.run.at.timestamp_millis());
+        is_here
+            && !history.is_contradicted(&run.run)
+            && history.accounting.as_ref().is_some_and(|accounting| accounting.would_show(run.run.at))
     };
     let stuck = earlier.iter().chain([before]).filter(|run| run.proof.is_none() && run.run.failed_with.is_none());
     if let Some(stuck) = stuck.rev().find(|run| shows(run)) {
         return Some(format!("the run of {} still runs", stuck.run.at.format("%Y-%m-%d %H:%M:%S UTC")));
     }
     let apart = last.run.at - before.run.at;
-    let period = job.period(before.run.at)?;
-    (apart < period / PERIOD_PART).then(|| {
-        let apart = apart.to_std().unwrap_or_default();
-        format!("began twice within {}", words(apart))
-    })
-}
-
-impl JobSpec {
-    /// From a run to when the next one is due after it.
-    fn period(&self, from: DateTime<Utc>) -> Option<Duration> {
-        match &self.expectation {
-            crate::domain::settings::Expectation::Every(period) => Duration::from_std(*period).ok(),
-            crate::domain::settings::Expectation::Schedule(expression) => {
-                let first = crate::domain::schedule::next(expression, chrono_tz::Tz::UTC, from)?;
-                let second = crate::domain::schedule::next(expression, chrono_tz::Tz::UTC, first)?;
-                Some(second - first)
-            }
+    let is_too_soon = match &job.expectation {
+        Expectation::Every(period) => Duration::from_std(*period).is_ok_and(|period| apart < period / PERIOD_PART),
+        // Too often is what no due time lies between.
+        Expectation::Schedule(expression) => {
+            schedule::next(expression, zone, before.run.at + EARLY).is_some_and(|due| last.run.at + EARLY < due)
         }
-    }
+    };
+    is_too_soon.then(|| format!("began twice within {}", words(apart.to_std().unwrap_or_default())))
 }

@@ -19,6 +19,7 @@ const PUNCTUAL: Duration = Duration::seconds(150);
 /// One result for each declared job.
 pub fn check(reading: &CronReading, history: &mut RunHistory, context: &Context) -> Vec<CheckResult> {
     let zone: Tz = reading.zone.parse().unwrap_or(Tz::UTC);
+    history.zone = zone;
     history.covers_from = [history.covers_from, reading.covers_from].into_iter().flatten().min();
     context.settings.jobs.iter().for_each(|job| history.take_runs(job, reading));
     context.settings.jobs.iter().map(|job| check_one(job, reading, history, zone, context.now.utc())).collect()

@@ -54,7 +54,8 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
     match reading {
         Reading::Host(host) => {
             let mut results = host_memory::check(host, context);
-            results.push(host_load::check(host, context));
+            lately.runs.take_load(host.clock_ms, host.load_1 / f64::from(host.cpus));
+            results.push(host_load::check(host, &lately.runs, context));
             results.push(host_reboot::check(host, lately.boot_id.as_ref(), context));
             let skew = round_trip.skew(host);
             lately.deeds.skew_ms = skew.skew_ms;

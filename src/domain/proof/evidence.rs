@@ -27,11 +27,14 @@ pub struct KeptRun {
     pub line: RemoteBytes,
     pub record: Option<RemoteBytes>,
     pub certainty: Option<Certainty>,
+    /// The highest load for each CPU while it ran, in hundredths.
+    #[serde(default)]
+    pub load_peak_hundredths: Option<u32>,
 }
 
 impl KeptRun {
     pub fn of(run: &JobRun) -> Self {
-        let JobRun { run: told, proof } = run;
+        let JobRun { run: told, proof, load_peak } = run;
         Self {
             at_ms: told.at.timestamp_millis(),
             user: told.user.clone(),
@@ -41,6 +44,7 @@ impl KeptRun {
             line: told.line.clone(),
             record: proof.map(|proof| RemoteBytes::new(&proof.found.raw)),
             certainty: proof.map(|proof| proof.certainty),
+            load_peak_hundredths: load_peak.map(|peak| (peak * 100.0).round() as u32),
         }
     }
 
@@ -59,7 +63,8 @@ impl KeptRun {
             Some(RawRecord { raw, record: read(&raw)? })
         });
         let proof = found.zip(self.certainty).map(|(found, certainty)| Proof { found, certainty });
-        Some(JobRun { run: told, proof })
+        let load_peak = self.load_peak_hundredths.map(|hundredths| hundredths as f32 / 100.0);
+        Some(JobRun { run: told, proof, load_peak })
     }
 }
 
@@ -73,11 +78,12 @@ pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
             Ok(run) => match runs.iter_mut().rev().find(|known| (known.at_ms, known.pid) == (run.at_ms, run.pid)) {
                 // A witness that was heard once is not forgotten for a later line that lacks it.
                 Some(known) => {
-                    let KeptRun { failed_with, record, certainty, .. } = known.clone();
+                    let KeptRun { failed_with, record, certainty, load_peak_hundredths, .. } = known.clone();
                     *known = KeptRun {
                         failed_with: run.failed_with.or(failed_with),
                         certainty: if run.record.is_some() { run.certainty } else { certainty },
                         record: run.record.clone().or(record),
+                        load_peak_hundredths: run.load_peak_hundredths.or(load_peak_hundredths),
                         ..run
                     };
                 }
@@ -105,9 +111,10 @@ mod tests {
             failed_with: None,
             line: RemoteBytes::new(b"Sep 21 CRON[7]: \xff"),
         };
-        let started = JobRun { run: told.clone(), proof: None };
+        let started = JobRun { run: told.clone(), proof: None, load_peak: None };
         let found = RawRecord { raw: write(&record), record };
-        let ended = JobRun { run: told, proof: Some(Proof { found, certainty: Certainty::ByPid }) };
+        let ended =
+            JobRun { run: told, proof: Some(Proof { found, certainty: Certainty::ByPid }), load_peak: Some(2.25) };
         let lines: Vec<String> =
             [&started, &ended].map(|run| serde_json::to_string(&KeptRun::of(run)).unwrap_or_default()).to_vec();
         let (runs, strange) = runs(&format!("{}\nnoise\n{}\n", lines[0], lines[1]), 0);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use super::join::{Certainty, Proof, find};
 use super::usual::Usual;
@@ -16,6 +17,8 @@ const RUNS_MAX: usize = 60;
 const RECENT_MS: i64 = 600_000;
 /// Runs of one job that a screen shows.
 const MARKS_MAX: usize = 24;
+/// Loads that are remembered for runs that have not ended: half a day of one a minute.
+const LOADS_MAX: usize = 720;
 /// Records that are remembered for runs that cron's log tells later.
 const RECORDS_MAX: usize = 4_096;
 
@@ -24,6 +27,8 @@ const RECORDS_MAX: usize = 4_096;
 pub struct JobRun {
     pub run: CronRun,
     pub proof: Option<Proof>,
+    /// The highest one-minute load for each CPU that was read while it ran.
+    pub load_peak: Option<f32>,
 }
 
 /// What accounting can tell at the moment.
@@ -71,7 +76,11 @@ pub struct RunHistory {
     runs_max: usize,
     runs: BTreeMap<String, Vec<JobRun>>,
     pub covers_from: Option<DateTime<Utc>>,
+    /// The host's, as cron goes by it.
+    pub zone: Tz,
     recent: VecDeque<RawRecord>,
+    /// The host's clock in milliseconds, and its load then.
+    loads: VecDeque<(i64, f32)>,
     pub accounting: Option<Accounting>,
     /// When the host was started: what ran before it runs no more.
     pub booted_ms: Option<i64>,
@@ -85,7 +94,9 @@ impl Default for RunHistory {
             runs_max: RUNS_MAX,
             runs: BTreeMap::new(),
             covers_from: None,
+            zone: Tz::UTC,
             recent: VecDeque::new(),
+            loads: VecDeque::new(),
             accounting: None,
             booted_ms: None,
             news: Vec::new(),
@@ -99,12 +110,24 @@ impl RunHistory {
         Self { runs_max: usize::MAX, ..Self::default() }
     }
 
+    /// Takes the one-minute load for each CPU, at a time of the host's clock.
+    pub fn take_load(&mut self, at_ms: i64, per_cpu: f64) {
+        if self.runs.is_empty() {
+            return;
+        }
+        if LOADS_MAX <= self.loads.len() {
+            self.loads.pop_front();
+        }
+        self.loads.push_back((at_ms, per_cpu as f32));
+    }
+
     /// Takes what accounting told: runs that had no proof may have one now.
     pub fn take_records(&mut self, reading: &AccountingReading, fresh_until_ms: i64) {
         for (job, runs) in &mut self.runs {
             for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
                 run.proof = find(&run.run, reading.records.iter());
-                if run.proof.is_some() {
+                if let Some(proof) = &run.proof {
+                    run.load_peak = peak(&self.loads, proof);
                     self.news.push((job.clone(), run.clone()));
                 }
             }
@@ -134,7 +157,7 @@ impl RunHistory {
         // The newest first: what would be forgotten at once is not taken.
         let newest = reading.runs.iter().rev().filter(of_job).take(self.runs_max);
         for run in newest {
-            self.add(job.name.as_str(), JobRun { run: run.clone(), proof: None });
+            self.add(job.name.as_str(), JobRun { run: run.clone(), proof: None, load_peak: None });
         }
         self.settle(job.name.as_str());
     }
@@ -160,7 +183,8 @@ impl RunHistory {
             None if is_forgotten => {}
             None => {
                 let proof = find(&new.run, self.recent.iter());
-                let run = JobRun { proof, ..new };
+                let load_peak = proof.as_ref().and_then(|proof| peak(&self.loads, proof));
+                let run = JobRun { proof, load_peak, ..new };
                 self.news.push((job.to_owned(), run.clone()));
                 let place = known.partition_point(|other| other.run.at <= run.run.at);
                 known.insert(place, run);
@@ -197,6 +221,11 @@ impl RunHistory {
         Usual::of(proven.map(|proof| proof.record().elapsed_ms).collect())
     }
 
+    /// The runs of every job, the newest last.
+    pub fn by_job(&self) -> impl Iterator<Item = (&str, &[JobRun])> {
+        self.runs.iter().map(|(job, runs)| (job.as_str(), runs.as_slice()))
+    }
+
     /// The runs of every job, for screens.
     pub fn marks(&self) -> BTreeMap<String, Vec<RunMark>> {
         let mark = |run: &JobRun| RunMark {
@@ -217,4 +246,11 @@ impl RunHistory {
     pub fn take_news(&mut self) -> Vec<(String, JobRun)> {
         std::mem::take(&mut self.news)
     }
+}
+
+/// The highest load while a run's process was there.
+fn peak(loads: &VecDeque<(i64, f32)>, proof: &Proof) -> Option<f32> {
+    let (begin_ms, end_ms) = (proof.record().begin_ms(), proof.record().end_ms());
+    let meanwhile = loads.iter().filter(|(at_ms, _)| (begin_ms..=end_ms).contains(at_ms));
+    meanwhile.map(|(_, load)| *load).reduce(f32::max)
 }

@@ -34,6 +34,8 @@ pub struct LaneMemory {
     /// Shared with the engine, and copied only when a reading moves them.
     pub cursors: Rc<Cursors>,
     pub runs_read_at_s: Option<i64>,
+    /// Files that the host's tables begin, as the poll before found them.
+    pub cron_scripts: Vec<String>,
     pub accounting: AcctMemory,
     /// Entries of a journal that are told at the first look, where that is not just the newest.
     pub journal_entries_first: u32,

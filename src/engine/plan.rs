@@ -12,8 +12,8 @@ use crate::domain::fleet::HostSpec;
 use crate::domain::probe::logs::Purpose;
 use crate::domain::probe::script::{Answer, Answers, END_STATUS, Nonce, Section, compose, split};
 use crate::domain::probe::{
-    Lane, ParseError, ProbeId, Reading, accounting, backup, cron, disk, host, integrity, journal, logs, modes,
-    slow_mount, smart, units,
+    Lane, ParseError, ProbeId, Reading, accounting, backup, cron, cron_scripts, disk, host, integrity, journal, logs,
+    modes, slow_mount, smart, units,
 };
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
@@ -190,7 +190,8 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
         }
         ProbeId::Cron => {
             let bytes = if memory.runs_read_at_s.is_none() { cron::LOG_BYTES_FIRST } else { cron::LOG_BYTES_LATER };
-            let parameters = vec![memory.runs_wanted_from_s(settings, now).to_string(), bytes.to_string()];
+            let mut parameters = vec![memory.runs_wanted_from_s(settings, now).to_string(), bytes.to_string()];
+            parameters.extend(memory.cron_scripts.iter().cloned());
             Section { script: cron::SCRIPT, parameters }
         }
         ProbeId::SlowMount(mount) => {
@@ -313,6 +314,7 @@ fn read(
         ProbeId::Cron => {
             let reading = cron::parse(answer, now.utc())?;
             memory.runs_read_at_s = Some(now.utc_ms / 1_000);
+            memory.cron_scripts = cron_scripts::reached(&reading.entries);
             Reading::Cron(reading)
         }
         ProbeId::SlowMount(mount) => {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{CheckId, CheckKind, CheckResult, Unit};
+use super::{CheckId, CheckKind, CheckResult, Unit, host_integrity};
 use crate::domain::probe::cron::{CronEntry, CronReading, RUNNING};
+use crate::domain::probe::cron_scripts::{self, Script};
+use crate::domain::probe::integrity::FileState;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -33,7 +35,11 @@ pub struct Inventory {
     /// Each line with whether it has a next run.
     seen: Option<(i64, BTreeMap<Line, bool>)>,
     denied: Vec<SafeText>,
+    /// The scripts that these lines begin, and when each was seen last.
+    scripts: BTreeMap<SafeText, (i64, FileState)>,
     changes: VecDeque<(i64, String)>,
+    /// Whether anything was ever found: that it is no more is told as well.
+    was_told: bool,
 }
 
 impl Inventory {
@@ -41,6 +47,9 @@ impl Inventory {
     pub fn begin_with(&mut self, reading: &CronReading, seen_ms: i64) {
         self.seen = Some((seen_ms, lines(reading)));
         self.denied.clone_from(&reading.denied);
+        for (path, state) in reading.scripts.iter().flatten() {
+            self.scripts.insert(path.clone(), (seen_ms, state.clone()));
+        }
     }
 
     /// Goes on from what an earlier process told.
@@ -60,6 +69,42 @@ impl Inventory {
         }
         self.denied.clone_from(&reading.denied);
         self.seen = Some((now_ms, now));
+        if let Some(scripts) = &reading.scripts {
+            self.take_scripts(scripts, reading, now_ms);
+        }
+    }
+
+    fn take_scripts(&mut self, scripts: &[Script], reading: &CronReading, now_ms: i64) {
+        let reached = cron_scripts::reached(&reading.entries);
+        self.scripts.retain(|path, _| reached.iter().any(|name| path.as_str() == name));
+        let is_gone = |path: &SafeText| scripts.iter().all(|(name, _)| name != path);
+        let gone: Vec<SafeText> = self.scripts.keys().filter(|path| is_gone(path)).cloned().collect();
+        for path in gone {
+            if let Some((seen_ms, _)) = self.scripts.remove(&path) {
+                let told =
+                    format!("{path}: the script is gone, or can't be read any more, was there {}", stamp(seen_ms));
+                self.changes.push_back((now_ms, told));
+            }
+        }
+        for (path, state) in scripts {
+            let before = self.scripts.insert(path.clone(), (now_ms, state.clone()));
+            if let Some((seen_ms, before)) = before
+                && let Some(told) = host_integrity::change_of(&before, state, seen_ms)
+            {
+                self.changes.push_back((now_ms, format!("{path}: the script changed: {told}")));
+            }
+        }
+        let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
+        self.changes.drain(..surplus);
+    }
+
+    /// Scripts that anybody may write, and cron runs.
+    fn open_scripts(&self) -> Vec<String> {
+        let open = self.scripts.iter().filter(|(_, (_, state))| host_integrity::is_open(state));
+        open.map(|(path, (_, state))| {
+            format!("{path}, which cron runs, may be written by everybody (mode {})", state.mode)
+        })
+        .collect()
     }
 }
 
@@ -113,21 +158,26 @@ fn stamp(ms: i64) -> String {
 /// What changed within a day; nothing on a host of which no change was ever seen.
 pub fn check(reading: &CronReading, inventory: &mut Inventory, now_ms: i64) -> Option<CheckResult> {
     inventory.take(reading, now_ms);
-    let newest = inventory.changes.back()?;
     let id = CheckId::of(CheckKind::CronChanged);
     let news_ms = i64::try_from(NEWS_FOR.as_millis()).unwrap_or(i64::MAX);
-    let news: Vec<&(i64, String)> = inventory.changes.iter().rev().filter(|(at, _)| now_ms - at < news_ms).collect();
-    if news.is_empty() {
-        let reason = format!("no job changed since {}", stamp(newest.0));
+    let news = inventory.changes.iter().rev().filter(|(at, _)| now_ms - at < news_ms);
+    let told = news.map(|(at, told)| format!("{told} ({})", stamp(*at)));
+    let findings: Vec<String> = inventory.open_scripts().into_iter().chain(told).collect();
+    if findings.is_empty() {
+        let reason = match inventory.changes.back() {
+            Some((newest, _)) => format!("no job changed since {}", stamp(*newest)),
+            None if inventory.was_told => "no script of cron may be written by everybody any more".to_owned(),
+            None => return None,
+        };
         return Some(CheckResult::new(id, Status::Ok, reason, Unit::Count).value(0.0));
     }
-    let named: Vec<String> = news.iter().take(NAMED_MAX).map(|(at, told)| format!("{told} ({})", stamp(*at))).collect();
-    let more = match news.len().saturating_sub(NAMED_MAX) {
+    inventory.was_told = true;
+    let more = match findings.len().saturating_sub(NAMED_MAX) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    let reason = format!("{}{more}", named.join("; "));
-    Some(CheckResult::new(id, Status::Warning, reason, Unit::Count).value(news.len() as f64))
+    let reason = format!("{}{more}", findings.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; "));
+    Some(CheckResult::new(id, Status::Warning, reason, Unit::Count).value(findings.len() as f64))
 }
 
 #[cfg(test)]
@@ -184,5 +234,45 @@ mod tests {
         inventory.begin_with(&reading(&[PURGE]), 0);
         let denied = CronReading { denied: vec!["/etc/cron.d/purge".into()], ..CronReading::default() };
         assert_eq!(check(&denied, &mut inventory, HOUR_MS), None);
+    }
+
+    fn with_script(hash: char, mode: &str) -> CronReading {
+        let state = FileState {
+            mode: mode.into(),
+            owner: "0:0".into(),
+            modified_s: 7_200,
+            sha256: SafeText::new(&hash.to_string().repeat(64)),
+        };
+        let scripts = Some(vec![("/opt/purge.sh".into(), state)]);
+        CronReading { scripts, ..reading(&[("/etc/cron.d/purge", "30 4 * * *", "/opt/purge.sh --all")]) }
+    }
+
+    fn next(inventory: &mut Inventory, reading: &CronReading, hours: i64) -> String {
+        check(reading, inventory, hours * HOUR_MS)
+            .map_or(String::new(), |found| format!("{} {}", found.status, found.reason))
+    }
+
+    #[test]
+    fn a_script_that_changed_while_nobody_looked_is_told_and_one_that_is_gone() {
+        let mut inventory = Inventory::default();
+        inventory.begin_with(&with_script('a', "755"), HOUR_MS);
+        // After a restart the files are asked for with the second poll.
+        let unasked = CronReading { scripts: None, ..with_script('a', "755") };
+        assert_eq!(next(&mut inventory, &unasked, 2), "");
+        let expected = "WARNING /opt/purge.sh: the script changed: its content, aaaaaaaaaaaa to bbbbbbbbbbbb; written \
+                        1970-01-01 02:00 UTC by 0:0, as before until 1970-01-01 01:00 UTC (1970-01-01 03:00 UTC)";
+        assert_eq!(next(&mut inventory, &with_script('b', "755"), 3), expected);
+        let gone = CronReading { scripts: Some(Vec::new()), ..with_script('b', "755") };
+        assert!(next(&mut inventory, &gone, 30).starts_with("WARNING /opt/purge.sh: the script is gone"));
+    }
+
+    #[test]
+    fn a_script_that_everybody_may_write_is_told_as_long_as_that_is_so() {
+        let mut inventory = Inventory::default();
+        let told = next(&mut inventory, &with_script('a', "777"), 1);
+        assert_eq!(told, "WARNING /opt/purge.sh, which cron runs, may be written by everybody (mode 777)");
+        assert!(next(&mut inventory, &with_script('a', "777"), 99).starts_with("WARNING /opt/purge.sh, which"));
+        assert!(next(&mut inventory, &with_script('a', "755"), 100).contains("its mode, 777 to 755"));
+        assert!(next(&mut inventory, &with_script('a', "755"), 130).starts_with("OK no job changed since"));
     }
 }

@@ -86,7 +86,7 @@ fn check_one(file: &WatchedFile, known: &mut Known, now_ms: i64) -> CheckResult 
     }
 }
 
-fn is_open(state: &FileState) -> bool {
+pub(super) fn is_open(state: &FileState) -> bool {
     state.mode.as_str().bytes().last().is_some_and(|digit| matches!(digit, b'2' | b'3' | b'6' | b'7'))
 }
 
@@ -97,32 +97,29 @@ fn short(state: &FileState) -> &str {
 fn change(before: &Result<FileState, Unseen>, now: &Result<FileState, Unseen>, seen_ms: i64) -> String {
     let seen = stamp(seen_ms);
     match (before, now) {
-        (Ok(before), Ok(now)) => {
-            let mut told = Vec::new();
-            if before.sha256 != now.sha256 {
-                told.push(format!("its content, {} to {}", short(before), short(now)));
-            }
-            if before.owner != now.owner {
-                told.push(format!("its owner, {} to {}", before.owner, now.owner));
-            }
-            if before.mode != now.mode {
-                told.push(format!("its mode, {} to {}", before.mode, now.mode));
-            }
-            if told.is_empty() {
-                told.push("its time alone".to_owned());
-            }
-            format!(
-                "{}; written {} by {}, as before until {seen}",
-                told.join(", "),
-                stamp(now.modified_s * 1_000),
-                now.owner
-            )
-        }
+        (Ok(before), Ok(now)) => change_of(before, now, seen_ms).unwrap_or_else(|| "its time alone".to_owned()),
         (Ok(before), Err(Unseen::Missing)) => format!("it is gone, was {} until {seen}", short(before)),
         (Err(Unseen::Missing), Ok(now)) => format!("it is new, {} of {}", short(now), now.owner),
         (Ok(_) | Err(_), Err(_)) => format!("it can't be read any more, could be until {seen}"),
         (Err(_), Ok(now)) => format!("it can be read now: {} of {}", short(now), now.owner),
     }
+}
+
+/// What differs between two states of a file, which was as before when it was seen then; `None` where only its time does.
+pub(super) fn change_of(before: &FileState, now: &FileState, seen_ms: i64) -> Option<String> {
+    let mut told = Vec::new();
+    if before.sha256 != now.sha256 {
+        told.push(format!("its content, {} to {}", short(before), short(now)));
+    }
+    if before.owner != now.owner {
+        told.push(format!("its owner, {} to {}", before.owner, now.owner));
+    }
+    if before.mode != now.mode {
+        told.push(format!("its mode, {} to {}", before.mode, now.mode));
+    }
+    let (written, seen) = (stamp(now.modified_s.saturating_mul(1_000)), stamp(seen_ms));
+    let words = told.join(", ");
+    (!told.is_empty()).then(|| format!("{words}; written {written} by {}, as before until {seen}", now.owner))
 }
 
 fn stamp(ms: i64) -> String {

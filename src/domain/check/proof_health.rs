@@ -40,6 +40,7 @@ fn judge(reading: &AccountingReading, is_needed: bool) -> (Status, String) {
     }
     let covered = match (reading.covers_from_s, reading.gaps) {
         (Some(from), 0) => format!("{path} covers since {}, no gap", day(from)),
+        (Some(from), 1) => format!("{path} covers since {}, 1 gap", day(from)),
         (Some(from), gaps) => format!("{path} covers since {}, {gaps} gaps", day(from)),
         (None, _) => format!("{path} has no record yet"),
     };
@@ -47,8 +48,8 @@ fn judge(reading: &AccountingReading, is_needed: bool) -> (Status, String) {
     if 0 < reading.behind_bytes {
         return (Status::Ok, format!("catching up, {} to read; {covered}", bytes_words(reading.behind_bytes as f64)));
     }
-    // Each poll ends processes of its own: a file that does not grow is written by nobody.
-    if reading.grew == Some(false) {
+    // Each poll ends processes of its own: a file that does not grow, or is empty, is written by nobody.
+    if reading.grew == Some(false) || reading.size_bytes == 0 {
         let suspended = reading.limits.map_or(String::new(), |(low, _)| {
             format!(": switched off, left behind by a rotation, or suspended at {low} % free space")
         });
@@ -104,8 +105,12 @@ mod tests {
     fn off_silent_gapped_strange_and_unrotated_evidence_is_told() {
         check(|reading| reading.path = None, (Status::Warning, "accounting is off"));
         check(|reading| reading.is_denied = true, (Status::Warning, "may not be read"));
+        let is_empty = |reading: &mut AccountingReading| {
+            (reading.size_bytes, reading.grew, reading.covers_from_s) = (0, None, None);
+        };
+        check(is_empty, (Status::Warning, "has no record yet"));
         check(|reading| reading.grew = Some(false), (Status::Warning, "silent since 22 Sep 14:13 UTC: switched off"));
-        check(|reading| reading.gaps = 1, (Status::Warning, "1 gaps"));
+        check(|reading| reading.gaps = 1, (Status::Warning, "1 gap;"));
         check(|reading| reading.passed_over = 7, (Status::Warning, "7 bytes of it are no records"));
         check(|reading| reading.size_bytes = 2 << 30, (Status::Warning, "nobody rotates it"));
     }

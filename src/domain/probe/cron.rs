@@ -7,6 +7,7 @@ use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use super::cron_scripts::{self, Script};
 use super::script::Answer;
 use super::{ParseError, lines};
 use crate::domain::action::objects::RemoteBytes;
@@ -25,8 +26,13 @@ pub const LOG_BYTES_LATER: u32 = 128 << 10;
 /// `$1` is the time from which runs are wanted, in seconds since the epoch, `$2` the bytes of a log file.
 ///
 /// Prints `z ZONE`, `t KIND PATH` and `l LINE` for each table, `p PERIOD PATH` for run-parts, `d PATH` for what may not
-/// be read; a cut, list-timers' JSON, a cut, `e SOURCE` and lines of cron's log, a cut.
+/// be read; a cut, list-timers' JSON, a cut, `e SOURCE` and lines of cron's log, a cut. Parameters from the
+/// third on are files, of which [`cron_scripts::parse`] reads what is printed last.
 pub const SCRIPT: &str = r#"
+dw_since=$1 dw_bytes=$2
+shift 2
+dw_reached=$*
+set -- "$dw_since" "$dw_bytes"
 dw_tab() {
   if [ ! -r "$2" ]; then printf 'd %s\n' "$2"; return; fi
   printf 't %s %s\n' "$1" "$2"
@@ -59,7 +65,7 @@ dw_cut
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
   systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null || printf 'failed\n'
   dw_cut
-  dw_since=$1 dw_bytes=$2; set --
+  set --
   for dw_u in $(systemctl list-timers --all --no-pager --no-legend --plain </dev/null 2>/dev/null | while read -r dw_l; do printf '%s\n' "${dw_l##* }"; done); do
     case $dw_u in *.service) set -- "$@" "$dw_u" ;; esac
   done
@@ -89,6 +95,22 @@ if [ -z "$dw_log" ] && command -v journalctl >/dev/null; then
   esac
 fi
 dw_cut
+if [ -n "$dw_reached" ]; then
+  printf 'q\n'
+  # Their names hold no character that a shell would read otherwise.
+  dw_all=$(stat -L -c '%s %a %u:%g %Y %n' -- $dw_reached 2>/dev/null </dev/null)
+  set --
+  dw_ifs=$IFS IFS=$dw_nl
+  for dw_l in $dw_all; do
+    dw_f=${dw_l##* }
+    [ -f "$dw_f" ] && [ -r "$dw_f" ] && [ "${dw_l%% *}" -le 1048576 ] || continue
+    printf 's %s\n' "$dw_l"
+    set -- "$@" "$dw_f"
+  done
+  IFS=$dw_ifs
+  [ $# -gt 0 ] && sha256sum -- "$@" 2>/dev/null </dev/null
+fi
+dw_cut
 "#;
 
 /// In place of a result while a timer's service runs.
@@ -107,6 +129,9 @@ pub struct CronReading {
     pub covers_from: Option<DateTime<Utc>>,
     /// Tables, directories and logs that may not be read.
     pub denied: Vec<SafeText>,
+    /// The scripts that these entries begin; `None` where they were not asked for, as in the first poll.
+    #[serde(default)]
+    pub scripts: Option<Vec<Script>>,
 }
 
 /// Something that runs by the clock.
@@ -146,11 +171,12 @@ impl fmt::Debug for CronRun {
 
 /// Reads [`SCRIPT`]'s answer; `now` is the observer's clock.
 pub fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<CronReading, ParseError> {
-    let [tables, timers, shown, log, ..] = answer.parts.as_slice() else { return Err(ParseError::Empty) };
+    let [tables, timers, shown, log, rest @ ..] = answer.parts.as_slice() else { return Err(ParseError::Empty) };
     let mut reading = CronReading { zone: "UTC".to_owned(), ..CronReading::default() };
     let zone = read_tables(tables, now, &mut reading);
     read_timers(timers, &results(shown), &mut reading);
     read_log(log, zone, now, &mut reading);
+    reading.scripts = rest.first().and_then(|part| cron_scripts::parse(part));
     let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
     reading.runs.drain(..surplus);
     mark_last_runs(&mut reading);

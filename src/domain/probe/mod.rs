@@ -4,6 +4,7 @@ pub mod accounting;
 mod archive_lists;
 pub mod backup;
 pub mod cron;
+pub mod cron_scripts;
 mod df;
 pub mod disk;
 pub mod engine;

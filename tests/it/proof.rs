@@ -240,6 +240,34 @@ fn a_job_that_has_no_record_yet_is_running() {
     machine.until("job long: running since ");
 }
 
+#[test]
+fn a_script_that_cron_reaches_is_told_when_everybody_may_write_it_and_when_it_changed() {
+    let directory = Place::new();
+    let script = directory.write("ship.sh", "#!/bin/sh\n:\n");
+    let allow = |mode| fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    allow(0o777);
+    let machine = Machine::new(&format!("0 0 1 1 * root nice {} --all\n", script.display()), "");
+    let _machine = machine.start(true);
+    machine.until("ship.sh, which cron runs, may be written by everybody (mode 777)");
+    fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
+    machine.until("ship.sh: the script changed: its content, ");
+    allow(0o755);
+    machine.until("its mode, 777 to 755");
+    fs::remove_file(&script).unwrap();
+    machine.until("ship.sh: the script is gone, or can't be read any more, was there ");
+}
+
+#[test]
+fn the_job_that_a_load_came_with_is_the_suspect() {
+    let settings = "load = { warning = 0.001, critical = 999, clear = 0 }\n\
+                    [host.me.job.busy]\nevery = '1d'\ncommand = 'job-busy'\n";
+    let busy = "@reboot root : job-busy; timeout 6 sh -c 'while :; do :; done'\n";
+    let machine = Machine::new(&busy.repeat(2), settings);
+    let _machine = machine.start(true);
+    let said = machine.until("suspect busy: 2 of its 2 runs were over the limit, load ");
+    assert!(said.contains("host.load"), "{said}");
+}
+
 /// Issue 5, Show 5: who deleted a log by hand is named, with the command, and that it was not Dogwatch.
 #[test]
 fn a_log_that_was_deleted_by_hand_names_user_command_and_time() {

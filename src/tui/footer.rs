@@ -15,6 +15,8 @@ use super::why_not::why_not;
 use crate::domain::text::SafeText;
 
 const PASSPHRASE_DOTS_MAX: usize = 24;
+/// Less of a path's end than this tells nothing.
+const PATH_WIDTH_MIN: usize = 4;
 
 /// Whatever is said, how to get help and out stays in sight.
 fn is_always_shown(binding: &Binding) -> bool {
@@ -101,6 +103,18 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take_while(fits).chain(['…']).collect())
 }
 
+/// The name of a check on a file, cut in the file's path: what tells two files apart stands at its end.
+pub fn cut_name(name: &str, room: usize) -> Cow<'_, str> {
+    let place = name.find(":/").map(|place| place + 1).filter(|_| !name.contains(' '));
+    let Some((kind, path)) = place.map(|place| name.split_at(place)).filter(|_| room < name.width()) else {
+        return cut(name, room);
+    };
+    match room.checked_sub(kind.width() + 1).filter(|left| PATH_WIDTH_MIN <= *left) {
+        Some(left) => Cow::Owned(format!("{kind}…{}", tail(path, left))),
+        None => cut(name, room),
+    }
+}
+
 /// The end of a text that is being typed, where it is longer than its room.
 pub fn tail(text: &str, room: usize) -> &str {
     let mut width = 0;
@@ -185,5 +199,14 @@ mod tests {
         model.prompt = Some(Prompt::new(Asked::Filter, &format!("{}end", "long ".repeat(30))));
         let line: String = shown(&model, 40).chars().take(40).collect();
         assert!(line.ends_with("end▏"), "{line}");
+    }
+
+    #[test]
+    fn two_files_of_one_directory_are_told_apart_where_their_names_are_cut() {
+        let name = "host.integrity:/srv/finance/bin/ship-logs.sh";
+        assert_eq!(cut_name(name, 34), "host.integrity:…e/bin/ship-logs.sh");
+        assert_eq!(cut_name(name, 50), name);
+        assert_eq!(cut_name(name, 18), "host.integrity:/s…");
+        assert_eq!(cut_name("a reason about log:/srv", 10), "a reason …");
     }
 }

@@ -9,7 +9,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget};
 use super::dialog::DialogView;
 use super::draw_chart::draw_chart;
 use super::draw_wall::draw_wall;
-use crate::tui::footer::cut;
+use crate::tui::footer::cut_name;
 use crate::tui::screen::{Cell, HEIGHT_MIN, Offered, Piece, Screen, TableView, WIDTH_MIN};
 use crate::tui::theme::{Meaning, Theme};
 
@@ -105,7 +105,7 @@ pub fn table(buffer: &mut Buffer, area: Rect, table: &TableView, theme: &Theme) 
             match cell {
                 Cell::Text(_) if width == 0 => {}
                 Cell::Text(piece) => {
-                    buffer.set_stringn(x, y, cut(&piece.text, width), width, theme.style(piece.meaning));
+                    buffer.set_stringn(x, y, cut_name(&piece.text, width), width, theme.style(piece.meaning));
                 }
                 Cell::Strip(pieces) => {
                     // One cell each.

@@ -68,3 +68,44 @@ fn read(path: &Path, now_ms: i64) -> io::Result<(Vec<KeptRun>, usize)> {
     }
     Ok((kept, text.lines().filter(|line| !line.is_empty()).count()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::action::objects::RemoteBytes;
+
+    fn run(at_ms: i64, line: &[u8]) -> KeptRun {
+        KeptRun {
+            at_ms,
+            user: "root".into(),
+            command: "transfer".into(),
+            pid: 7,
+            failed_with: None,
+            line: RemoteBytes::new(line),
+            record: None,
+            certainty: None,
+            load_peak_hundredths: None,
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_swallows_no_run_and_what_is_too_old_goes() {
+        let state = std::env::temp_dir().join(format!("dogwatch-evidence-{}", std::process::id()));
+        let host = HostName::parse("batch1").unwrap();
+        let now_ms = 100 * DAY_MS;
+        keep(&state, &host, "transfer", &run(DAY_MS, b"old")).unwrap();
+        keep(&state, &host, "transfer", &run(DAY_MS + 1, b"old too")).unwrap();
+        keep(&state, &host, "transfer", &run(99 * DAY_MS, b"first")).unwrap();
+        let path = file(&state, &host, "transfer");
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\n{\"at_ms\":86").unwrap();
+        keep(&state, &host, "transfer", &run(99 * DAY_MS + 1, b"second")).unwrap();
+        let lines = |kept: &[KeptRun]| -> Vec<Vec<u8>> { kept.iter().map(|run| run.line.exactly().to_vec()).collect() };
+        let kept = compact(&state, &host, "transfer", now_ms).unwrap();
+        assert_eq!(lines(&kept), [b"first".to_vec(), b"second".to_vec()]);
+        assert!(!fs::read_to_string(&path).unwrap().contains("86\n"));
+        keep(&state, &host, "transfer", &run(99 * DAY_MS + 2, b"third")).unwrap();
+        let kept = load(&state, &host, "transfer", now_ms).unwrap();
+        assert_eq!(lines(&kept), [b"first".to_vec(), b"second".to_vec(), b"third".to_vec()]);
+        fs::remove_dir_all(&state).unwrap();
+    }
+}

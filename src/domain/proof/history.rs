@@ -63,7 +63,9 @@ impl Accounting {
     pub fn would_show(&self, at: DateTime<Utc>) -> bool {
         let at_s = at.timestamp();
         let covers = self.unbroken_from_s.is_some_and(|from| i64::from(from) <= at_s);
-        self.grew == Some(true)
+        self.is_there
+            && !self.is_denied
+            && self.grew == Some(true)
             && !self.is_behind
             && covers
             && self.newest_s.is_some_and(|newest| at_s < i64::from(newest))

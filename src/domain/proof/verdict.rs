@@ -201,3 +201,7 @@ fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz) -> 
     };
     is_too_soon.then(|| format!("began twice within {}", words(apart.to_std().unwrap_or_default())))
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

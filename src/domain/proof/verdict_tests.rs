@@ -1,0 +1,117 @@
+use super::*;
+use crate::domain::action::objects::RemoteBytes;
+use crate::domain::fleet::ItemName;
+use crate::domain::probe::accounting::{AccountingReading, RawRecord};
+use crate::domain::probe::cron::{CronReading, CronRun};
+use crate::domain::proof::acct::{tests::record, write};
+use crate::domain::settings::{HOUR, JobEvidence};
+
+const BEGAN_S: u32 = 1_790_000_000;
+/// When the newest record ended, and when the verdict is asked for.
+const READ_S: u32 = BEGAN_S + 60;
+const NOW_MS: i64 = (READ_S as i64 + 1) * 1_000;
+
+fn job() -> JobSpec {
+    JobSpec {
+        name: ItemName::parse("transfer").unwrap_or_else(|error| panic!("{error}")),
+        expectation: Expectation::Every(24 * HOUR),
+        grace: HOUR,
+        evidence: JobEvidence::CronLog { command: "transfer".to_owned(), user: None },
+        accept_ran: false,
+        usual: None,
+        gives_up: None,
+    }
+}
+
+/// Accounting that is on, read up to now, and without a gap since before the run.
+fn healthy() -> AccountingReading {
+    AccountingReading {
+        path: Some("/var/log/account/pacct".into()),
+        grew: Some(true),
+        unbroken_from_s: Some(BEGAN_S - 60),
+        newest_s: Some(READ_S),
+        ..AccountingReading::default()
+    }
+}
+
+/// The verdict of a run that has no record, by an accounting that is as this makes it.
+fn of(change: impl Fn(&mut AccountingReading), with: impl Fn(&mut RunHistory)) -> (Status, String) {
+    let mut history = RunHistory::default();
+    let run = CronRun {
+        at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
+        user: "root".into(),
+        command: "transfer".into(),
+        pid: 77,
+        failed_with: None,
+        line: RemoteBytes::default(),
+    };
+    history.take_runs(&job(), &CronReading { runs: vec![run], ..CronReading::default() });
+    let mut reading = healthy();
+    change(&mut reading);
+    history.take_records(&reading, NOW_MS + 1);
+    with(&mut history);
+    let now = DateTime::from_timestamp_millis(NOW_MS).unwrap_or_default();
+    Verdict::of(&job(), &history, Tz::UTC, now).told(&job(), "then", true)
+}
+
+fn check((status, told): (Status, String), expected: Status, words: &str) {
+    assert!(status == expected && told.contains(words), "{status}: {told}");
+}
+
+#[test]
+fn only_an_accounting_that_would_show_the_end_proves_that_a_run_still_runs() {
+    let same = |_: &mut RunHistory| {};
+    check(of(|_| {}, same), Status::Ok, "running since then");
+    for (change, words) in [
+        (
+            Box::new(|reading: &mut AccountingReading| reading.path = None) as Box<dyn Fn(&mut AccountingReading)>,
+            "is off",
+        ),
+        (Box::new(|reading| (reading.is_denied, reading.grew) = (true, None)), "may not read"),
+        (Box::new(|reading| reading.grew = Some(false)), "nothing is written"),
+        (Box::new(|reading| reading.behind_bytes = 1), "still being read"),
+        (Box::new(|reading| reading.unbroken_from_s = None), "has no record of it"),
+        (Box::new(|reading| reading.unbroken_from_s = Some(BEGAN_S + 1)), "has no record of it"),
+        (Box::new(|reading| reading.newest_s = Some(BEGAN_S)), "has no record of it"),
+    ] {
+        check(of(change, same), Status::Unknown, words);
+    }
+}
+
+#[test]
+fn what_was_read_long_ago_and_what_ran_before_a_reboot_prove_nothing() {
+    let old = |history: &mut RunHistory| {
+        if let Some(accounting) = &mut history.accounting {
+            accounting.fresh_until_ms = NOW_MS - 1;
+        }
+    };
+    check(of(|_| {}, old), Status::Unknown, "could not be read lately");
+    let rebooted = |history: &mut RunHistory| history.booted_ms = Some(i64::from(BEGAN_S) * 1_000 + 1);
+    check(of(|_| {}, rebooted), Status::Unknown, "the host was started since");
+}
+
+fn ended(pid: u32, elapsed_ms: u64, status: u32) -> RawRecord {
+    let record = record("sh", pid, BEGAN_S, elapsed_ms, status);
+    RawRecord { raw: write(&record), record }
+}
+
+#[test]
+fn two_records_that_differ_prove_nothing_and_two_that_agree_say_so() {
+    let same = |_: &mut RunHistory| {};
+    let with = |status| {
+        move |reading: &mut AccountingReading| {
+            reading.records = vec![ended(77, 100, 0), ended(77, 200, status)];
+        }
+    };
+    check(of(with(0x100), same), Status::Unknown, "2 records of accounting fit it, and they differ");
+    check(of(with(0), same), Status::Ok, "accounting, 2 records fit and tell the same");
+}
+
+#[test]
+fn a_process_of_its_number_that_began_at_another_time_contradicts_a_running_one() {
+    let other = |reading: &mut AccountingReading| {
+        let record = record("sh", 77, BEGAN_S + 30, 1_000, 0);
+        reading.records = vec![RawRecord { raw: write(&record), record }];
+    };
+    check(of(other, |_| {}), Status::Unknown, "began at another time than cron's log says");
+}

@@ -207,6 +207,11 @@ async fn check(database: &Path, files: &[PathBuf]) -> Result<(), CommandError> {
         faults += 1;
         say(&format!("✖ {writer}: others saw records of this chain, and the store has none"))?;
     }
+    // What a walk along an index does not see: a table that says otherwise.
+    if let Err(error) = reader.check_file().await {
+        faults += 1;
+        say(&format!("✖ {error}"))?;
+    }
     match faults {
         0 => Ok(()),
         _ => Err(CommandError::Failed("the audit is not whole".to_owned())),

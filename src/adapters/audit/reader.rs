@@ -130,6 +130,13 @@ impl AuditReader {
         }
     }
 
+    /// Whether the file's tables and their indexes say the same: a chain is walked by the one, a listing by the other.
+    pub async fn check_file(&self) -> Result<(), AuditError> {
+        let query = sqlx::query_scalar("PRAGMA integrity_check(1)");
+        let found: String = query.fetch_one(&self.pool).await.map_err(failed(&self.path))?;
+        if found == "ok" { Ok(()) } else { Err(self.broken(found)) }
+    }
+
     /// A plan that a proposal is about, in the canonical form.
     pub async fn plan(&self, hash: &Digest) -> Result<Option<String>, AuditError> {
         let query = sqlx::query_scalar("SELECT body FROM plan WHERE hash = ?1").bind(hash.to_string());

@@ -8,6 +8,7 @@ use dogwatch::domain::probe::cron::CronRun;
 use dogwatch::domain::probe::script::{END_STATUS, Nonce, Section, compose, split};
 use dogwatch::domain::probe::{disk, host};
 use dogwatch::domain::proof::acct::{AcctRecord, Decoder, write};
+use dogwatch::domain::proof::cpu::CpuTree;
 use dogwatch::domain::proof::join::find;
 use dogwatch::domain::proof::own::OwnTree;
 use std::io::Write;
@@ -86,11 +87,14 @@ fn decode_and_join_a_million_records(bencher: Bencher) {
     };
     let runs: Vec<CronRun> = (0..10).map(run).collect();
     bencher.counter(ItemsCount::new(RECORDS)).bench(|| {
-        let (mut decoder, mut own, mut found) = (Decoder::default(), OwnTree::default(), 0);
+        let (mut decoder, mut own, mut cpu, mut found) =
+            (Decoder::default(), OwnTree::default(), CpuTree::default(), 0);
         own.learn(400, 900);
         for piece in file.chunks(PIECE_BYTES) {
             let mut records: Vec<RawRecord> = Vec::with_capacity(PIECE_BYTES / 64);
-            decoder.feed(piece, |raw, record| records.push(RawRecord { raw: *raw, record }));
+            decoder.feed(piece, |raw, record| {
+                records.push(RawRecord { raw: *raw, record, whole_cpu_ms: cpu.take(&record) })
+            });
             let plain: Vec<AcctRecord> = records.iter().map(|found| found.record).collect();
             let marks = own.mark(&plain);
             found += marks.iter().filter(|is_own| !**is_own).count();

@@ -85,6 +85,9 @@ mod tests {
             record: None,
             certainty: None,
             load_peak_hundredths: None,
+            whole_cpu_ms: None,
+            words: Vec::new(),
+            archive: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! hosts.toml: raw TOML becomes a resolved fleet, or every error at once.
 
 pub mod actions;
+mod jobs;
 pub mod policy;
 mod reader;
 mod resolve;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::jobs;
 use super::reader::{Notes, Reader};
 use crate::domain::fleet::{ItemName, ProtectionColour};
 use crate::domain::settings::*;
@@ -92,7 +93,10 @@ pub fn read_settings(reader: Reader, other_keys: &[&'static str]) -> Settings {
     }
     rules(&reader, &mut s.rules);
     s.backups = named(&reader, "backup", backup_set);
-    s.jobs = named(&reader, "job", job);
+    s.jobs = named(&reader, "job", jobs::job);
+    if !reader.is_layer() {
+        jobs::check_witnesses(&s, &reader);
+    }
     reader.finish();
     s
 }
@@ -262,47 +266,4 @@ fn backup_set(name: ItemName, offset: usize, table: &Reader) -> Option<BackupSet
     let restore_test = table.duration("restore_test", MINUTE);
     let sudo = table.flag("sudo").unwrap_or(false);
     Some(BackupSet { name, source: source?, age, keep, keep_age, restore_test, sudo, target })
-}
-
-fn job(name: ItemName, offset: usize, table: &Reader) -> Option<JobSpec> {
-    let notes = table.notes();
-    let expectation = match (table.string("schedule"), table.duration("every", MINUTE)) {
-        (Some(_), Some(_)) => {
-            notes.error(offset, format!("job {name} has both 'schedule' and 'every': keep one"));
-            None
-        }
-        (Some(schedule), None) => match schedule.parse::<croner::Cron>() {
-            Ok(_) => Some(Expectation::Schedule(schedule)),
-            Err(error) => {
-                notes.error(table.place("schedule"), format!("schedule: '{schedule}' is no cron expression: {error}"));
-                None
-            }
-        },
-        (None, Some(every)) => Some(Expectation::Every(every)),
-        (None, None) => {
-            if !table.has("schedule") && !table.has("every") {
-                notes.error(offset, format!("job {name} needs 'schedule' (a cron expression) or 'every' (a duration)"));
-            }
-            None
-        }
-    };
-    let user = table.string("user");
-    let evidence = match (table.string("command"), table.string("timer")) {
-        (Some(command), None) => Some(JobEvidence::CronLog { command, user }),
-        (None, Some(unit)) => Some(JobEvidence::Timer { unit }),
-        (Some(_), Some(_)) | (None, None) => {
-            notes.error(
-                offset,
-                format!(
-                    "job {name} needs 'command' (text of its line in cron's log) or 'timer' (a unit), and not both"
-                ),
-            );
-            None
-        }
-    };
-    let usual = table.duration("usual", Duration::from_millis(1));
-    let gives_up = table.duration("gives_up", Duration::from_millis(1));
-    let accept_ran = table.choice("accept", &[("ran", true), ("proof", false)]).unwrap_or(false);
-    let grace = table.duration("grace", SECOND).unwrap_or(HOUR);
-    Some(JobSpec { name, expectation: expectation?, grace, evidence: evidence?, accept_ran, usual, gives_up })
 }

@@ -113,6 +113,21 @@ fn a_job_needs_an_expectation_and_its_evidence() {
 }
 
 #[test]
+fn a_job_s_witnesses_must_be_watched_and_whole() {
+    let job = "[host.a.job.x]\nevery = '1d'\ncommand = 'x'\n";
+    check(
+        &format!("{job}log = '/var/log/x'\ndone = 'ok'\nleaves = 'nightly'\n"),
+        "hosts.toml:1:8: job x: log = '/var/log/x' is not watched: add it to logs\n\
+         hosts.toml:1:8: job x: leaves = 'nightly' is no backup set of this host",
+    );
+    check(
+        &format!("{job}done = '('\n"),
+        "hosts.toml:1:13: job x: its own log needs 'log' (as logs has it) and 'done' or 'failed' (a pattern of its last line)\n\
+         hosts.toml:4:8: done: not a regular expression: error: unclosed group",
+    );
+}
+
+#[test]
 fn a_rule_can_be_added_changed_and_switched_off() {
     let config = parsed(
         "[defaults.rule.oom]\nenabled = false\n[defaults.rule.slow]\npattern = 'slow query'\nwarning = 3\n[defaults.rule.http-5xx]\nwarning = 1\n",

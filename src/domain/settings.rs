@@ -202,6 +202,28 @@ pub struct JobSpec {
     pub usual: Option<Duration>,
     /// After how long it gives up by itself: what took as long is explained by it.
     pub gives_up: Option<Duration>,
+    /// What its own log says at its end.
+    pub marker: Option<Marker>,
+    /// The backup set in which each run leaves a new archive.
+    pub leaves: Option<String>,
+}
+
+/// Lines of a job's own log that tell of its end.
+#[derive(Clone, Debug)]
+pub struct Marker {
+    /// The label of the watched log.
+    pub log: String,
+    pub done: Option<regex::bytes::Regex>,
+    pub failed: Option<regex::bytes::Regex>,
+}
+
+impl PartialEq for Marker {
+    fn eq(&self, other: &Self) -> bool {
+        let patterns = |marker: &Self| {
+            [&marker.done, &marker.failed].map(|pattern| pattern.as_ref().map(|pattern| pattern.as_str().to_owned()))
+        };
+        self.log == other.log && patterns(self) == patterns(other)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,8 @@ use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::proof::deeds::ActionTime;
-use crate::domain::proof::history::JobRun;
+use crate::domain::proof::listed;
+use crate::domain::proof::run::JobRun;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -217,6 +218,9 @@ impl Core {
                         accounting.runs = memory.lately.runs.marks();
                         // Joined already; a board holds none of it.
                         (accounting.records, accounting.users) = (Vec::new(), BTreeMap::new());
+                    }
+                    if let Reading::Cron(cron) = &mut reading {
+                        listed::tell(&mut memory.lately.runs, cron, at.utc());
                     }
                     changes.extend(step.settle_vanished(&reading, memory.lately.disk.as_deref(), &mut results));
                     let results: Vec<_> = results.into_iter().map(Arc::new).collect();

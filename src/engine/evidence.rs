@@ -13,9 +13,12 @@ use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
 use crate::domain::probe::cron::{CronReading, CronRun, runs_in};
-use crate::domain::proof::acct::{AcctRecord, Decoder};
+use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
+use crate::domain::proof::coverage::Accounting;
+use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::evidence::KeptRun;
-use crate::domain::proof::history::{Accounting, JobRun, RunHistory};
+use crate::domain::proof::history::RunHistory;
+use crate::domain::proof::run::JobRun;
 use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
 use crate::domain::proof::verdict::Verdict;
 use crate::domain::settings::{JobEvidence, JobSpec};
@@ -101,7 +104,7 @@ async fn pull(
     sources: &Sources,
     found: &mut Found,
 ) -> Result<(Vec<RawRecord>, Vec<CronRun>), ActionError> {
-    let (mut raw, mut runs) = (Vec::new(), Vec::new());
+    let (mut raw, mut runs, mut cpu) = (Vec::new(), Vec::new(), CpuTree::default());
     for source in &sources.files {
         if PACK_BYTES_MAX < found.files.iter().map(|file| file.bytes.len() as u64).sum::<u64>() + source.size {
             found.lacks.push(format!("{} was left out: a pack holds {PACK_BYTES_MAX} bytes at most", source.path));
@@ -112,8 +115,11 @@ async fn pull(
             Kind::Accounting => {
                 let content = unpacked(source, &bytes, &mut found.lacks);
                 let mut decoder = Decoder::default();
-                decoder.feed(&content, |bytes, record| raw.push(RawRecord { raw: *bytes, record }));
-                decoder.finish(|bytes, record| raw.push(RawRecord { raw: *bytes, record }));
+                let mut push = |bytes: &[u8; RECORD_BYTES], record: AcctRecord| {
+                    raw.push(RawRecord { raw: *bytes, record, whole_cpu_ms: cpu.take(&record) });
+                };
+                decoder.feed(&content, &mut push);
+                decoder.finish(&mut push);
                 found.passed_over += decoder.passed_over;
             }
             Kind::Log => {
@@ -191,7 +197,7 @@ fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &S
         then.accounting.clone_from(&history.accounting);
         then.restore(wish.job.name.as_str(), until);
         let verdict = Verdict::of(wish.job, &then, found.zone, wish.to);
-        verdict.told(wish.job, &shown(run.run.at), false).1
+        verdict.told(wish.job.accept_ran, &shown(run.run.at), false).1
     };
     let window: Vec<&JobRun> = runs.iter().filter(|run| in_window(run.run.at)).collect();
     let nearest = window.iter().min_by_key(|run| (run.run.at - wish.at).num_milliseconds().abs());

@@ -40,7 +40,7 @@ use crate::domain::fleet::{HostName, HostSpec, Reach};
 use crate::domain::probe::engine::{EngineReading, Percentiles};
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::proof::evidence::KeptRun;
-use crate::domain::proof::history::JobRun;
+use crate::domain::proof::run::JobRun;
 use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 use crate::domain::transition::Change;

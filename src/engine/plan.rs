@@ -295,7 +295,8 @@ fn read(
         ProbeId::Logs => {
             let cursors = &mut Rc::make_mut(&mut memory.cursors).logs;
             let before_ms = cursors.moved_ms;
-            let mut reading = logs::parse(answer, &settings.logs, Purpose::Count(&settings.rules), cursors)?;
+            let mut reading =
+                logs::parse(answer, &settings.logs, Purpose::Count(&settings.rules, &settings.jobs), cursors)?;
             note_moved(&mut cursors.moved_ms, now);
             reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
             cursors.recent.exchange(&mut reading.logs, now.utc_ms);
@@ -304,8 +305,13 @@ fn read(
         ProbeId::Journal => {
             let cursors = &mut Rc::make_mut(&mut memory.cursors).journal;
             let before_ms = cursors.moved_ms;
-            let mut reading =
-                journal::parse(answer, &settings.logs, Purpose::Count(&settings.rules), settings.log, cursors)?;
+            let mut reading = journal::parse(
+                answer,
+                &settings.logs,
+                Purpose::Count(&settings.rules, &settings.jobs),
+                settings.log,
+                cursors,
+            )?;
             note_moved(&mut cursors.moved_ms, now);
             reading.logs.iter_mut().for_each(|log| log.read_before_ms = before_ms);
             cursors.recent.exchange(&mut reading.logs, now.utc_ms);

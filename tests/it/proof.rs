@@ -178,6 +178,26 @@ impl Machine {
         assert!(!succeeded && said.contains("raw/added is in the pack, and in no manifest"), "{said}");
     }
 
+    /// Waits until the pane of jobs shows it.
+    fn until_frame(&self, text: &str) {
+        let deadline = Instant::now() + GUARD;
+        loop {
+            let output = Command::new(env!("CARGO_BIN_EXE_dogwatch"))
+                .args(["frame", "--view", "cron", "--size", "200x50", "--hosts"])
+                .arg(&self.hosts)
+                .arg("--state")
+                .arg(&self.state)
+                .output()
+                .unwrap();
+            let said = crate::support::text(&output.stdout);
+            if said.contains(text) {
+                return;
+            }
+            let complaint = crate::support::text(&output.stderr);
+            assert!(Instant::now() < deadline, "'{text}' was never shown: {said}{complaint}");
+        }
+    }
+
     /// Waits until the watch says so of the machine.
     fn until(&self, text: &str) -> String {
         let deadline = Instant::now() + GUARD;
@@ -257,6 +277,49 @@ fn a_script_that_cron_reaches_is_told_when_everybody_may_write_it_and_when_it_ch
     machine.until("ship.sh: the script is gone, or can't be read any more, was there ");
 }
 
+/// A job's own log and the archive that it leaves, beside the kernel's record of it.
+#[test]
+fn its_own_log_and_the_archive_it_left_are_witnesses_and_of_two_the_one_that_tells_of_a_failure_is_believed() {
+    let directory = Place::new();
+    let log = directory.write("job.log", "");
+    for set in ["full", "empty"] {
+        fs::create_dir(directory.path(set)).unwrap();
+    }
+    let path = |name: &str| directory.path(name).display().to_string();
+    let set = |name: &str| format!("[host.me.backup.{name}]\nkind = 'files'\npath = '{}'\n", path(name));
+    let leaves = |set: &str| format!("[host.me.job.{set}]\nevery = '1d'\ncommand = 'job-{set}'\nleaves = '{set}'\n");
+    let own_log = format!("log = '{}'\ndone = 'is done'\nfailed = 'gave up'\n", log.display());
+    let settings = format!(
+        "logs = ['{}']\n{}{}{}{}[host.me.job.lies]\nevery = '1d'\ncommand = 'job-lies'\n{own_log}",
+        log.display(),
+        set("full"),
+        set("empty"),
+        leaves("full"),
+        leaves("empty")
+    );
+    // The first look at a log begins at its end.
+    let crontab = format!("@reboot root : job-lies; sleep 3; echo 'gave up' >>{}; exit 0\n", log.display());
+    let machine = Machine::new(&crontab, &settings);
+    machine.remember("job-full", 4_001, 2, 60_000, 0);
+    machine.remember("job-empty", 4_002, 2, 60_000, 0);
+    fs::write(directory.path("full/a.tar"), "x").unwrap();
+    run("touch", &["-d", &format!("@{}", now_s() - 2 * 3_600 + 30), &path("full/a.tar")]);
+    let _machine = machine.start(true);
+    let said = machine.until("job lies: proven FAILED: «gave up», though its record says 0, took 3.");
+    assert!(said.contains("(cron's log, accounting, its own log)"), "{said}");
+    machine.until("(cron's log, accounting, a new archive, a.tar)");
+    machine.until("job empty: proven FAILED: no new archive in empty, though its exit status is 0, took 60 s");
+}
+
+/// What nobody declared is listed with its verdict, by cron's tables of a real cron.
+#[test]
+fn a_job_that_nobody_declared_is_listed_with_the_verdict_of_its_last_run() {
+    let machine = Machine::new("@reboot root : nobody-declared; exit 7\n@reboot root sh -c 'exec true'\n", "");
+    let _machine = machine.start(true);
+    machine.until_frame("exit status 7");
+    machine.until_frame("proven ok, took 0.");
+}
+
 #[test]
 fn the_job_that_a_load_came_with_is_the_suspect() {
     let settings = "load = { warning = 0.001, critical = 999, clear = 0 }\n\
@@ -265,7 +328,7 @@ fn the_job_that_a_load_came_with_is_the_suspect() {
     let machine = Machine::new(&busy.repeat(2), settings);
     let _machine = machine.start(true);
     let said = machine.until("suspect busy: 2 of its 2 runs were over the limit, load ");
-    assert!(said.contains("host.load"), "{said}");
+    assert!(said.contains("host.load") && said.contains(" s of CPU)"), "{said}");
 }
 
 /// Issue 5, Show 5: who deleted a log by hand is named, with the command, and that it was not Dogwatch.
@@ -297,11 +360,13 @@ fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tell
         "accton {} >/dev/null\n\
          i=0; while [ $i -lt 256 ]; do sh -c \"exit $i\"; i=$((i + 1)); done\n\
          for s in HUP INT QUIT ILL ABRT FPE KILL SEGV PIPE ALRM TERM USR1; do sh -c \"ulimit -c 0; kill -$s \\$\\$\"; done\n\
+         cd {}; sh -c "ulimit -c unlimited; kill -ABRT \$\$"\n\
          (:) ; (exit 7)\n\
          cp /bin/true {}/a-name-of-more-than-sixteen-bytes; {}/a-name-of-more-than-sixteen-bytes\n\
          sleep 0.3; setpriv --reuid 65001 --clear-groups true\n\
          accton >/dev/null || :\n",
         file.display(),
+        place.0.display(),
         place.0.display(),
         place.0.display(),
     );
@@ -343,4 +408,6 @@ fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tell
         }
     }
     assert!(12 <= signals, "{signals} signals");
+    let with_core = |record: &&AcctRecord| matches!(record.ended(), Ended::Killed { core: true, .. });
+    assert_eq!(records.iter().filter(with_core).count(), 1, "cores");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::{CheckId, CheckKind, CheckResult, Unit, host_integrity};
-use crate::domain::probe::cron::{CronEntry, CronReading, RUNNING};
+use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::cron_scripts::{self, Script};
 use crate::domain::probe::integrity::FileState;
 use crate::domain::settings::HOUR;
@@ -112,7 +112,7 @@ fn lines(reading: &CronReading) -> BTreeMap<Line, bool> {
     let line = |entry: &CronEntry| {
         let (source, user) = (entry.source.clone(), entry.user.clone());
         let line = Line { source, user, schedule: entry.schedule.clone(), command: entry.command.clone() };
-        let runs = entry.result.as_ref().is_some_and(|result| result.as_str() == RUNNING);
+        let runs = entry.unit.as_ref().is_some_and(|unit| unit.runs);
         // While its service runs, a timer may have no next time yet.
         (line, entry.next.is_some() || runs)
     };
@@ -194,7 +194,8 @@ mod tests {
             command: (*command).into(),
             next: (*schedule != "timer" || !command.is_empty()).then_some(DateTime::UNIX_EPOCH),
             last: None,
-            result: None,
+            unit: None,
+            told: None,
         };
         CronReading { entries: lines.iter().map(entry).collect(), ..CronReading::default() }
     }

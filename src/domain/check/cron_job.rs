@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
-use crate::domain::probe::cron::{CronReading, RUNNING};
+use crate::domain::probe::cron::{CronReading, timer_name};
 use crate::domain::proof::history::RunHistory;
 use crate::domain::proof::verdict::Verdict;
 use crate::domain::schedule;
@@ -35,7 +35,7 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
     let id = CheckId::on(CheckKind::CronJob, job.name.as_str().into());
     let result = |status, reason: String| CheckResult::new(id.clone(), status, reason, Unit::Seconds);
     let last = match &job.evidence {
-        JobEvidence::Timer { unit } => match timer(reading, unit) {
+        JobEvidence::Timer { unit } => match last_of_timer(job, unit, reading, history, zone, now) {
             Ok(last) => last,
             Err(why) => return CheckResult::missing(id, format!("job {}: {why}", job.name), Unit::Seconds),
         },
@@ -47,7 +47,7 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
                 );
                 return CheckResult::missing(id, reason, Unit::Seconds);
             }
-            last_logged(job, history, zone, now)
+            last_known(job, history, zone, now)
         }
     };
     let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -68,7 +68,7 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
             }
         }
         (None, Some(run)) => {
-            let (status, told) = run.verdict.told(job, &shown(run.at), now - run.at < grace);
+            let (status, told) = run.verdict.told(job.accept_ran, &shown(run.at), now - run.at < grace);
             result(status, format!("job {}: {told}", job.name)).value((now - run.at).num_seconds().max(0) as f64)
         }
         (None, None) => {
@@ -86,24 +86,41 @@ fn first_due(expectation: &Expectation, zone: Tz, from: DateTime<Utc>) -> Option
     }
 }
 
-/// What cron's log and accounting say of a job's last run, and of those before it that bear on it.
-fn last_logged(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Option<LastRun> {
+/// What is known of a job's last run, and of those before it that bear on it.
+fn last_known(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Option<LastRun> {
     let runs = history.runs(job);
     let last = runs.last()?;
     let verdict = Verdict::of(job, history, zone, now);
     Some(LastRun { at: last.run.at, verdict })
 }
 
-fn timer(reading: &CronReading, unit: &str) -> Result<Option<LastRun>, String> {
-    let with_suffix = if unit.ends_with(".timer") { unit.to_owned() } else { format!("{unit}.timer") };
-    let found = reading.entries.iter().find(|entry| entry.source.as_str() == with_suffix);
-    let entry = found.ok_or_else(|| format!("no timer {with_suffix} on this host"))?;
+/// What systemd says of a timer's last run: of the process that it ran, or where it began none by its Result alone.
+fn last_of_timer(
+    job: &JobSpec,
+    unit: &str,
+    reading: &CronReading,
+    history: &RunHistory,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> Result<Option<LastRun>, String> {
+    let entry = reading.timer(unit).ok_or_else(|| format!("no timer {} on this host", timer_name(unit)))?;
+    let state = entry.unit.as_ref();
+    if state.is_some_and(|state| state.ran.is_some()) {
+        return Ok(last_known(job, history, zone, now));
+    }
     Ok(entry.last.map(|at| LastRun {
         at,
-        verdict: match entry.result.as_ref().map(SafeText::as_str) {
-            Some("success") => Verdict::ok("systemd"),
-            Some(RUNNING) => Verdict::running(),
-            Some(other) => Verdict::failed(other, "systemd"),
+        verdict: match state {
+            Some(state) if state.runs => Verdict::running(),
+            // Of a unit that was never begun systemd says success as well.
+            Some(state) if state.never_ran => {
+                Verdict::unknown("systemd knows of no process of it since the host was started")
+            }
+            Some(state) => match state.result.as_ref().map(SafeText::as_str) {
+                Some("success") => Verdict::ok("systemd"),
+                Some(other) => Verdict::failed(other, "systemd"),
+                None => Verdict::unknown("systemd tells no result of it"),
+            },
             None => Verdict::unknown("systemd tells no result of it"),
         },
     }))
@@ -116,6 +133,7 @@ mod tests {
     use crate::domain::check::testing::NOTHING_KNOWN;
     use crate::domain::fleet::ItemName;
     use crate::domain::probe::cron::{CronEntry, CronRun};
+    use crate::domain::probe::timers::UnitState;
     use crate::domain::settings::{HOUR, Settings};
     use crate::domain::time::Moment;
 
@@ -132,6 +150,8 @@ mod tests {
             accept_ran,
             usual: None,
             gives_up: None,
+            marker: None,
+            leaves: None,
         };
         let reading = CronReading {
             zone: "Europe/Berlin".to_owned(),
@@ -219,6 +239,8 @@ mod tests {
             accept_ran: true,
             usual: None,
             gives_up: None,
+            marker: None,
+            leaves: None,
         };
         let run_at_last = CronRun {
             at: utc(last),
@@ -273,6 +295,8 @@ mod tests {
             accept_ran: true,
             usual: None,
             gives_up: None,
+            marker: None,
+            leaves: None,
         };
         let reading = CronReading {
             zone: "UTC".to_owned(),
@@ -298,6 +322,8 @@ mod tests {
             accept_ran: false,
             usual: None,
             gives_up: None,
+            marker: None,
+            leaves: None,
         };
         let entry = CronEntry {
             source: "x.timer".into(),
@@ -306,7 +332,8 @@ mod tests {
             command: "x.service".into(),
             next: None,
             last: Some(utc("2026-11-21T04:00:00Z")),
-            result: Some("success".into()),
+            unit: Some(UnitState { result: Some("success".into()), ..UnitState::default() }),
+            told: None,
         };
         let reading = CronReading { zone: "UTC".to_owned(), entries: vec![entry], ..CronReading::default() };
         run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: proven ok, started 2026-11-21 04:00:00 UTC (systemd)");

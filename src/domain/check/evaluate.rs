@@ -16,6 +16,7 @@ use crate::domain::probe::host::HostReading;
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::proof::deeds::Deeds;
 use crate::domain::proof::history::RunHistory;
+use crate::domain::proof::listening::{self, Clocks};
 use crate::domain::settings::{LogWatch, Settings};
 use crate::domain::text::SafeText;
 
@@ -70,10 +71,14 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             results
         }
         Reading::Logs(reading) => {
+            let clocks = clocks(lately, context);
+            listening::take_logs(&reading.logs, &mut lately.runs, &context.settings.jobs, clocks);
             let around = Around { disk: lately.disk.as_deref(), deeds: &lately.deeds };
             logs::check(reading, &mut lately.logs, &around, context)
         }
         Reading::Journal(reading) => {
+            let clocks = clocks(lately, context);
+            listening::take_logs(&reading.logs, &mut lately.runs, &context.settings.jobs, clocks);
             let around = Around { disk: None, deeds: &lately.deeds };
             logs::check(reading, &mut lately.journal, &around, context)
         }
@@ -87,7 +92,11 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             let disk = DiskReading { filesystems: vec![reading.filesystem.clone()], ..DiskReading::default() };
             disk_checks(&disk, None, context)
         }
-        Reading::Backup(reading) => backup::check(reading, context),
+        Reading::Backup(reading) => {
+            let clocks = clocks(lately, context);
+            listening::take_archives(reading, &mut lately.runs, &context.settings.jobs, clocks);
+            backup::check(reading, context)
+        }
         Reading::Smart(reading) => disk_smart::check(reading),
         Reading::Modes(reading) => host_writable::check(reading),
         Reading::Integrity(reading) => host_integrity::check(reading, &mut lately.integrity, context),
@@ -101,6 +110,10 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         }
         Reading::Engine(_) => Vec::new(),
     }
+}
+
+fn clocks(lately: &Lately, context: &Context) -> Clocks {
+    Clocks { now_ms: context.now.utc_ms, skew_ms: lately.deeds.skew_ms }
 }
 
 fn disk_checks(disk: &DiskReading, before: Option<&DiskReading>, context: &Context) -> Vec<CheckResult> {

@@ -5,7 +5,9 @@ use chrono_tz::Tz;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
 use crate::domain::probe::host::HostReading;
-use crate::domain::proof::history::{JobRun, RunHistory};
+use crate::domain::proof::history::RunHistory;
+use crate::domain::proof::run::JobRun;
+use crate::domain::time::words_exact;
 
 /// Once is chance: a job is suspected when so many of its runs came with a load over the limit.
 const TIMES_MIN: usize = 2;
@@ -44,7 +46,8 @@ fn suspect(job: &str, runs: &[JobRun], zone: Tz, reading: &HostReading, limit: f
     }
     let shown = |(run, peak): &(&JobRun, f64)| {
         let at = run.run.at.with_timezone(&zone).format("%a %-d %b %H:%M %Z");
-        format!("{:.1} at {at}", peak * f64::from(reading.cpus))
+        let cpu = run.proof.map_or(String::new(), |proof| cpu_words(proof.found.whole_cpu_ms));
+        format!("{:.1} at {at}{cpu}", peak * f64::from(reading.cpus))
     };
     let newest: Vec<String> = high.iter().rev().take(NAMED_MAX).map(shown).collect();
     let runs_now = runs.last().is_some_and(|last| is_running(last, reading.clock_ms));
@@ -52,6 +55,11 @@ fn suspect(job: &str, runs: &[JobRun], zone: Tz, reading: &HostReading, limit: f
     let words =
         format!("suspect {job}: {now}{} of its {all} runs were over the limit, load {}", high.len(), newest.join(", "));
     Some((high.len(), words))
+}
+
+/// ` (12 min of CPU)`, where it is worth a word.
+fn cpu_words(cpu_ms: u64) -> String {
+    if cpu_ms < 1_000 { String::new() } else { format!(" ({} of CPU)", words_exact(cpu_ms)) }
 }
 
 fn is_running(run: &JobRun, now_ms: i64) -> bool {
@@ -87,6 +95,8 @@ mod tests {
             accept_ran: false,
             usual: None,
             gives_up: None,
+            marker: None,
+            leaves: None,
         }
     }
 
@@ -105,7 +115,7 @@ mod tests {
         history.take_load(i64::from(begin_s) * 1_000 - 60_000, 0.1);
         history.take_load(i64::from(begin_s) * 1_000 + 900_000, load);
         let record = record("sh", begin_s % 30_000, begin_s, 1_800_000, 0);
-        let records = vec![RawRecord { raw: write(&record), record }];
+        let records = vec![RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }];
         history.take_records(&AccountingReading { records, ..AccountingReading::default() }, i64::MAX);
     }
 

@@ -125,7 +125,8 @@ mod tests {
             command: command.into(),
             next: None,
             last: None,
-            result: None,
+            unit: None,
+            told: None,
         }
     }
 

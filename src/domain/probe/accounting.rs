@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::script::Answer;
 use super::{ParseError, lines, number};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
+use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::own::OwnTree;
 use crate::domain::text::SafeText;
 
@@ -88,6 +89,8 @@ pub struct RunMark {
 pub struct RawRecord {
     pub raw: [u8; RECORD_BYTES],
     pub record: AcctRecord,
+    /// The CPU time of this process and of all below it that ended before it did, milliseconds.
+    pub whole_cpu_ms: u64,
 }
 
 /// One poll's view of a host's accounting.
@@ -160,7 +163,16 @@ pub struct AcctCursor {
 pub struct AcctMemory {
     decoder: Decoder,
     own: OwnTree,
+    cpu: CpuTree,
     polls: u64,
+}
+
+impl AcctMemory {
+    /// What comes next does not go on from what came before.
+    fn lose_place(&mut self) {
+        self.decoder = Decoder::default();
+        self.cpu.clear();
+    }
 }
 
 impl AcctCursor {
@@ -201,7 +213,7 @@ impl AcctCursor {
                 // Cut to nothing under the same name: what came between is lost.
                 self.note_gap();
                 self.offset = 0;
-                memory.decoder = Decoder::default();
+                memory.lose_place();
             }
         } else {
             // Packed meanwhile, it has another inode and the same content: a packed file that was not there before.
@@ -213,7 +225,7 @@ impl AcctCursor {
                     self.note_gap();
                     self.inode = self.segments.iter().find(is_new).map_or(live, |next| next.inode);
                     self.offset = 0;
-                    memory.decoder = Decoder::default();
+                    memory.lose_place();
                 }
             }
         }
@@ -332,7 +344,11 @@ pub fn parse(
 fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, now_s: i64, reading: &mut AccountingReading) {
     let mut found: Vec<RawRecord> = Vec::new();
     let before = memory.decoder.passed_over;
-    memory.decoder.feed(bytes, |raw, record| found.push(RawRecord { raw: *raw, record }));
+    let (decoder, cpu) = (&mut memory.decoder, &mut memory.cpu);
+    decoder.feed(bytes, |raw, record| {
+        let whole_cpu_ms = cpu.take(&record);
+        found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
+    });
     reading.passed_over = memory.decoder.passed_over - before;
     cursor.offset += bytes.len() as u64;
     let records: Vec<AcctRecord> = found.iter().map(|found| found.record).collect();

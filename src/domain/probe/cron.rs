@@ -1,6 +1,5 @@
 //! One inventory of everything that runs by the clock, and what the logs say of its runs.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
@@ -9,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::cron_scripts::{self, Script};
 use super::script::Answer;
+use super::timers::{self, UnitState};
 use super::{ParseError, lines};
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::schedule;
+use crate::domain::status::Status;
 use crate::domain::text::SafeText;
 
 /// Entries kept of one host.
@@ -69,7 +70,11 @@ if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
   for dw_u in $(systemctl list-timers --all --no-pager --no-legend --plain </dev/null 2>/dev/null | while read -r dw_l; do printf '%s\n' "${dw_l##* }"; done); do
     case $dw_u in *.service) set -- "$@" "$dw_u" ;; esac
   done
-  [ $# -gt 0 ] && systemctl show --no-pager -p Id,Result,ActiveState -- "$@" </dev/null 2>/dev/null
+  if [ $# -gt 0 ]; then
+    read -r dw_l dw_x </proc/uptime
+    printf 'now %s %s\n\n' "$(date +%s </dev/null)" "$dw_l"
+    systemctl show --no-pager -p Id,Result,ActiveState,ExecMainPID,ExecMainCode,ExecMainStatus,ExecMainStartTimestampMonotonic,ExecMainExitTimestampMonotonic -- "$@" </dev/null 2>/dev/null
+  fi
   set -- "$dw_since" "$dw_bytes"
 else
   dw_cut
@@ -113,9 +118,6 @@ fi
 dw_cut
 "#;
 
-/// In place of a result while a timer's service runs.
-pub const RUNNING: &str = "running";
-
 /// One poll's view of a host's jobs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CronReading {
@@ -134,6 +136,19 @@ pub struct CronReading {
     pub scripts: Option<Vec<Script>>,
 }
 
+impl CronReading {
+    /// The entry of a timer, by its unit's name with or without `.timer`.
+    pub fn timer(&self, unit: &str) -> Option<&CronEntry> {
+        let name = timer_name(unit);
+        self.entries.iter().find(|entry| entry.source.as_str() == name)
+    }
+}
+
+/// A timer's name as systemd lists it.
+pub fn timer_name(unit: &str) -> String {
+    if unit.ends_with(".timer") { unit.to_owned() } else { format!("{unit}.timer") }
+}
+
 /// Something that runs by the clock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CronEntry {
@@ -144,8 +159,17 @@ pub struct CronEntry {
     pub command: SafeText,
     pub next: Option<DateTime<Utc>>,
     pub last: Option<DateTime<Utc>>,
-    /// systemd's Result of a timer's unit: `success`, `exit-code` and so on.
-    pub result: Option<SafeText>,
+    /// Of a timer: what systemd knows of its service.
+    pub unit: Option<UnitState>,
+    /// What is known of its last run, where nobody declared it as a job: filled in by whoever joins the witnesses.
+    pub told: Option<ListedRun>,
+}
+
+/// The last run of an entry that nobody declared, with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedRun {
+    pub status: Status,
+    pub words: SafeText,
 }
 
 /// A run that cron's log tells of.
@@ -174,12 +198,11 @@ pub fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<CronReading, ParseEr
     let [tables, timers, shown, log, rest @ ..] = answer.parts.as_slice() else { return Err(ParseError::Empty) };
     let mut reading = CronReading { zone: "UTC".to_owned(), ..CronReading::default() };
     let zone = read_tables(tables, now, &mut reading);
-    read_timers(timers, &results(shown), &mut reading);
+    timers::read(timers, shown, &mut reading);
     read_log(log, zone, now, &mut reading);
     reading.scripts = rest.first().and_then(|part| cron_scripts::parse(part));
     let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
     reading.runs.drain(..surplus);
-    mark_last_runs(&mut reading);
     reading.entries.truncate(ENTRIES_MAX);
     Ok(reading)
 }
@@ -232,8 +255,8 @@ fn read_tables(text: &[u8], now: DateTime<Utc>, reading: &mut CronReading) -> Tz
 }
 
 impl CronEntry {
-    fn new(source: SafeText, user: Option<SafeText>, schedule: SafeText, command: SafeText) -> Self {
-        Self { source, user, schedule, command, next: None, last: None, result: None }
+    pub fn new(source: SafeText, user: Option<SafeText>, schedule: SafeText, command: SafeText) -> Self {
+        Self { source, user, schedule, command, next: None, last: None, unit: None, told: None }
     }
 }
 
@@ -271,47 +294,6 @@ fn split_words(text: &str, count: usize) -> Option<(&str, &str)> {
         end = start + text[start..].find(|c: char| c.is_ascii_whitespace())?;
     }
     Some((&text[..end], text[end..].trim_start()))
-}
-
-#[derive(Deserialize)]
-struct TimerRow {
-    next: Option<i64>,
-    last: Option<i64>,
-    unit: String,
-    activates: Option<String>,
-}
-
-/// systemctl show prints blocks of `Key=value`, apart by empty lines.
-fn results(text: &[u8]) -> BTreeMap<String, String> {
-    let text = String::from_utf8_lossy(text);
-    let block = |block: &str| {
-        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
-        // systemd resets the result to success when a service starts.
-        let runs = matches!(value("ActiveState=").as_deref(), Some("activating" | "active" | "deactivating"));
-        let result = if runs { RUNNING.to_owned() } else { value("Result=")? };
-        Some((value("Id=")?, result))
-    };
-    text.split("\n\n").filter_map(block).collect()
-}
-
-fn read_timers(json: &[u8], results: &BTreeMap<String, String>, reading: &mut CronReading) {
-    if json.trim_ascii().is_empty() {
-        return;
-    }
-    let Ok(rows) = serde_json::from_slice::<Vec<TimerRow>>(json) else {
-        // Before systemd 246 list-timers knew no JSON.
-        reading.denied.push("systemd's timers: list-timers gave no JSON".into());
-        return;
-    };
-    for row in rows {
-        let activates = row.activates.unwrap_or_default();
-        let mut entry = CronEntry::new(row.unit.as_str().into(), None, "timer".into(), activates.as_str().into());
-        // Microseconds; 0 means never, null infinity.
-        let time = |micros: Option<i64>| micros.filter(|micros| 0 < *micros).and_then(DateTime::from_timestamp_micros);
-        (entry.next, entry.last) = (time(row.next), time(row.last));
-        entry.result = results.get(&activates).map(|result| SafeText::new(result));
-        reading.entries.push(entry);
-    }
 }
 
 fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading) {
@@ -398,15 +380,6 @@ fn failure(message: &str) -> Option<(u32, i32)> {
     let (_, rest) = message.split_once("(grandchild #")?;
     let (pid, rest) = rest.split_once(" failed with exit status ")?;
     Some((pid.parse().ok()?, rest.trim_end_matches(')').parse().ok()?))
-}
-
-fn mark_last_runs(reading: &mut CronReading) {
-    for entry in reading.entries.iter_mut().filter(|entry| entry.schedule.as_str() != "timer") {
-        let of_entry = |run: &&CronRun| {
-            entry.command.as_str().starts_with(run.command.as_str()) && !run.command.as_str().is_empty()
-        };
-        entry.last = reading.runs.iter().filter(of_entry).map(|run| run.at).max();
-    }
 }
 
 #[cfg(test)]

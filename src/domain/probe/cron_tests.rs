@@ -78,7 +78,10 @@ fn timers_tell_next_last_and_result() {
     let json = r#"[{"next":1795262400000000,"left":0,"last":0,"passed":0,"unit":"x.timer","activates":"x.service"}]"#;
     let reading = read("", json, "Id=x.service\nResult=exit-code\nExecMainStatus=3\n", "");
     let timer = &reading.entries[0];
-    assert_eq!(timer.result.as_ref().map(|result| result.as_str()), Some("exit-code"));
+    assert_eq!(
+        timer.unit.as_ref().and_then(|unit| unit.result.as_ref()).map(|result| result.as_str()),
+        Some("exit-code")
+    );
     assert!(timer.next.is_some() && timer.last.is_none());
 }
 

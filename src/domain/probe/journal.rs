@@ -152,7 +152,8 @@ mod tests {
     fn poll(cursors: &mut JournalCursors, groups: &str, output: &str) -> LogReading {
         let answer = Answer { body: b"", parts: vec![groups.as_bytes(), output.as_bytes()], status: 0 };
         let limits = Settings::default().log;
-        let reading = parse(&answer, &[LogWatch::Journal(None)], Purpose::Count(&built_in_rules()), limits, cursors);
+        let reading =
+            parse(&answer, &[LogWatch::Journal(None)], Purpose::Count(&built_in_rules(), &[]), limits, cursors);
         reading.unwrap_or_else(|error| panic!("{error}")).logs.remove(0)
     }
 

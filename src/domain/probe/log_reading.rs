@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::lines;
 use super::recent_matches::Earlier;
-use crate::domain::settings::RateRule;
+use crate::domain::fleet::ItemName;
+use crate::domain::settings::{JobSpec, RateRule};
 use crate::domain::text::SafeText;
 
 /// Matching lines kept for people, the newest.
 const SHOWN_LINES_MAX: usize = 5;
+/// Lines kept by which jobs say how they ended, the newest.
+const HEARD_LINES_MAX: usize = 200;
 /// Lines of one log that one look brings to the screen, the newest, and characters of one of them.
 const FRESH_LINES_MAX: usize = 1_000;
 const FRESH_LINE_CHARS_MAX: usize = 2_000;
@@ -48,6 +51,9 @@ pub struct LogReading {
     /// The newest lines that any rule matched.
     pub shown: Vec<SafeText>,
     pub trouble: Option<SafeText>,
+    /// What jobs said of their end.
+    #[serde(skip)]
+    pub heard: Vec<HeardLine>,
     /// The new lines themselves, where they were asked for, and how many before them were left out.
     #[serde(skip)]
     pub fresh: Vec<SafeText>,
@@ -58,10 +64,18 @@ pub struct LogReading {
 /// What new lines are read for.
 #[derive(Clone, Copy)]
 pub enum Purpose<'a> {
-    /// To be counted against rules.
-    Count(&'a [RateRule]),
+    /// To be counted against rules, and to be searched for what jobs say of their end.
+    Count(&'a [RateRule], &'a [JobSpec]),
     /// To be shown as they are.
     Show,
+}
+
+/// A line by which a job says how it ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeardLine {
+    pub job: ItemName,
+    pub is_ok: bool,
+    pub line: SafeText,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +106,7 @@ impl LogReading {
             matches: BTreeMap::new(),
             shown: Vec::new(),
             trouble: None,
+            heard: Vec::new(),
             fresh: Vec::new(),
             fresh_left_out: 0,
         }
@@ -101,7 +116,10 @@ impl LogReading {
     pub fn take(&mut self, complete: &[u8], purpose: Purpose) {
         self.new_bytes += complete.len() as u64;
         match purpose {
-            Purpose::Count(rules) => self.count(complete, rules),
+            Purpose::Count(rules, jobs) => {
+                self.count(complete, rules);
+                self.hear(complete, jobs);
+            }
             Purpose::Show => self.keep(complete),
         }
     }
@@ -131,6 +149,26 @@ impl LogReading {
         }
         let surplus = self.shown.len().saturating_sub(SHOWN_LINES_MAX);
         self.shown.drain(..surplus);
+    }
+
+    /// Keeps the lines by which a job says how it ended, the newest.
+    fn hear(&mut self, complete: &[u8], jobs: &[JobSpec]) {
+        for job in jobs {
+            let Some(marker) = job.marker.as_ref().filter(|marker| marker.log == self.watch.as_str()) else { continue };
+            let matches = |pattern: &Option<regex::bytes::Regex>, line: &[u8]| {
+                pattern.as_ref().is_some_and(|pattern| pattern.is_match(line))
+            };
+            for (_, line) in lines(complete) {
+                // A line that says both tells of a failure.
+                let is_ok = !matches(&marker.failed, line);
+                if !is_ok || matches(&marker.done, line) {
+                    let line = SafeText::from_bytes_capped(line, 300);
+                    self.heard.push(HeardLine { job: job.name.clone(), is_ok, line });
+                }
+            }
+        }
+        let surplus = self.heard.len().saturating_sub(HEARD_LINES_MAX);
+        self.heard.drain(..surplus);
     }
 
     pub fn size_bytes(&self) -> u64 {

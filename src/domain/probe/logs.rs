@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::log_reading::{LogFile, LogReading, LogsReading, Purpose};
+pub use super::log_reading::{HeardLine, LogFile, LogReading, LogsReading, Purpose};
 use super::recent_matches::RecentMatches;
 use super::script::Answer;
 use super::{ParseError, fields, lines, number};

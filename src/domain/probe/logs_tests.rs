@@ -11,7 +11,7 @@ fn poll(cursors: &mut LogCursors, head: &str, raw: &[&str]) -> LogReading {
     }
     let answer = Answer { body: pieces[pieces.len() - 1].as_bytes(), parts, status: 0 };
     let watches = [LogWatch::Path("/l".to_owned())];
-    let reading = parse(&answer, &watches, Purpose::Count(&built_in_rules()), cursors);
+    let reading = parse(&answer, &watches, Purpose::Count(&built_in_rules(), &[]), cursors);
     reading.unwrap_or_else(|error| panic!("{error}")).logs.remove(0)
 }
 
@@ -110,7 +110,7 @@ proptest::proptest! {
     #[test]
     fn no_output_makes_the_parser_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), part in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
         let answer = Answer { body: &body, parts: vec![b"w\nc 1 0\n", &part], status: 0 };
-        let _ = parse(&answer, &[LogWatch::Path("/l".to_owned())], Purpose::Count(&built_in_rules()), &mut LogCursors::default());
+        let _ = parse(&answer, &[LogWatch::Path("/l".to_owned())], Purpose::Count(&built_in_rules(), &[]), &mut LogCursors::default());
     }
 }
 

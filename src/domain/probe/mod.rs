@@ -20,6 +20,7 @@ pub mod restores;
 pub mod script;
 pub mod slow_mount;
 pub mod smart;
+pub mod timers;
 pub mod units;
 
 use std::fmt;

@@ -5,8 +5,9 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::acct::{RECORD_BYTES, read};
-use super::history::JobRun;
 use super::join::{Certainty, Proof};
+use super::run::JobRun;
+use super::word::Word;
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::CronRun;
@@ -30,11 +31,18 @@ pub struct KeptRun {
     /// The highest load for each CPU while it ran, in hundredths.
     #[serde(default)]
     pub load_peak_hundredths: Option<u32>,
+    /// The CPU time of it and of all that it began, milliseconds.
+    #[serde(default)]
+    pub whole_cpu_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
+    #[serde(default)]
+    pub archive: Option<SafeText>,
 }
 
 impl KeptRun {
     pub fn of(run: &JobRun) -> Self {
-        let JobRun { run: told, proof, load_peak } = run;
+        let JobRun { run: told, proof, words, archive, load_peak, runs_now: _ } = run;
         Self {
             at_ms: told.at.timestamp_millis(),
             user: told.user.clone(),
@@ -45,6 +53,9 @@ impl KeptRun {
             record: proof.map(|proof| RemoteBytes::new(&proof.found.raw)),
             certainty: proof.map(|proof| proof.certainty),
             load_peak_hundredths: load_peak.map(|peak| (peak * 100.0).round() as u32),
+            whole_cpu_ms: proof.map(|proof| proof.found.whole_cpu_ms),
+            words: words.clone(),
+            archive: archive.clone(),
         }
     }
 
@@ -60,11 +71,13 @@ impl KeptRun {
         };
         let found = self.record.as_ref().and_then(|record| {
             let raw = *record.exactly().first_chunk::<RECORD_BYTES>()?;
-            Some(RawRecord { raw, record: read(&raw)? })
+            let record = read(&raw)?;
+            Some(RawRecord { raw, record, whole_cpu_ms: self.whole_cpu_ms.unwrap_or(record.cpu_ms()) })
         });
         let proof = found.zip(self.certainty).map(|(found, certainty)| Proof { found, certainty });
         let load_peak = self.load_peak_hundredths.map(|hundredths| hundredths as f32 / 100.0);
-        Some(JobRun { run: told, proof, load_peak })
+        let (words, archive) = (self.words.clone(), self.archive.clone());
+        Some(JobRun { run: told, proof, words, archive, load_peak, runs_now: false })
     }
 }
 
@@ -78,12 +91,26 @@ pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
             Ok(run) => match runs.iter_mut().rev().find(|known| (known.at_ms, known.pid) == (run.at_ms, run.pid)) {
                 // A witness that was heard once is not forgotten for a later line that lacks it.
                 Some(known) => {
-                    let KeptRun { failed_with, record, certainty, load_peak_hundredths, .. } = known.clone();
+                    let KeptRun {
+                        failed_with,
+                        record,
+                        certainty,
+                        load_peak_hundredths,
+                        whole_cpu_ms,
+                        archive,
+                        words,
+                        ..
+                    } = known.clone();
+                    let is_new = |word: &Word| run.words.iter().all(|new: &Word| new.by != word.by);
+                    let words: Vec<Word> = words.into_iter().filter(is_new).chain(run.words.iter().cloned()).collect();
                     *known = KeptRun {
                         failed_with: run.failed_with.or(failed_with),
                         certainty: if run.record.is_some() { run.certainty } else { certainty },
                         record: run.record.clone().or(record),
                         load_peak_hundredths: run.load_peak_hundredths.or(load_peak_hundredths),
+                        whole_cpu_ms: run.whole_cpu_ms.or(whole_cpu_ms),
+                        archive: run.archive.clone().or(archive),
+                        words,
                         ..run
                     };
                 }
@@ -99,6 +126,7 @@ pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
 mod tests {
     use super::*;
     use crate::domain::proof::acct::{tests::record, write};
+    use crate::domain::proof::word::Speaker;
 
     #[test]
     fn a_kept_run_is_the_run_again_and_a_later_line_of_it_counts() {
@@ -111,10 +139,17 @@ mod tests {
             failed_with: None,
             line: RemoteBytes::new(b"Sep 21 CRON[7]: \xff"),
         };
-        let started = JobRun { run: told.clone(), proof: None, load_peak: None };
-        let found = RawRecord { raw: write(&record), record };
-        let ended =
-            JobRun { run: told, proof: Some(Proof { found, certainty: Certainty::ByPid }), load_peak: Some(2.25) };
+        let started = JobRun::begun(told.clone());
+        let found = RawRecord { raw: write(&record), record, whole_cpu_ms: 70 };
+        let word =
+            Word { by: Speaker::OwnLog, is_ok: false, from_ms: 1, at_ms: 2, took_ms: None, text: "gave up".into() };
+        let ended = JobRun {
+            proof: Some(Proof { found, certainty: Certainty::ByPid }),
+            words: vec![word],
+            archive: Some("nightly-1.tar".into()),
+            load_peak: Some(2.25),
+            ..JobRun::begun(told)
+        };
         let lines: Vec<String> =
             [&started, &ended].map(|run| serde_json::to_string(&KeptRun::of(run)).unwrap_or_default()).to_vec();
         let (runs, strange) = runs(&format!("{}\nnoise\n{}\n", lines[0], lines[1]), 0);

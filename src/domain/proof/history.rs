@@ -5,8 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::join::{Certainty, Proof, find};
+use super::coverage::Accounting;
+use super::join::{Proof, find};
+use super::listed::Listed;
+use super::run::{JobRun, Lacks, times_of};
 use super::usual::Usual;
+use super::word::{Heard, RunTime, SeenArchives, Speaker, Word};
 use crate::domain::probe::accounting::{AccountingReading, RawRecord, RunMark};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::settings::{JobEvidence, JobSpec};
@@ -17,60 +21,12 @@ const RUNS_MAX: usize = 60;
 const RECENT_MS: i64 = 600_000;
 /// Runs of one job that a screen shows.
 const MARKS_MAX: usize = 24;
+/// Where no job is declared, records are remembered as long as the entry of a list may still need one.
+const RECENT_OF_LISTED_MS: i64 = 150_000;
 /// Loads that are remembered for runs that have not ended: half a day of one a minute.
 const LOADS_MAX: usize = 720;
 /// Records that are remembered for runs that cron's log tells later.
 const RECORDS_MAX: usize = 4_096;
-
-/// A run of a declared job.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobRun {
-    pub run: CronRun,
-    pub proof: Option<Proof>,
-    /// The highest one-minute load for each CPU that was read while it ran.
-    pub load_peak: Option<f32>,
-}
-
-/// What accounting can tell at the moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Accounting {
-    pub is_there: bool,
-    pub is_denied: bool,
-    /// Whether it was written since the poll before.
-    pub grew: Option<bool>,
-    pub is_behind: bool,
-    /// Since when nothing that ended can be missing, and up to when it was read, by the host's clock.
-    pub unbroken_from_s: Option<u32>,
-    pub newest_s: Option<u32>,
-    /// Until when this may be believed, by our own clock.
-    pub fresh_until_ms: i64,
-}
-
-impl Accounting {
-    fn of(reading: &AccountingReading, fresh_until_ms: i64) -> Self {
-        Self {
-            is_there: reading.path.is_some(),
-            is_denied: reading.is_denied,
-            grew: reading.grew,
-            is_behind: 0 < reading.behind_bytes,
-            unbroken_from_s: reading.unbroken_from_s,
-            newest_s: reading.newest_s,
-            fresh_until_ms,
-        }
-    }
-
-    /// Whether a run of then would have its record here, had it ended.
-    pub fn would_show(&self, at: DateTime<Utc>) -> bool {
-        let at_s = at.timestamp();
-        let covers = self.unbroken_from_s.is_some_and(|from| i64::from(from) <= at_s);
-        self.is_there
-            && !self.is_denied
-            && self.grew == Some(true)
-            && !self.is_behind
-            && covers
-            && self.newest_s.is_some_and(|newest| at_s < i64::from(newest))
-    }
-}
 
 /// The runs of one host.
 pub struct RunHistory {
@@ -81,6 +37,11 @@ pub struct RunHistory {
     /// The host's, as cron goes by it.
     pub zone: Tz,
     recent: VecDeque<RawRecord>,
+    /// Of what nobody declared.
+    pub listed: Listed,
+    /// What each job's own log said, and the archives of each set.
+    heard: BTreeMap<String, Heard>,
+    archives: BTreeMap<String, SeenArchives>,
     /// The host's clock in milliseconds, and its load then.
     loads: VecDeque<(i64, f32)>,
     pub accounting: Option<Accounting>,
@@ -98,6 +59,9 @@ impl Default for RunHistory {
             covers_from: None,
             zone: Tz::UTC,
             recent: VecDeque::new(),
+            listed: Listed::default(),
+            heard: BTreeMap::new(),
+            archives: BTreeMap::new(),
             loads: VecDeque::new(),
             accounting: None,
             booted_ms: None,
@@ -134,34 +98,101 @@ impl RunHistory {
                 }
             }
         }
+        self.listed.take_records(&reading.records);
         self.accounting = Some(Accounting::of(reading, fresh_until_ms));
-        // Without a job that is declared nobody will ask for them.
-        if self.runs.is_empty() {
-            self.recent.clear();
-            return;
-        }
+        let recent_ms = if self.runs.is_empty() { RECENT_OF_LISTED_MS } else { RECENT_MS };
         self.recent.extend(&reading.records);
         let newest_ms = self.recent.back().map_or(0, |found| found.record.end_ms());
-        let is_old = |found: &RawRecord| found.record.end_ms() < newest_ms - RECENT_MS;
+        let is_old = |found: &RawRecord| found.record.end_ms() < newest_ms - recent_ms;
         while RECORDS_MAX < self.recent.len() || self.recent.front().is_some_and(is_old) {
             self.recent.pop_front();
         }
     }
 
-    /// Takes what cron's log tells of a job.
+    /// Takes what cron's log, or systemd, tells of a job.
     pub fn take_runs(&mut self, job: &JobSpec, reading: &CronReading) {
-        let JobEvidence::CronLog { command, user } = &job.evidence else { return };
-        let of_job = |run: &&CronRun| {
-            run.command.as_str().contains(command.as_str())
-                && user.as_ref().is_none_or(|user| run.user.as_str() == user)
-        };
         self.runs.entry(job.name.as_str().to_owned()).or_default();
-        // The newest first: what would be forgotten at once is not taken.
-        let newest = reading.runs.iter().rev().filter(of_job).take(self.runs_max);
-        for run in newest {
-            self.add(job.name.as_str(), JobRun { run: run.clone(), proof: None, load_peak: None });
+        match &job.evidence {
+            JobEvidence::CronLog { command, user } => {
+                let of_job = |run: &&CronRun| {
+                    run.command.as_str().contains(command.as_str())
+                        && user.as_ref().is_none_or(|user| run.user.as_str() == user)
+                };
+                // The newest first: what would be forgotten at once is not taken.
+                let newest = reading.runs.iter().rev().filter(of_job).take(self.runs_max);
+                newest.for_each(|run| self.add(job.name.as_str(), JobRun::begun(run.clone())));
+            }
+            JobEvidence::Timer { unit } => {
+                let entry = reading.timer(unit);
+                let ran =
+                    entry.and_then(|entry| entry.unit.as_ref()).and_then(|state| Some((state.ran.as_ref()?, state)));
+                if let Some((entry, (ran, state))) = entry.zip(ran) {
+                    self.add(job.name.as_str(), JobRun::of_unit(ran, state, &entry.command));
+                }
+            }
         }
         self.settle(job.name.as_str());
+        self.ask_witnesses(job);
+    }
+
+    /// Takes what one look at a job's own log brought; `from_ms` is when it was looked at before, by the host's clock, and
+    /// `None` where something between is missing.
+    pub fn take_words(&mut self, job: &JobSpec, words: Vec<Word>, from_ms: Option<i64>, to_ms: i64) {
+        self.heard.entry(job.name.as_str().to_owned()).or_default().take(words.into_iter(), from_ms, to_ms);
+        self.ask_witnesses(job);
+    }
+
+    /// Takes the archives of a set, with times by the host's clock.
+    pub fn take_archives(&mut self, set: &str, seen: SeenArchives, jobs: &[JobSpec]) {
+        self.archives.insert(set.to_owned(), seen);
+        jobs.iter().filter(|job| job.leaves.as_deref() == Some(set)).for_each(|job| self.ask_witnesses(job));
+    }
+
+    /// Gives each run of a job what its own log said of it, and the archive that it left.
+    fn ask_witnesses(&mut self, job: &JobSpec) {
+        let heard = self.heard.get(job.name.as_str());
+        let archives = job.leaves.as_ref().and_then(|set| self.archives.get(set));
+        let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
+        let times = times_of(runs);
+        for (run, time) in runs.iter_mut().zip(times) {
+            let word = heard.and_then(|heard| heard.word_of(time));
+            let known = run.words.iter_mut().find(|known| known.by == Speaker::OwnLog);
+            let is_new = match (word, known) {
+                (Some(word), None) => {
+                    run.words.push(word.clone());
+                    true
+                }
+                (Some(word), Some(known)) if *known != *word => {
+                    known.clone_from(word);
+                    true
+                }
+                (Some(_), Some(_)) | (None, _) => false,
+            };
+            let archive = archives.filter(|_| run.archive.is_none()).and_then(|archives| archives.left_by(time));
+            if let Some(archive) = archive {
+                run.archive = Some(archive.clone());
+            }
+            if is_new || archive.is_some() {
+                self.news.push((job.name.as_str().to_owned(), run.clone()));
+            }
+        }
+    }
+
+    /// What the last run of a job should have said or left, and did not.
+    pub fn lacks(&self, job: &JobSpec) -> Lacks {
+        let runs = self.runs(job);
+        let Some((time, last)) = times_of(runs).last().copied().zip(runs.last()) else { return Lacks::default() };
+        let time = RunTime { end_ms: last.end_ms(), ..time };
+        let says_done = job.marker.as_ref().is_some_and(|marker| marker.done.is_some());
+        let is_silent = self.heard.get(job.name.as_str()).is_some_and(|heard| heard.is_silent_on(time));
+        let lacks_archive = |set: &&String| {
+            let seen = self.archives.get(*set);
+            last.archive.is_none() && seen.is_some_and(|seen| seen.lack_one_of(time))
+        };
+        Lacks {
+            word: says_done && is_silent && !last.has_word_by(Speaker::OwnLog),
+            archive_in: job.leaves.as_ref().filter(lacks_archive).cloned(),
+        }
     }
 
     /// Goes on from what an earlier process kept.
@@ -176,11 +207,17 @@ impl RunHistory {
         // It was forgotten already: cron's log is read again and again.
         let is_forgotten =
             self.runs_max <= known.len() && known.first().is_some_and(|oldest| new.run.at < oldest.run.at);
-        match known.iter_mut().find(|old| old.run.at == new.run.at && old.run.pid == new.run.pid) {
-            Some(old) if old.run == new.run => {}
+        match known.iter_mut().rev().find(|old| new.is_same_as(old)) {
             Some(old) => {
-                old.run = new.run;
-                self.news.push((job.to_owned(), old.clone()));
+                old.runs_now = new.runs_now;
+                // The first look at its beginning counts.
+                let run = CronRun { at: old.run.at, ..new.run };
+                let missing: Vec<Word> = new.words.into_iter().filter(|word| !old.has_word_by(word.by)).collect();
+                if old.run != run || !missing.is_empty() {
+                    old.run = run;
+                    old.words.extend(missing);
+                    self.news.push((job.to_owned(), old.clone()));
+                }
             }
             None if is_forgotten => {}
             None => {
@@ -207,6 +244,11 @@ impl RunHistory {
         self.recent.iter().any(|found| found.record.pid == run.pid && at_ms <= found.record.end_ms())
     }
 
+    /// The newest records.
+    pub fn recent(&self) -> impl Iterator<Item = &RawRecord> + Clone {
+        self.recent.iter()
+    }
+
     /// The runs of a job, the newest last.
     pub fn runs(&self, job: &JobSpec) -> &[JobRun] {
         self.runs.get(job.name.as_str()).map_or(&[], Vec::as_slice)
@@ -219,8 +261,7 @@ impl RunHistory {
         }
         let runs = self.runs(job);
         let earlier = &runs[..runs.len().saturating_sub(1)];
-        let proven = earlier.iter().filter_map(|run| run.proof).filter(|proof| proof.record().ended().is_success());
-        Usual::of(proven.map(|proof| proof.record().elapsed_ms).collect())
+        Usual::of(earlier.iter().filter(|run| run.is_ok() == Some(true)).filter_map(JobRun::took_ms).collect())
     }
 
     /// The runs of every job, the newest last.
@@ -232,13 +273,8 @@ impl RunHistory {
     pub fn marks(&self) -> BTreeMap<String, Vec<RunMark>> {
         let mark = |run: &JobRun| RunMark {
             at_s: u32::try_from(run.run.at.timestamp()).unwrap_or(0),
-            took_ms: run.proof.map(|proof| proof.record().elapsed_ms),
-            is_ok: match (&run.proof, run.run.failed_with) {
-                (Some(Proof { certainty: Certainty::Differ(_), .. }), _) => None,
-                (Some(proof), told) => Some(told.is_none() && proof.record().ended().is_success()),
-                (None, Some(_)) => Some(false),
-                (None, None) => None,
-            },
+            took_ms: run.took_ms(),
+            is_ok: run.is_ok(),
         };
         let newest = |runs: &Vec<JobRun>| runs.iter().skip(runs.len().saturating_sub(MARKS_MAX)).map(mark).collect();
         self.runs.iter().map(|(job, runs)| (job.clone(), newest(runs))).collect()

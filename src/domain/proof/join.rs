@@ -90,7 +90,7 @@ mod tests {
             line: RemoteBytes::default(),
         };
         let raw: Vec<RawRecord> =
-            records.iter().map(|record| RawRecord { raw: write(record), record: *record }).collect();
+            records.iter().map(|record| RawRecord { raw: write(record), record: *record, whole_cpu_ms: 0 }).collect();
         let found = find(&run, raw.iter()).map(|proof| (proof.record().status, proof.certainty));
         assert_eq!(found, expected);
     }

@@ -1,12 +1,18 @@
 //! Proof: what process accounting, cron's log and systemd say of a run, and what they say together.
 
 pub mod acct;
+pub mod coverage;
+pub mod cpu;
 pub mod deeds;
 pub mod evidence;
 pub mod history;
 pub mod join;
+pub mod listed;
+pub mod listening;
 pub mod own;
 pub mod pack;
+pub mod run;
 pub mod sources;
 pub mod usual;
 pub mod verdict;
+pub mod word;

@@ -4,16 +4,18 @@ use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
 use super::acct::Ended;
-use super::history::{JobRun, RunHistory};
+use super::history::RunHistory;
 use super::join::{Certainty, Proof};
+use super::run::{JobRun, Lacks};
 use super::usual::{self, Odd, Usual};
+use super::word::Speaker;
 use crate::domain::schedule;
-use crate::domain::settings::{Expectation, JobSpec};
+use crate::domain::settings::{Expectation, JobEvidence, JobSpec};
 use crate::domain::status::Status;
-use crate::domain::time::words;
+use crate::domain::time::{words, words_exact};
 
 /// A run that has no record so long after its beginning still runs; before, the record may just be on its way.
-const SETTLED: Duration = Duration::seconds(5);
+const SETTLED_MS: u64 = 5_000;
 /// Runs of a declared job that began closer together than this part of its period are too many.
 const PERIOD_PART: i32 = 2;
 /// A run may be logged this long before its due time.
@@ -60,94 +62,28 @@ impl Verdict {
         Verdict::RanUnknown { why: why.to_owned() }
     }
 
-    /// Of the last run that cron's log tells of.
+    /// Of the last run that cron's log or systemd tells of.
     pub fn of(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Self {
         let runs = history.runs(job);
-        let Some(last) = runs.last() else { return Self::unknown("no run is known") };
-        let usual = history.usual(job);
-        match (&last.proof, last.run.failed_with) {
-            (Some(proof), told) => Self::proven(job, proof, told, usual, odd_among(job, history, runs, zone)),
-            (None, Some(status)) => Self::failed(&format!("exit status {status}"), "cron's log"),
-            (None, None) => Self::unproven(history, last, usual, now),
-        }
+        let Some(run) = runs.last() else { return Self::unknown("no run is known") };
+        let begun_by = match job.evidence {
+            JobEvidence::CronLog { .. } => BegunBy::Cron,
+            JobEvidence::Timer { .. } => BegunBy::Timer,
+        };
+        let (usual, gives_up) = (history.usual(job), job.gives_up);
+        let (lacks, among) = (history.lacks(job), odd_among(job, history, runs, zone));
+        Case { run, begun_by, usual, gives_up, lacks, among, history, now }.verdict()
     }
 
-    fn proven(job: &JobSpec, proof: &Proof, told: Option<i32>, usual: Option<Usual>, among: Option<String>) -> Self {
-        let record = proof.record();
-        let gives_up_ms = job.gives_up.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-        let took = Some(usual::told(record.elapsed_ms, usual, gives_up_ms));
-        let fits = match proof.certainty {
-            Certainty::ByPid => String::new(),
-            Certainty::ByName => " by name".to_owned(),
-            Certainty::Ambiguous(count) => format!(", {count} records fit and tell the same"),
-            Certainty::Differ(count) => {
-                return Verdict::RanUnknown { why: format!("{count} records of accounting fit it, and they differ") };
-            }
-        };
-        let also = if told.is_some() { "cron's log twice" } else { "cron's log" };
-        let witnesses = format!("{also}, accounting{fits}");
-        // Of two witnesses the one that tells of a failure is believed.
-        if let (Some(status), true) = (told, record.ended().is_success()) {
-            let how = format!("exit status {status} by cron's log, though its record says 0");
-            return Verdict::ProvenFailed { how, took, witnesses };
-        }
-        let how = match record.ended() {
-            Ended::Exited(0) => {
-                let by_time = match usual.and_then(|usual| usual.judge(record.elapsed_ms)) {
-                    Some(Odd::TooLong) => Some("took too long".to_owned()),
-                    Some(Odd::TooShort) => Some("was over too soon".to_owned()),
-                    None => None,
-                };
-                return Verdict::ProvenOk { took, witnesses, odd: by_time.or(among) };
-            }
-            Ended::Exited(status) => format!("exit status {status}"),
-            Ended::Killed { signal, core } => {
-                format!("killed by signal {signal}{}", if core { ", with a core" } else { "" })
-            }
-        };
-        Verdict::ProvenFailed { how, took, witnesses }
+    /// Of the last run of an entry that nobody declared.
+    pub fn of_listed(run: &JobRun, begun_by: BegunBy, history: &RunHistory, now: DateTime<Utc>) -> Self {
+        let (usual, gives_up, lacks, among) = (None, None, Lacks::default(), None);
+        Case { run, begun_by, usual, gives_up, lacks, among, history, now }.verdict()
     }
 
-    fn unproven(history: &RunHistory, last: &JobRun, usual: Option<Usual>, now: DateTime<Utc>) -> Self {
-        let Some(accounting) = &history.accounting else {
-            return Self::unknown("cron's log tells starts only");
-        };
-        if accounting.fresh_until_ms < now.timestamp_millis() {
-            return Self::unknown("cron's log tells starts only, and accounting could not be read lately");
-        }
-        if history.booted_ms.is_some_and(|booted| last.run.at.timestamp_millis() < booted) {
-            return Self::unknown("the host was started since: how it ended was not recorded");
-        }
-        if history.is_contradicted(&last.run) {
-            return Self::unknown("a process of its number ended, and began at another time than cron's log says");
-        }
-        if accounting.would_show(last.run.at) {
-            let since = now - last.run.at;
-            let since_ms = u64::try_from(since.num_milliseconds()).unwrap_or(0);
-            let is_overrun = usual.is_some_and(|usual| usual.judge(since_ms) == Some(Odd::TooLong));
-            let usual = usual.map(|usual| crate::domain::time::words_exact(usual.median_ms));
-            return match since < SETTLED {
-                true => Verdict::Running { is_overrun: false, usual },
-                false => Verdict::Running { is_overrun, usual },
-            };
-        }
-        Self::unknown(match () {
-            () if !accounting.is_there => {
-                "cron's log tells starts only, and accounting is off: dogwatch action run accounting.enable"
-            }
-            () if accounting.is_denied => {
-                "cron's log tells starts only, and this login may not read the accounting file: see dogwatch doctor"
-            }
-            () if accounting.is_behind => "cron's log tells starts only; accounting is still being read",
-            () if accounting.grew == Some(false) => {
-                "cron's log tells starts only, and nothing is written to the accounting file: dogwatch action run accounting.enable"
-            }
-            () => "cron's log tells starts only, and accounting has no record of it",
-        })
-    }
-
-    /// Its status, and its words; `in_grace` says whether it began no longer ago than the job's grace.
-    pub fn told(&self, job: &JobSpec, at: &str, in_grace: bool) -> (Status, String) {
+    /// Its status, and its words; `accept_ran` says whether a run of unknown outcome is good enough, `in_grace` whether it
+    /// began no longer ago than the job's grace.
+    pub fn told(&self, accept_ran: bool, at: &str, in_grace: bool) -> (Status, String) {
         let took = |took: &Option<String>| took.as_ref().map_or(String::new(), |took| format!(", took {took}"));
         match self {
             Verdict::ProvenOk { took: time, witnesses, odd } => {
@@ -170,11 +106,152 @@ impl Verdict {
                     }
                 }
             }
-            Verdict::RanUnknown { .. } if job.accept_ran => {
+            Verdict::RanUnknown { .. } if accept_ran => {
                 (Status::Ok, format!("ran {at} (accepted without proof of its outcome)"))
             }
             Verdict::RanUnknown { why } => (Status::Unknown, format!("ran {at}, outcome unknown: {why}")),
         }
+    }
+}
+
+/// Who began a run, and tells of its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BegunBy {
+    Cron,
+    Timer,
+}
+
+/// Everything that bears on one run.
+struct Case<'a> {
+    run: &'a JobRun,
+    begun_by: BegunBy,
+    usual: Option<Usual>,
+    gives_up: Option<std::time::Duration>,
+    lacks: Lacks,
+    /// What the runs before it say of it.
+    among: Option<String>,
+    history: &'a RunHistory,
+    now: DateTime<Utc>,
+}
+
+impl Case<'_> {
+    fn verdict(self) -> Verdict {
+        let record_end = self.record().map(|proof| proof.record().ended());
+        let took_ms = self.record().map(|proof| proof.record().elapsed_ms).or_else(|| self.run.took_ms());
+        let gives_up_ms = self.gives_up.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        let took = took_ms.map(|took_ms| usual::told(took_ms, self.usual, gives_up_ms));
+        let witnesses = self.witnesses();
+        if let Some(how) = self.failure(record_end) {
+            return Verdict::ProvenFailed { how, took, witnesses };
+        }
+        let is_proven = record_end.is_some() || !self.run.words.is_empty() || self.run.archive.is_some();
+        if !is_proven {
+            return self.unproven();
+        }
+        if let Some(set) = &self.lacks.archive_in {
+            let though =
+                if record_end.is_some() { "though its exit status is 0" } else { "though it says it succeeded" };
+            return Verdict::ProvenFailed { how: format!("no new archive in {set}, {though}"), took, witnesses };
+        }
+        let by_time = took_ms.and_then(|took_ms| self.usual?.judge(took_ms)).map(|odd| match odd {
+            Odd::TooLong => "took too long".to_owned(),
+            Odd::TooShort => "was over too soon".to_owned(),
+        });
+        let silent = self.lacks.word.then(|| "its own log does not say so".to_owned());
+        Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent) }
+    }
+
+    /// Its record, where there is one end that it tells.
+    fn record(&self) -> Option<&Proof> {
+        self.run.proof.as_ref().filter(|proof| !matches!(proof.certainty, Certainty::Differ(_)))
+    }
+
+    /// How it failed. Of two witnesses the one that tells of a failure is believed.
+    fn failure(&self, record_end: Option<Ended>) -> Option<String> {
+        let by_record = match record_end {
+            Some(Ended::Exited(0)) | None => None,
+            Some(Ended::Exited(status)) => Some(format!("exit status {status}")),
+            Some(Ended::Killed { signal, core }) => {
+                Some(format!("killed by signal {signal}{}", if core { ", with a core" } else { "" }))
+            }
+        };
+        let denied = self.run.words.iter().find(|word| !word.is_ok).map(|word| match word.by {
+            Speaker::OwnLog => format!("«{}»", word.text),
+            Speaker::Systemd => word.text.to_string(),
+        });
+        let though =
+            |by: &str| if record_end.is_some() { format!("{by}, though its record says 0") } else { String::new() };
+        let by_cron =
+            || self.run.run.failed_with.map(|status| format!("exit status {status}{}", though(" by cron's log")));
+        let by_word = || denied.map(|how| format!("{how}{}", though("")));
+        by_record.or_else(by_cron).or_else(by_word)
+    }
+
+    fn witnesses(&self) -> String {
+        let begun_by = match (self.begun_by, self.run.run.failed_with, self.record()) {
+            (BegunBy::Timer, _, _) => "systemd",
+            (BegunBy::Cron, Some(_), Some(_)) => "cron's log twice",
+            (BegunBy::Cron, _, _) => "cron's log",
+        };
+        let accounting = self.record().map(|proof| match proof.certainty {
+            Certainty::ByPid => "accounting".to_owned(),
+            Certainty::ByName => "accounting by name".to_owned(),
+            Certainty::Ambiguous(count) | Certainty::Differ(count) => {
+                format!("accounting, {count} records fit and tell the same")
+            }
+        });
+        let own_log = self.run.has_word_by(Speaker::OwnLog).then(|| Speaker::OwnLog.words().to_owned());
+        let archive = self.run.archive.as_ref().map(|name| format!("a new archive, {name}"));
+        let all = [Some(begun_by.to_owned()), accounting, own_log, archive];
+        all.into_iter().flatten().collect::<Vec<String>>().join(", ")
+    }
+
+    fn running(&self) -> Verdict {
+        let since_ms = u64::try_from((self.now - self.run.run.at).num_milliseconds()).unwrap_or(0);
+        let is_settled = SETTLED_MS <= since_ms;
+        let is_overrun = is_settled && self.usual.is_some_and(|usual| usual.judge(since_ms) == Some(Odd::TooLong));
+        Verdict::Running { is_overrun, usual: self.usual.map(|usual| words_exact(usual.median_ms)) }
+    }
+
+    /// Where nobody tells of its end.
+    fn unproven(&self) -> Verdict {
+        if self.begun_by == BegunBy::Timer {
+            return match self.run.runs_now {
+                true => self.running(),
+                false => Verdict::unknown("systemd tells no result of it"),
+            };
+        }
+        if let Some(Proof { certainty: Certainty::Differ(count), .. }) = &self.run.proof {
+            return Verdict::RanUnknown { why: format!("{count} records of accounting fit it, and they differ") };
+        }
+        let Some(accounting) = &self.history.accounting else {
+            return Verdict::unknown("cron's log tells starts only");
+        };
+        if accounting.fresh_until_ms < self.now.timestamp_millis() {
+            return Verdict::unknown("cron's log tells starts only, and accounting could not be read lately");
+        }
+        if self.history.booted_ms.is_some_and(|booted| self.run.begin_ms() < booted) {
+            return Verdict::unknown("the host was started since: how it ended was not recorded");
+        }
+        if self.history.is_contradicted(&self.run.run) {
+            return Verdict::unknown("a process of its number ended, and began at another time than cron's log says");
+        }
+        if accounting.would_show(self.run.run.at) {
+            return self.running();
+        }
+        Verdict::unknown(match () {
+            () if !accounting.is_there => {
+                "cron's log tells starts only, and accounting is off: dogwatch action run accounting.enable"
+            }
+            () if accounting.is_denied => {
+                "cron's log tells starts only, and this login may not read the accounting file: see dogwatch doctor"
+            }
+            () if accounting.is_behind => "cron's log tells starts only; accounting is still being read",
+            () if accounting.grew == Some(false) => {
+                "cron's log tells starts only, and nothing is written to the accounting file: dogwatch action run accounting.enable"
+            }
+            () => "cron's log tells starts only, and accounting has no record of it",
+        })
     }
 }
 
@@ -187,7 +264,7 @@ fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz) -> 
             && !history.is_contradicted(&run.run)
             && history.accounting.as_ref().is_some_and(|accounting| accounting.would_show(run.run.at))
     };
-    let stuck = earlier.iter().chain([before]).filter(|run| run.proof.is_none() && run.run.failed_with.is_none());
+    let stuck = earlier.iter().chain([before]).filter(|run| run.is_ok().is_none() && run.proof.is_none());
     if let Some(stuck) = stuck.rev().find(|run| shows(run)) {
         return Some(format!("the run of {} still runs", stuck.run.at.format("%Y-%m-%d %H:%M:%S UTC")));
     }

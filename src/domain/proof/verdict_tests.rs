@@ -4,7 +4,8 @@ use crate::domain::fleet::ItemName;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::proof::acct::{tests::record, write};
-use crate::domain::settings::{HOUR, JobEvidence};
+use crate::domain::proof::word::{SeenArchives, Word};
+use crate::domain::settings::{HOUR, JobEvidence, Marker};
 
 const BEGAN_S: u32 = 1_790_000_000;
 /// When the newest record ended, and when the verdict is asked for.
@@ -20,6 +21,8 @@ fn job() -> JobSpec {
         accept_ran: false,
         usual: None,
         gives_up: None,
+        marker: None,
+        leaves: None,
     }
 }
 
@@ -36,6 +39,10 @@ fn healthy() -> AccountingReading {
 
 /// The verdict of a run that has no record, by an accounting that is as this makes it.
 fn of(change: impl Fn(&mut AccountingReading), with: impl Fn(&mut RunHistory)) -> (Status, String) {
+    of_job(&job(), change, with)
+}
+
+fn of_job(job: &JobSpec, change: impl Fn(&mut AccountingReading), with: impl Fn(&mut RunHistory)) -> (Status, String) {
     let mut history = RunHistory::default();
     let run = CronRun {
         at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
@@ -45,13 +52,13 @@ fn of(change: impl Fn(&mut AccountingReading), with: impl Fn(&mut RunHistory)) -
         failed_with: None,
         line: RemoteBytes::default(),
     };
-    history.take_runs(&job(), &CronReading { runs: vec![run], ..CronReading::default() });
+    history.take_runs(job, &CronReading { runs: vec![run], ..CronReading::default() });
     let mut reading = healthy();
     change(&mut reading);
     history.take_records(&reading, NOW_MS + 1);
     with(&mut history);
     let now = DateTime::from_timestamp_millis(NOW_MS).unwrap_or_default();
-    Verdict::of(&job(), &history, Tz::UTC, now).told(&job(), "then", true)
+    Verdict::of(job, &history, Tz::UTC, now).told(false, "then", true)
 }
 
 fn check((status, told): (Status, String), expected: Status, words: &str) {
@@ -92,7 +99,7 @@ fn what_was_read_long_ago_and_what_ran_before_a_reboot_prove_nothing() {
 
 fn ended(pid: u32, elapsed_ms: u64, status: u32) -> RawRecord {
     let record = record("sh", pid, BEGAN_S, elapsed_ms, status);
-    RawRecord { raw: write(&record), record }
+    RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }
 }
 
 #[test]
@@ -111,7 +118,62 @@ fn two_records_that_differ_prove_nothing_and_two_that_agree_say_so() {
 fn a_process_of_its_number_that_began_at_another_time_contradicts_a_running_one() {
     let other = |reading: &mut AccountingReading| {
         let record = record("sh", 77, BEGAN_S + 30, 1_000, 0);
-        reading.records = vec![RawRecord { raw: write(&record), record }];
+        reading.records = vec![RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }];
     };
     check(of(other, |_| {}), Status::Unknown, "began at another time than cron's log says");
+}
+
+/// The verdict of a run by these witnesses: its record's status, its own log's line, and the archive that it left, each
+/// looked for long after its end.
+fn by(record: Option<u32>, word: Option<(bool, &str)>, archive: Option<&str>) -> (Status, String) {
+    let marker = Marker { log: "/l".to_owned(), done: regex::bytes::Regex::new("done").ok(), failed: None };
+    let job = JobSpec { marker: Some(marker), leaves: Some("nightly".to_owned()), ..job() };
+    let begin_ms = i64::from(BEGAN_S) * 1_000;
+    let now_ms = begin_ms + 600_000;
+    of_job(
+        &job,
+        |reading| {
+            reading.records = record.map(|status| ended(77, 30_000, status)).into_iter().collect();
+            reading.newest_s = Some(BEGAN_S + 600);
+        },
+        |history| {
+            let at_ms = begin_ms + 29_000;
+            let word = word.map(|(is_ok, text)| Word {
+                by: Speaker::OwnLog,
+                is_ok,
+                from_ms: at_ms,
+                at_ms,
+                took_ms: None,
+                text: text.into(),
+            });
+            history.take_words(&job, word.into_iter().collect(), Some(begin_ms - 60_000), now_ms);
+            let archives = archive.map(|name| (at_ms, name.into())).into_iter().collect();
+            history.take_archives("nightly", SeenArchives { archives, seen_ms: now_ms }, std::slice::from_ref(&job));
+        },
+    )
+}
+
+#[test]
+fn its_own_log_and_the_archive_that_it_left_are_witnesses() {
+    check(by(Some(0), Some((true, "done")), Some("a.tar")), Status::Ok, "proven ok, took 30 s");
+    let all = "(cron's log, accounting, its own log, a new archive, a.tar)";
+    check(by(Some(0), Some((true, "done")), Some("a.tar")), Status::Ok, all);
+    check(by(None, Some((true, "done")), Some("a.tar")), Status::Ok, "(cron's log, its own log, a new archive, a.tar)");
+    check(by(None, None, Some("a.tar")), Status::Ok, "(cron's log, a new archive, a.tar)");
+}
+
+#[test]
+fn a_witness_of_failure_is_believed_against_one_of_success() {
+    let gave_up = by(Some(0), Some((false, "gave up")), Some("a.tar"));
+    check(gave_up, Status::Critical, "proven FAILED: «gave up», though its record says 0, took 30 s");
+    check(by(Some(0x300), Some((true, "done")), Some("a.tar")), Status::Critical, "proven FAILED: exit status 3");
+    check(by(None, Some((false, "gave up")), None), Status::Critical, "proven FAILED: «gave up»");
+}
+
+#[test]
+fn exit_status_0_without_the_archive_that_it_should_leave_is_a_failure_and_a_silent_log_is_odd() {
+    let none = by(Some(0), Some((true, "done")), None);
+    check(none, Status::Critical, "proven FAILED: no new archive in nightly, though its exit status is 0");
+    let silent = by(Some(0), None, Some("a.tar"));
+    check(silent, Status::Warning, "proven ok, but its own log does not say so, took 30 s");
 }

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::fleet::HostName;
+use crate::domain::observed::Quality;
 use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::time::Age;
 use crate::tui::model::Model;
 use crate::tui::screen::{Cell, piece};
-use crate::tui::theme::Meaning;
+use crate::tui::theme::{Meaning, glyph};
 
 /// One entry of a host's inventory, and how old the inventory is.
 pub struct Job<'a> {
@@ -57,17 +58,16 @@ pub fn row(job: &Job) -> Vec<Cell> {
     let shown = |at: Option<DateTime<Utc>>| {
         at.map_or("unknown".to_owned(), |at| at.with_timezone(zone).format("%a %d %b %H:%M %Z").to_string())
     };
-    let ended = entry.result.as_ref().map(|result| format!(" ({result})")).unwrap_or_default();
+    let result = entry.unit.as_ref().and_then(|unit| unit.result.as_ref());
+    let ended = result.map(|result| format!(" ({result})")).unwrap_or_default();
     let user = entry.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
-    let told = format!(
-        "next {}, last {}{ended}; {} {}{user}",
-        shown(entry.next),
-        shown(entry.last),
-        entry.schedule,
-        entry.command
-    );
+    let (verdict, last) = match &entry.told {
+        Some(told) => (glyph(told.status, Quality::Fresh), told.words.to_string()),
+        None => ("·", format!("last {}{ended}", shown(entry.last))),
+    };
+    let told = format!("{} {}{user}: {last}; next {}", entry.schedule, entry.command, shown(entry.next));
     vec![
-        Cell::Text(piece("· listed", Meaning::Dim)),
+        Cell::Text(piece(format!("{verdict} listed"), Meaning::Dim)),
         Cell::Text(piece(host.as_str(), Meaning::Title)),
         Cell::Text(piece(entry.source.as_str(), Meaning::Dim)),
         Cell::Trend(Vec::new()),

@@ -1,0 +1,180 @@
+//! systemd's timers: when each runs, and how the newest run of its service ended.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::cron::{CronEntry, CronReading};
+use crate::domain::text::SafeText;
+
+/// The newest run of a timer's service, as systemd remembers it since the host was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitRun {
+    /// By the host's clock, to about a second.
+    pub at: DateTime<Utc>,
+    pub pid: u32,
+    /// `None` while it runs.
+    pub took_ms: Option<u64>,
+    /// systemd's Result (`success`, `exit-code`, `timeout`, …), with the exit status or signal where it failed.
+    pub ended: Option<UnitEnd>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitEnd {
+    pub is_success: bool,
+    pub words: SafeText,
+}
+
+/// What is known of a timer's service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// Whether it runs now: until it ends, systemd's Result is `success`.
+    pub runs: bool,
+    /// systemd's Result, where it does not run.
+    pub result: Option<SafeText>,
+    /// `None` where this systemd tells nothing of the process, or none was begun since the host was started.
+    pub ran: Option<UnitRun>,
+    /// Whether systemd said that it began no process of it since the host was started.
+    pub never_ran: bool,
+}
+
+#[derive(Deserialize)]
+struct TimerRow {
+    next: Option<i64>,
+    last: Option<i64>,
+    unit: String,
+    activates: Option<String>,
+}
+
+/// The host's clock and its time since the start, as one look told both.
+#[derive(Clone, Copy)]
+struct Clock {
+    now: DateTime<Utc>,
+    up: Duration,
+}
+
+impl Clock {
+    fn parse(line: &str) -> Option<Self> {
+        let (seconds, up) = line.strip_prefix("now ")?.split_once(' ')?;
+        let (whole, hundredths) = up.trim().split_once('.')?;
+        let up = Duration::seconds(whole.parse().ok()?)
+            + Duration::milliseconds(hundredths.parse::<i64>().ok()?.checked_mul(10)?);
+        Some(Self { now: DateTime::from_timestamp(seconds.parse().ok()?, 0)?, up })
+    }
+
+    fn at(self, monotonic_us: i64) -> Option<DateTime<Utc>> {
+        self.now.checked_sub_signed(self.up.checked_sub(&Duration::microseconds(monotonic_us))?)
+    }
+}
+
+/// Reads what `systemctl show` printed of `ExecMain*` (org.freedesktop.systemd1(5)); monotonic times need no locale and no
+/// zone. Behind a line `now SECONDS UPTIME`, blocks of `Key=value`, apart by empty lines.
+fn states(text: &[u8]) -> BTreeMap<String, UnitState> {
+    let text = String::from_utf8_lossy(text);
+    let clock = text.lines().next().and_then(Clock::parse);
+    let block = |block: &str| {
+        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let runs = matches!(value("ActiveState"), Some("activating" | "active" | "deactivating"));
+        let result = value("Result").filter(|_| !runs);
+        let number = |key: &str| value(key)?.parse::<i64>().ok();
+        let never_ran = number("ExecMainStartTimestampMonotonic") == Some(0);
+        let ran = clock.and_then(|clock| {
+            let began_us = number("ExecMainStartTimestampMonotonic").filter(|began_us| 0 < *began_us)?;
+            let ended_us = number("ExecMainExitTimestampMonotonic").filter(|ended_us| began_us <= *ended_us);
+            let took_us = ended_us.map(|ended_us| ended_us - began_us);
+            Some(UnitRun {
+                at: clock.at(began_us)?,
+                pid: u32::try_from(number("ExecMainPID")?).ok()?,
+                took_ms: took_us.and_then(|took_us| u64::try_from(took_us / 1_000).ok()),
+                ended: result.map(|result| end(result, number("ExecMainCode"), number("ExecMainStatus"))),
+            })
+        });
+        Some((value("Id")?.to_owned(), UnitState { runs, result: result.map(SafeText::new), ran, never_ran }))
+    };
+    text.split("\n\n").filter_map(block).collect()
+}
+
+/// `exit-code: exit status 3`. The code is that of waitid(2): 1 for an exit, 2 for a signal, 3 for one with a core.
+fn end(result: &str, code: Option<i64>, status: Option<i64>) -> UnitEnd {
+    let is_success = result == "success";
+    let how = match (is_success, code, status) {
+        (false, Some(1), Some(status)) => format!(": exit status {status}"),
+        (false, Some(2), Some(signal)) => format!(": killed by signal {signal}"),
+        (false, Some(3), Some(signal)) => format!(": killed by signal {signal}, with a core"),
+        (true | false, _, _) => String::new(),
+    };
+    UnitEnd { is_success, words: format!("{result}{how}").into() }
+}
+
+/// Takes what `systemctl list-timers --output=json` and `systemctl show` printed.
+pub fn read(json: &[u8], shown: &[u8], reading: &mut CronReading) {
+    if json.trim_ascii().is_empty() {
+        return;
+    }
+    let Ok(rows) = serde_json::from_slice::<Vec<TimerRow>>(json) else {
+        // Before systemd 246 list-timers knew no JSON.
+        reading.denied.push("systemd's timers: list-timers gave no JSON".into());
+        return;
+    };
+    let states = states(shown);
+    for row in rows {
+        let activates = row.activates.unwrap_or_default();
+        let mut entry = CronEntry::new(row.unit.as_str().into(), None, "timer".into(), activates.as_str().into());
+        // Microseconds; 0 means never, null infinity.
+        let time = |micros: Option<i64>| micros.filter(|micros| 0 < *micros).and_then(DateTime::from_timestamp_micros);
+        (entry.next, entry.last) = (time(row.next), time(row.last));
+        entry.unit = states.get(&activates).cloned();
+        reading.entries.push(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_one(shown: &str) -> UnitState {
+        let json = br#"[{"next":1795240800000000,"last":1795235401000000,"unit":"x.timer","activates":"x.service"}]"#;
+        let mut reading = CronReading::default();
+        read(json, shown.as_bytes(), &mut reading);
+        reading.entries.remove(0).unit.unwrap_or_default()
+    }
+
+    fn ran(lines: &str) -> Option<UnitRun> {
+        let times = "ExecMainStartTimestampMonotonic=40000000\nExecMainExitTimestampMonotonic=";
+        read_one(&format!("now 1795235500 100.50\nId=x.service\nExecMainPID=77\n{times}{lines}\n")).ran
+    }
+
+    #[test]
+    fn a_run_that_ended_has_its_time_its_length_and_how() {
+        let failed = "41500000\nActiveState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=3";
+        let ended = Some(UnitEnd { is_success: false, words: "exit-code: exit status 3".into() });
+        let at = "2026-11-21T04:30:39.500Z".parse().unwrap_or_default();
+        assert_eq!(ran(failed), Some(UnitRun { at, pid: 77, took_ms: Some(1_500), ended }));
+        let killed = "41500000\nActiveState=failed\nResult=signal\nExecMainCode=2\nExecMainStatus=9";
+        let words = ran(killed).and_then(|ran| ran.ended).map(|end| end.words.to_string());
+        assert_eq!(words.as_deref(), Some("signal: killed by signal 9"));
+    }
+
+    #[test]
+    fn what_runs_has_no_end_whatever_its_result_says() {
+        // The end of the run before it.
+        let runs = ran("1000\nActiveState=activating\nResult=success");
+        assert_eq!(runs.map(|ran| (ran.took_ms, ran.ended)), Some((None, None)));
+    }
+
+    #[test]
+    fn a_result_without_any_process_is_no_run() {
+        let state = read_one(
+            "now 1795235500 100.50\nId=x.service\nResult=success\nActiveState=inactive\nExecMainPID=0\n\
+             ExecMainStartTimestampMonotonic=0\nExecMainExitTimestampMonotonic=0\n",
+        );
+        assert_eq!((state.ran, state.never_ran, state.runs), (None, true, false));
+    }
+
+    #[test]
+    fn an_older_systemd_tells_its_result_alone() {
+        let state = read_one("Id=x.service\nResult=success\nActiveState=inactive\n");
+        assert_eq!((state.result, state.ran, state.never_ran), (Some("success".into()), None, false));
+    }
+}

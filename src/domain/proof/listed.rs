@@ -1,0 +1,147 @@
+//! The last run of everything that runs by the clock and that nobody declared: it has no check, and its verdict all the same.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::history::RunHistory;
+use super::join::find;
+use super::run::JobRun;
+use super::verdict::{BegunBy, Verdict};
+use crate::domain::probe::accounting::RawRecord;
+use crate::domain::probe::cron::{CronEntry, CronReading, CronRun, ListedRun};
+use crate::domain::text::SafeText;
+
+/// A line of a table, by its file, schedule and command.
+type Key = (SafeText, SafeText, SafeText);
+
+/// The last run of each line, for longer than one look at cron's log reaches back.
+#[derive(Debug, Default)]
+pub struct Listed {
+    last: BTreeMap<Key, JobRun>,
+}
+
+impl Listed {
+    /// Takes what accounting told.
+    pub fn take_records(&mut self, records: &[RawRecord]) {
+        for run in self.last.values_mut().filter(|run| run.proof.is_none()) {
+            run.proof = find(&run.run, records.iter());
+        }
+    }
+
+    /// Takes what cron's log told, and forgets lines that are in no table any more.
+    fn take_runs<'a>(&mut self, reading: &CronReading, recent: impl Iterator<Item = &'a RawRecord> + Clone) {
+        let mut before = std::mem::take(&mut self.last);
+        for entry in reading.entries.iter().filter(|entry| entry.unit.is_none()) {
+            let key = key(entry);
+            let known = before.remove(&key);
+            let newest = reading.runs.iter().filter(|run| is_of(entry, run)).max_by_key(|run| run.at);
+            let last = match (known, newest) {
+                (Some(known), Some(run)) if run.at <= known.run.at => Some(known),
+                (_, Some(run)) => Some(JobRun { proof: find(run, recent.clone()), ..JobRun::begun(run.clone()) }),
+                (known, None) => known,
+            };
+            self.last.extend(last.map(|last| (key, last)));
+        }
+    }
+}
+
+/// Fills in the last run of each entry, and what is known of it.
+pub fn tell(history: &mut RunHistory, reading: &mut CronReading, now: DateTime<Utc>) {
+    let mut listed = std::mem::take(&mut history.listed);
+    listed.take_runs(reading, history.recent());
+    let zone: Tz = reading.zone.parse().unwrap_or(Tz::UTC);
+    for entry in &mut reading.entries {
+        let told = |run: &JobRun, begun_by| {
+            let at = run.run.at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+            let (status, words) = Verdict::of_listed(run, begun_by, history, now).told(false, &at, true);
+            ListedRun { status, words: words.into() }
+        };
+        if let Some(state) = &entry.unit {
+            let run = state.ran.as_ref().map(|ran| JobRun::of_unit(ran, state, &entry.command));
+            entry.told = run.map(|run| told(&run, BegunBy::Timer));
+        } else if let Some(run) = listed.last.get(&key(entry)) {
+            entry.last = Some(run.run.at);
+            entry.told = Some(told(run, BegunBy::Cron));
+        }
+    }
+    history.listed = listed;
+}
+
+fn key(entry: &CronEntry) -> Key {
+    (entry.source.clone(), entry.schedule.clone(), entry.command.clone())
+}
+
+/// Whether cron's log tells of this entry. cron logs what stands before the first `%`; of what run-parts begins it logs the
+/// directory alone.
+fn is_of(entry: &CronEntry, run: &CronRun) -> bool {
+    let (of_entry, of_run) = (entry.command.as_str(), run.command.as_str());
+    if of_entry == entry.source.as_str() {
+        let directory = of_entry.rsplit_once('/').map_or("", |(directory, _)| directory);
+        return of_run.contains("run-parts")
+            && of_run.split_ascii_whitespace().any(|word| word.trim_end_matches(')') == directory);
+    }
+    let is_user = entry.user.as_ref().is_none_or(|user| *user == run.user);
+    is_user && !of_run.is_empty() && of_entry.starts_with(of_run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::action::objects::RemoteBytes;
+    use crate::domain::probe::accounting::AccountingReading;
+    use crate::domain::proof::acct::{tests::record, write};
+    use crate::domain::status::Status;
+
+    const AT: u32 = 1_790_000_000;
+
+    fn entry(path: &str, command: &str) -> CronEntry {
+        CronEntry::new(path.into(), Some("root".into()), "@daily".into(), command.into())
+    }
+
+    fn logged(command: &str, pid: u32) -> CronRun {
+        CronRun {
+            at: DateTime::from_timestamp(i64::from(AT), 0).unwrap_or_default(),
+            user: "root".into(),
+            command: command.into(),
+            pid,
+            failed_with: None,
+            line: RemoteBytes::default(),
+        }
+    }
+
+    fn told(history: &mut RunHistory, runs: Vec<CronRun>) -> Vec<Option<(Status, String)>> {
+        let entries = vec![
+            entry("/etc/crontab", "/usr/bin/report --all"),
+            entry("/etc/cron.daily/rotate", "/etc/cron.daily/rotate"),
+            entry("/etc/cron.d/never", "never"),
+        ];
+        let mut reading = CronReading { zone: "UTC".to_owned(), entries, runs, ..CronReading::default() };
+        tell(history, &mut reading, DateTime::from_timestamp(i64::from(AT) + 60, 0).unwrap_or_default());
+        let told = |entry: CronEntry| entry.told.map(|told| (told.status, told.words.to_string()));
+        reading.entries.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_line_that_nobody_declared_has_the_verdict_of_its_last_run_and_keeps_it() {
+        let mut history = RunHistory::default();
+        let runs = vec![
+            logged("/usr/bin/report --all", 7),
+            logged("test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )", 8),
+        ];
+        let before = told(&mut history, runs);
+        assert_eq!(before[0].as_ref().map(|(status, _)| *status), Some(Status::Unknown));
+        let ended = [(7, 0x300), (8, 0)].map(|(pid, status)| {
+            let record = record("sh", pid, AT, 1_000, status);
+            RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }
+        });
+        let reading = AccountingReading { records: ended.to_vec(), ..AccountingReading::default() };
+        history.take_records(&reading, i64::MAX);
+        let after = told(&mut history, Vec::new());
+        let (status, words) = after[0].clone().unwrap_or((Status::Ok, String::new()));
+        assert!(status == Status::Critical && words.starts_with("proven FAILED: exit status 3, took 1.0 s"), "{words}");
+        assert_eq!(after[1].as_ref().map(|(status, _)| *status), Some(Status::Ok));
+        assert_eq!(after[2], None);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a poll of logs and backup sets tells of jobs: lines of their own logs, and the archives that they left.
+
+use chrono::{DateTime, Offset, TimeZone, Utc};
+
+use super::history::RunHistory;
+use super::word::{SeenArchives, Speaker, Word};
+use crate::domain::probe::backup::BackupReading;
+use crate::domain::probe::logs::{HeardLine, LogReading};
+use crate::domain::settings::JobSpec;
+use crate::domain::stamp::stamp;
+
+/// The clocks of a poll.
+#[derive(Clone, Copy)]
+pub struct Clocks {
+    /// Ours, milliseconds since the epoch.
+    pub now_ms: i64,
+    /// How far the host's is ahead of it.
+    pub skew_ms: i64,
+}
+
+impl Clocks {
+    fn on_host(self, ms: i64) -> i64 {
+        ms.saturating_add(self.skew_ms)
+    }
+}
+
+/// Takes what jobs said in their own logs.
+pub fn take_logs(logs: &[LogReading], history: &mut RunHistory, jobs: &[JobSpec], clocks: Clocks) {
+    for job in jobs {
+        let Some(marker) = &job.marker else { continue };
+        let Some(log) = logs.iter().find(|log| log.watch.as_str() == marker.log) else { continue };
+        let is_whole = log.trouble.is_none() && log.gap_bytes == 0 && !log.gap_is_open && !log.first_sample;
+        let before_ms = log.read_before_ms.map(|before_ms| clocks.on_host(before_ms));
+        let of_job = log.heard.iter().filter(|heard| heard.job == job.name);
+        let words = of_job.map(|heard| word(heard, before_ms, history, clocks)).collect();
+        history.take_words(job, words, before_ms.filter(|_| is_whole), clocks.on_host(clocks.now_ms));
+    }
+}
+
+/// A line with a time of its own was said then; another between two looks.
+fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks: Clocks) -> Word {
+    let now_ms = clocks.on_host(clocks.now_ms);
+    let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
+    let zone = history.zone.offset_from_utc_datetime(&now.naive_utc()).fix();
+    let stamped_ms = stamp(heard.line.as_str(), zone, now).map(|stamp| stamp.at.timestamp_millis());
+    let (from_ms, at_ms) = match stamped_ms {
+        Some(stamped_ms) => (stamped_ms, stamped_ms),
+        None => (before_ms.unwrap_or(now_ms), now_ms),
+    };
+    Word { by: Speaker::OwnLog, is_ok: heard.is_ok, from_ms, at_ms, took_ms: None, text: heard.line.clone() }
+}
+
+/// Takes the archives of a set; what can't be listed proves nothing.
+pub fn take_archives(reading: &BackupReading, history: &mut RunHistory, jobs: &[JobSpec], clocks: Clocks) {
+    if reading.trouble.is_some() {
+        return;
+    }
+    let at_ms = |at: DateTime<Utc>| at.timestamp_millis();
+    let archives = reading.archives.iter().map(|archive| (at_ms(archive.at), archive.name.clone())).collect();
+    let seen = SeenArchives { archives, seen_ms: clocks.on_host(clocks.now_ms) };
+    history.take_archives(reading.set.as_str(), seen, jobs);
+}

@@ -360,7 +360,7 @@ fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tell
         "accton {} >/dev/null\n\
          i=0; while [ $i -lt 256 ]; do sh -c \"exit $i\"; i=$((i + 1)); done\n\
          for s in HUP INT QUIT ILL ABRT FPE KILL SEGV PIPE ALRM TERM USR1; do sh -c \"ulimit -c 0; kill -$s \\$\\$\"; done\n\
-         cd {}; sh -c "ulimit -c unlimited; kill -ABRT \$\$"\n\
+         cd {}; sh -c \"ulimit -c unlimited; kill -ABRT \\$\\$\"\n\
          (:) ; (exit 7)\n\
          cp /bin/true {}/a-name-of-more-than-sixteen-bytes; {}/a-name-of-more-than-sixteen-bytes\n\
          sleep 0.3; setpriv --reuid 65001 --clear-groups true\n\

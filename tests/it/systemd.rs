@@ -9,6 +9,10 @@ use crate::central::Rsyslog;
 use crate::office::*;
 use crate::support::*;
 
+/// Services that a timer begins, each with its command.
+const TIMED: [(&str, &str); 4] =
+    [("dw-fine", "sleep 1"), ("dw-fails", "exit 3"), ("dw-killed", "kill -9 $$$$"), ("dw-long", "sleep 1000")];
+
 /// The machine's own programs over a root of its own, booted by systemd; its loopback is the tests'.
 struct SystemdHost {
     place: Place,
@@ -46,6 +50,10 @@ impl SystemdHost {
             "dw.target",
             "[Unit]\nRequires=systemd-journald.socket dw-sshd.service dw-app.service\nAfter=systemd-journald.socket\n",
         );
+        for (name, command) in TIMED {
+            unit(&format!("{name}.service"), &format!("[Service]\nType=oneshot\nExecStart=/bin/sh -c '{command}'\n"));
+            unit(&format!("{name}.timer"), "[Timer]\nOnActiveSec=100ms\nAccuracySec=1ms\n");
+        }
         unit(
             "dw-sshd.service",
             "[Service]\nExecStartPre=/bin/mkdir -p /run/sshd\nExecStart=/usr/sbin/sshd -D -e -f /etc/dw/sshd_config\nKillMode=process\n",
@@ -157,4 +165,49 @@ fn units_are_restarted_stopped_and_started_and_the_journal_is_the_witness() {
     central.stop();
     let said = office.succeeds("anna", &["audit", "reconcile", "--own-logs", "--central", &central.file()]);
     assert!(said.contains("the own logs of 1 hosts"), "{said}");
+}
+
+/// The runs of timers, as systemd and the kernel's accounting tell of them.
+#[test]
+fn a_timer_s_run_is_proven_by_systemd_s_own_record_of_its_process_and_by_accounting() {
+    let office = Office::new("");
+    let host = SystemdHost::boot();
+    host.reach(&office, "app1");
+    let tables = fs::read_to_string(office.place.path("anna.toml")).unwrap();
+    let job = |name: &str| format!("[host.app1.job.{name}]\nevery = '1d'\ntimer = 'dw-{name}'\n");
+    let jobs = ["fine", "fails", "killed", "long", "never"].map(job).concat();
+    office.place.write("anna.toml", &format!("{tables}{jobs}[defaults]\ncadence = '1s'\ncron_cadence = '1s'\n"));
+    // A timer that has not come yet: systemd says success of its service all the same.
+    let unit = |name: &str, text: &str| fs::write(host.root.join("etc/systemd/system").join(name), text).unwrap();
+    unit("dw-never.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n");
+    unit("dw-never.timer", "[Timer]\nOnCalendar=2000-01-01\nOnActiveSec=1d\nPersistent=yes\n");
+    host.inside(&["systemctl", "daemon-reload"]);
+    host.inside(&["mkdir", "-p", "/var/log/account"]);
+    host.inside(&["touch", "/var/log/account/pacct"]);
+    host.inside(&["accton", "/var/log/account/pacct"]);
+    for (name, _) in TIMED {
+        host.inside(&["systemctl", "start", &format!("{name}.timer")]);
+    }
+    host.inside(&["systemctl", "start", "dw-never.timer"]);
+    let mut watch = Running(office.command("anna", &["collect"]).stdout(Stdio::null()).spawn().unwrap());
+    let deadline = std::time::Instant::now() + GUARD;
+    // Whoever looks before it polls would poll instead.
+    while !office.place.path("anna/series.db").exists() {
+        assert!(std::time::Instant::now() < deadline, "the watch never began");
+        std::thread::yield_now();
+    }
+    let mut until = |words: &str| loop {
+        let said = text(&office.run("anna", &["check", "app1", "--json"]).stdout);
+        if said.contains(words) {
+            return said;
+        }
+        assert!(watch.0.try_wait().unwrap().is_none(), "the watch ended");
+        assert!(std::time::Instant::now() < deadline, "'{words}' was never said: {said}");
+    };
+    let said = until("job fails: proven FAILED: exit status 3, took 0.");
+    assert!(said.contains("(systemd, accounting)"), "{said}");
+    until("job killed: proven FAILED: killed by signal 9, took 0.");
+    until("job fine: proven ok, took 1.");
+    until("job long: running since ");
+    assert!(!until("job never: ").contains("job never: proven"));
 }

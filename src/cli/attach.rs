@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::{Common, block_on};
 use crate::adapters::store::history;
 use crate::adapters::store::request::Request;
 use crate::adapters::{config_file, own_machine};
 use crate::domain::fleet::{HostName, Reach};
 use crate::domain::text::SafeText;
 use crate::engine::Command;
+use crate::engine::ran::ran_then;
 use crate::engine::tail::TailWish;
-use crate::tui::{KeepCopy, OpenShell, ReadHistory, ReadLogs};
+use crate::tui::{AskRan, KeepCopy, OpenShell, ReadHistory, ReadLogs};
 
 /// What was copied last, beside the store.
 const COPIED: &str = "copied.txt";
@@ -56,6 +58,19 @@ pub fn shell(hosts: Option<PathBuf>, mut note: impl FnMut(HostName, SafeText) + 
         };
         note(host.clone(), own_machine::user());
         Ok(command)
+    })
+}
+
+/// Asks a host what ran, over a connection of its own.
+pub fn ask_ran(common: &Common) -> AskRan {
+    let common = common.clone();
+    Arc::new(move |host, when| {
+        let config =
+            config_file::load(common.hosts.as_deref(), &own_machine::name()).map_err(|error| error.to_string())?;
+        let spec = config.fleet.host(host).ok_or_else(|| format!("{host} is no longer in hosts.toml"))?;
+        let secrets = common.secrets().map_err(|error| error.to_string())?;
+        let asked = block_on(ran_then(spec, &secrets, when.from, when.to)).map_err(|error| error.to_string())?;
+        asked.map_err(|error| error.to_string())
     })
 }
 

@@ -78,6 +78,7 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
         shell: None,
         keep_copy: None,
         audit: Some(audit),
+        ran: None,
         acting: None,
     };
     let shown = present(common, attachment, options);

@@ -79,6 +79,10 @@ impl FromStr for Shown {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let host = |name: &str| HostName::parse(name).map_err(|error| error.to_string());
+        if let Some((name, job)) = text.strip_prefix("job:").and_then(|rest| rest.split_once('/')) {
+            return Ok(Self { view: View::Job(host(name)?, job.into()), wall: false });
+        }
         let view = match (text, text.strip_prefix("host:")) {
             ("fleet" | "wall", _) => View::Fleet,
             ("disk", _) => View::Pane(Pane::Disk),
@@ -86,8 +90,12 @@ impl FromStr for Shown {
             ("backup", _) => View::Pane(Pane::Backup),
             ("cron", _) => View::Pane(Pane::Cron),
             ("actions", _) => View::Actions,
-            (_, Some(name)) => View::Host(HostName::parse(name).map_err(|error| error.to_string())?),
-            (_, None) => return Err("there are fleet, disk, logs, backup, cron, wall and host:NAME".to_owned()),
+            (_, Some(name)) => View::Host(host(name)?),
+            (_, None) => {
+                return Err(
+                    "there are fleet, disk, logs, backup, cron, actions, wall, host:NAME and job:HOST/NAME".to_owned()
+                );
+            }
         };
         Ok(Self { view, wall: text == "wall" })
     }
@@ -109,7 +117,7 @@ pub fn run(common: &Common, arguments: &FrameArguments) -> Result<(), CommandErr
         }
     };
     let Shown { view, wall } = arguments.view.clone();
-    if let View::Host(name) = &view
+    if let View::Host(name) | View::Job(name, _) = &view
         && !model.board.hosts.contains_key(name)
     {
         return Err(CommandError::Usage(format!("no host is named {name}")));

@@ -19,6 +19,7 @@ mod hosts;
 mod init;
 mod keys;
 mod manual;
+mod ran;
 mod screen;
 mod themes;
 mod witness;
@@ -114,6 +115,7 @@ enum Command {
     Init(init::InitArguments),
     Keys(keys::KeysArguments),
     Man(manual::ManArguments),
+    Ran(ran::RanArguments),
     Themes(themes::ThemesArguments),
 }
 
@@ -130,6 +132,7 @@ impl Command {
             Command::Doctor(_) => Some("doctor"),
             Command::Hosts(_) => Some("hosts"),
             Command::Init(_) => Some("init"),
+            Command::Ran(_) => Some("ran"),
             Command::Check(_)
             | Command::Completions(_)
             | Command::Config(_)
@@ -310,6 +313,7 @@ pub fn run() -> ExitCode {
         Some(Command::Keys(keys)) => keys::run(keys),
         Some(Command::Completions(shell)) => manual::completions(shell),
         Some(Command::Man(page)) => manual::man(page),
+        Some(Command::Ran(asked)) => ran::run(common, asked),
         Some(Command::Themes(themes)) => themes::run(themes),
     };
     match done {

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::acting::{acting, read_audit};
-use super::attach::{history, keep_copy, leave, shell, tail};
+use super::attach::{ask_ran, history, keep_copy, leave, shell, tail};
 use super::host_engine::{Hosting, start, watch_config};
 use super::{CommandError, Common, keys, themes, witness};
 use crate::adapters::store::request::Request;
@@ -70,6 +70,7 @@ fn with_own_engine(common: &Common, hosting: Hosting, options: ScreenOptions) ->
         shell: Some(shell(common.hosts.clone(), note)),
         keep_copy: Some(keep_copy(&database)),
         audit: Some(read_audit(common, &state)),
+        ran: Some(ask_ran(common)),
         acting: acting(common),
         // A full queue means that polls were asked for already.
         poll_now: Box::new(move |host| drop(commands.try_send(Command::PollNow(host)))),
@@ -104,6 +105,7 @@ fn attached(
         shell: if read_only { None } else { Some(shell(common.hosts.clone(), note)) },
         keep_copy: if read_only { None } else { Some(keep_copy(&database)) },
         audit: Some(read_audit(common, directory.path())),
+        ran: if read_only { None } else { Some(ask_ran(common)) },
         acting: if read_only { None } else { acting(common) },
     };
     present(common, attachment, options)

@@ -14,6 +14,7 @@ mod plan;
 mod shared;
 mod supervise;
 
+pub mod ran;
 pub mod tail;
 mod witnessed;
 

@@ -14,10 +14,12 @@ use super::theme::Theme;
 use super::theme::colour::Tier;
 use super::theme::file::Themes;
 use super::theme::glyphs::Glyphs;
+use super::when::When;
 use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
 use crate::domain::trend::history::HostHistory;
 use crate::engine::feed::Feed;
+use crate::engine::ran::RanThen;
 use crate::engine::tail::LogFeed;
 
 /// Reads a host's last day, or says why it can't be read; on a thread of its own.
@@ -28,6 +30,9 @@ pub type ReadLogs = Box<dyn FnMut(Vec<HostName>) -> Result<LogFeed, String>>;
 pub type OpenShell = Box<dyn FnMut(&HostName) -> Result<Vec<OsString>, String>>;
 /// Keeps what was copied in a file, for terminals that take no copy.
 pub type KeepCopy = Arc<dyn Fn(&str) -> io::Result<PathBuf> + Send + Sync>;
+
+/// Asks a host what ran between two moments of its clock, or says why it can't be asked; on a thread of its own.
+pub type AskRan = Arc<dyn Fn(&HostName, When) -> Result<RanThen, String> + Send + Sync>;
 
 /// Reads the audit on: what is new since it was read last.
 pub type ReadAudit = Arc<dyn Fn() -> Result<AuditBoard, String> + Send + Sync>;
@@ -57,6 +62,8 @@ pub struct Attachment {
     pub shell: Option<OpenShell>,
     pub keep_copy: Option<KeepCopy>,
     pub audit: Option<ReadAudit>,
+    /// `None` where no host can be asked from here.
+    pub ran: Option<AskRan>,
     /// `None` where nothing can be done from here.
     pub acting: Option<Acting>,
 }

@@ -41,7 +41,7 @@ fn belongs(view: &View, action: Action) -> bool {
                         | Action::Pane(_)
                 )
         }
-        View::Fleet | View::Pane(_) | View::Host(_) | View::Actions => !is_of_logs,
+        View::Fleet | View::Pane(_) | View::Host(_) | View::Job(..) | View::Ran | View::Actions => !is_of_logs,
     }
 }
 
@@ -135,6 +135,7 @@ fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
         Asked::Action => {
             (" act: ", prompt.text.clone(), "  ↑ ↓ choose, Enter completes, then plans; nothing is done yet")
         }
+        Asked::When => (" what ran at: ", prompt.text.clone(), "  the host's own time, 5 min around it; or: 04:30 1h"),
         Asked::Passphrase => {
             let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
             (" passphrase of your SSH key: ", dots, "  Enter logs in, Esc leaves it")
@@ -155,7 +156,7 @@ pub fn offered(model: &Model) -> Option<Offered> {
     let choices: Vec<String> = match prompt.asked {
         Asked::Command => palette::choices(model, &prompt.text).into_iter().map(|(name, _)| name).collect(),
         Asked::Action => offer::shown(model, &prompt.text),
-        Asked::Filter | Asked::Include | Asked::Exclude | Asked::Passphrase => return None,
+        Asked::Filter | Asked::Include | Asked::Exclude | Asked::When | Asked::Passphrase => return None,
     };
     let meant = prompt.choice.min(choices.len().saturating_sub(1));
     let meaning = |index| if index == meant { Meaning::Selected } else { Meaning::Plain };
@@ -171,7 +172,7 @@ pub fn filter_words(model: &Model) -> Option<Piece> {
     }
     let kept = match &model.view {
         View::Fleet => format!(", {} of {} hosts", model.order.len(), model.counts().total()),
-        View::Pane(_) | View::Host(_) | View::Log | View::Actions => String::new(),
+        View::Pane(_) | View::Host(_) | View::Job(..) | View::Ran | View::Log | View::Actions => String::new(),
     };
     Some(piece(format!("  /{}{kept}", SafeText::new(model.filter.text())), Meaning::Match))
 }

@@ -49,7 +49,7 @@ pub fn run(command: &[OsString], inbox: &Receiver<Wake>) -> io::Result<Ended> {
             Ok(Wake::Suspend | Wake::Interrupted | Wake::Continued | Wake::Resized) => {}
             Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::History(..) | Wake::Said(_)) => {}
             // What became of an action is on record.
-            Ok(Wake::Acted(..) | Wake::Audit(_)) => {}
+            Ok(Wake::Acted(..) | Wake::Audit(_) | Wake::Ran(..)) => {}
             Err(RecvTimeoutError::Timeout) => {}
         }
     }

@@ -13,8 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::audit_board::AuditBoard;
 use super::dialog::News;
+use super::when::When;
 use crate::domain::fleet::HostName;
 use crate::domain::trend::history::HostHistory;
+use crate::engine::ran::RanThen;
 
 /// How long is waited where the terminal has something to read, and it is no key.
 const HALF_KEY_PAUSE: Duration = Duration::from_millis(50);
@@ -30,6 +32,8 @@ pub(super) enum Wake {
     /// What came back of a guarded action, for the dialog of this generation.
     Acted(u64, News),
     Audit(Result<AuditBoard, String>),
+    /// What ran on a host then.
+    Ran(HostName, When, Result<RanThen, String>),
     Resized,
     /// A signal asked the program to end.
     End,

@@ -26,6 +26,8 @@ pub enum Action {
     Log,
     /// Plan a guarded action.
     Act,
+    /// Ask a host what ran at a time.
+    Ran,
     Filter,
     Exclude,
     NextError,
@@ -149,7 +151,7 @@ fn control(name: &str) -> Option<Key> {
 /// A default row: its name, its keys as keys.toml writes them, and what it does.
 type Row = (&'static str, &'static [&'static str], Action, &'static str, bool);
 
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 32] = [
     ("up", &["up", "k"], Action::Up, "up", false),
     ("down", &["down", "j"], Action::Down, "down", false),
     ("page-up", &["pageup", "ctrl-u"], Action::PageUp, "a page up", false),
@@ -165,6 +167,7 @@ const ROWS: [Row; 31] = [
     ("cron", &["5"], Action::Pane(Pane::Cron), "cron", true),
     ("actions", &["6"], Action::Actions, "actions", true),
     ("act", &["a"], Action::Act, "act", true),
+    ("ran", &["w"], Action::Ran, "what ran at a time", false),
     ("filter", &["/"], Action::Filter, "find", true),
     ("log", &["l"], Action::Log, "read logs", true),
     ("pause", &["space"], Action::Pause, "pause, go on", true),

@@ -10,6 +10,8 @@ mod foreground;
 mod golden;
 #[cfg(test)]
 mod golden_actions;
+#[cfg(test)]
+mod golden_runs;
 mod input;
 pub mod keymap;
 pub mod log_book;
@@ -28,10 +30,13 @@ pub mod theme;
 mod tty;
 pub mod update;
 mod watchdog;
+pub mod when;
 mod why_not;
 mod wrap;
 
-pub use attachment::{Acting, Attachment, KeepCopy, OpenShell, ReadAudit, ReadHistory, ReadLogs, ScreenOptions};
+pub use attachment::{
+    Acting, AskRan, Attachment, KeepCopy, OpenShell, ReadAudit, ReadHistory, ReadLogs, ScreenOptions,
+};
 pub use run::show;
 pub use tty::leave as leave_terminal;
 

@@ -7,6 +7,7 @@ use crate::domain::board::{Board, HostSummary};
 use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::domain::status::{Status, StatusCounts};
+use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
 use crate::domain::transition::Input;
 use crate::domain::trend::history::HostHistory;
@@ -17,6 +18,7 @@ use crate::tui::filter::Filter;
 use crate::tui::keymap::Keymap;
 use crate::tui::log_book::LogBook;
 use crate::tui::offer::OfferedAction;
+use crate::tui::panes;
 use crate::tui::prompt::Prompt;
 use crate::tui::recurrence::Remembered;
 
@@ -29,6 +31,10 @@ pub enum View {
     Fleet,
     Pane(Pane),
     Host(HostName),
+    /// A declared job of a host.
+    Job(HostName, SafeText),
+    /// What ran on a host at a time.
+    Ran,
     Log,
     Actions,
 }
@@ -84,6 +90,10 @@ pub struct Model {
     /// Whether logs can be read on, and shells opened, from this screen.
     pub can_tail: bool,
     pub can_open_shells: bool,
+    /// Whether hosts can be asked what ran.
+    pub can_ask_ran: bool,
+    /// What was asked so, of which host.
+    pub ran: Option<(HostName, panes::ran::Asked)>,
     /// The lines of the log view, while it is open.
     pub log: Option<LogBook>,
     pub keymap: Keymap,
@@ -143,6 +153,8 @@ impl Model {
             can_unlock: false,
             can_tail: false,
             can_open_shells: false,
+            can_ask_ran: false,
+            ran: None,
             log: None,
             keymap: Keymap::default(),
             mouse: false,
@@ -272,7 +284,8 @@ impl Model {
     pub fn open_host(&self) -> Option<&HostName> {
         match &self.view {
             View::Host(name) => Some(name),
-            View::Fleet | View::Pane(_) | View::Log | View::Actions => None,
+            View::Job(name, _) => Some(name),
+            View::Fleet | View::Pane(_) | View::Ran | View::Log | View::Actions => None,
         }
     }
 

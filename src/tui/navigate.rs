@@ -1,6 +1,7 @@
 //! From view to view, and from row to row.
 
 use super::model::{Model, View};
+use super::panes;
 
 /// Views that Esc goes back through.
 const CAME_FROM_MAX: usize = 16;
@@ -40,10 +41,15 @@ pub fn back(model: &mut Model) {
 }
 
 pub fn open(model: &mut Model) {
+    if let Some((host, job)) = panes::selected_job(model).filter(|_| !matches!(model.view, View::Job(..))) {
+        model.selected_host = Some(host.clone());
+        model.has_chosen = true;
+        return go(model, View::Job(host, job));
+    }
     let opened = match &model.view {
         View::Fleet => model.selected_host.clone(),
         View::Pane(_) => model.row_host.clone(),
-        View::Host(_) | View::Log | View::Actions => None,
+        View::Host(_) | View::Job(..) | View::Ran | View::Log | View::Actions => None,
     };
     if let Some(host) = opened {
         model.selected_host = Some(host.clone());
@@ -58,7 +64,7 @@ pub fn step(model: &mut Model, rows: usize, to: impl Fn(usize, usize, usize) -> 
     let row = match (&model.view, &model.log) {
         (View::Fleet, _) => model.selected_index(),
         (View::Log, Some(book)) => book.row(),
-        (View::Pane(_) | View::Host(_) | View::Log | View::Actions, _) => model.row,
+        (View::Pane(_) | View::Host(_) | View::Job(..) | View::Ran | View::Log | View::Actions, _) => model.row,
     };
     select_row(model, to(row.min(last), model.page_rows.max(1), last));
 }
@@ -70,6 +76,6 @@ pub fn select_row(model: &mut Model, row: usize) {
             model.has_chosen = true;
         }
         (View::Log, Some(book)) => book.select(row),
-        (View::Pane(_) | View::Host(_) | View::Log | View::Actions, _) => model.row = row,
+        (View::Pane(_) | View::Host(_) | View::Job(..) | View::Ran | View::Log | View::Actions, _) => model.row = row,
     }
 }

@@ -70,16 +70,7 @@ fn directory(model: &Model) -> Option<String> {
 
 /// The mount point of the file system that the selected row is about.
 pub fn selected_mount(model: &Model) -> Option<String> {
-    let subject = match &model.view {
-        View::Pane(Pane::Disk) => {
-            panes::checks::Rows::of(model, Pane::Disk).check(model.row).map(|(_, view)| view.id.clone())
-        }
-        View::Host(name) => {
-            let board = model.board.hosts.get(name)?;
-            panes::host::sorted(model, name, board).get(model.row).map(|view| view.id.clone())
-        }
-        View::Fleet | View::Pane(_) | View::Log | View::Actions => None,
-    }?;
+    let subject = panes::selected_check(model)?.1.id.clone();
     match subject.kind {
         CheckKind::DiskSpace | CheckKind::DiskInodes => Some(subject.subject?.to_string()),
         _ => None,
@@ -96,8 +87,8 @@ fn fitting<'a>(model: &'a Model, typed: &str) -> Vec<&'a OfferedAction> {
             }
             View::Pane(Pane::Logs) | View::Log => &["logs."],
             View::Pane(Pane::Backup) => &["backup."],
-            View::Pane(Pane::Cron) => &["cron.", "backup.run"],
-            View::Fleet | View::Pane(Pane::Host) | View::Host(_) | View::Actions => &[],
+            View::Pane(Pane::Cron) | View::Job(..) => &["cron.", "backup.run"],
+            View::Fleet | View::Pane(Pane::Host) | View::Host(_) | View::Ran | View::Actions => &[],
         };
         first.iter().position(|stem| action.id.starts_with(stem)).unwrap_or(first.len())
     };

@@ -53,6 +53,7 @@ fn all(model: &Model) -> impl Iterator<Item = (String, Choice)> {
                 | Action::Passphrase
                 | Action::Log
                 | Action::Act
+                | Action::Ran
                 | Action::Mouse
                 | Action::Copy
         )

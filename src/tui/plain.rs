@@ -51,7 +51,7 @@ fn is_ended(signals: &Receiver<Wake>) -> bool {
             false
         }
         Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::Resized | Wake::Continued)
-        | Ok(Wake::History(..) | Wake::Said(_) | Wake::Acted(..) | Wake::Audit(_))
+        | Ok(Wake::History(..) | Wake::Said(_) | Wake::Acted(..) | Wake::Audit(_) | Wake::Ran(..))
         | Err(RecvTimeoutError::Timeout) => false,
     }
 }

@@ -16,6 +16,8 @@ pub enum Asked {
     Passphrase,
     /// An action with its host and parameters.
     Action,
+    /// A time at which a host is looked at.
+    When,
 }
 
 /// What is being typed.

@@ -21,6 +21,7 @@ use super::theme::Theme;
 use super::tty::{self, FrameSink};
 use super::update::{self, Effect};
 use super::watchdog::Beats;
+use super::when::When;
 use crate::domain::fleet::HostName;
 use crate::domain::time::Moment;
 use crate::domain::trend::history::HostHistory;
@@ -101,6 +102,7 @@ impl Loop {
         model.can_unlock = attachment.unlock.is_some();
         model.can_tail = attachment.tail.is_some();
         model.can_open_shells = attachment.shell.is_some();
+        model.can_ask_ran = attachment.ran.is_some();
         model.read_only = options.read_only;
         model.wall = options.wall;
         model.demo.clone_from(&options.demo);
@@ -168,6 +170,7 @@ impl Loop {
                 Some(Wake::Pasted(text)) => update::paste(&mut self.model, &text),
                 Some(Wake::Acted(generation, news)) => update::acted(&mut self.model, generation, news),
                 Some(Wake::Audit(read)) => self.take_audit(read),
+                Some(Wake::Ran(host, when, answer)) => update::take_ran(&mut self.model, &host, when, answer),
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
                 Some(Wake::Suspend) => self.suspend()?,
                 Some(Wake::Continued) => self.take_back()?,
@@ -223,6 +226,7 @@ impl Loop {
             },
             Effect::EndTail => self.lines = None,
             Effect::Act(generation, order) => self.act(generation, order),
+            Effect::AskRan(host, when) => self.ask_ran(host, when),
             Effect::Shell(host) => return self.open_shell(&host, inbox),
         }
         Ok(Flow::GoOn)
@@ -293,6 +297,17 @@ impl Loop {
             carry_out(generation, order, &|news| drop(wakes.send(Wake::Acted(generation, news))));
         });
         self.audit_asked = None;
+    }
+
+    /// Asks a host aside.
+    fn ask_ran(&self, host: HostName, when: When) {
+        let Some(ask) = self.attachment.ran.clone() else { return };
+        let wakes = self.wakes.clone();
+        std::thread::spawn(move || {
+            let answer = ask(&host, when);
+            // A screen that is gone needs it no more.
+            let _ = wakes.send(Wake::Ran(host, when, answer));
+        });
     }
 
     fn read_lines(&mut self) -> bool {

@@ -93,7 +93,7 @@ pub struct Screen {
 pub fn row_count(model: &Model) -> usize {
     match &model.view {
         View::Fleet => model.order.len(),
-        View::Pane(_) | View::Host(_) | View::Actions => model.row_total,
+        View::Pane(_) | View::Host(_) | View::Job(..) | View::Ran | View::Actions => model.row_total,
         View::Log => model.log.as_ref().map_or(0, LogBook::len),
     }
 }
@@ -108,6 +108,8 @@ pub fn build(model: &mut Model, width: u16, height: u16) -> Screen {
         View::Fleet => fleet::build(model, width, rows),
         View::Pane(pane) => checks::build(model, pane, width, rows),
         View::Host(name) => host::build(model, &name, width, rows),
+        View::Job(name, job) => panes::job::build(model, &name, &job, width, rows),
+        View::Ran => panes::ran::build(model, width, rows),
         View::Log => log::build(model, width, rows),
         View::Actions => panes::actions::build(model, width, rows),
     };

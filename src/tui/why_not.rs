@@ -6,12 +6,18 @@ use super::{panes, screen};
 
 pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
     match action {
-        Action::PollNow | Action::Passphrase | Action::Suspend | Action::Shell | Action::Log | Action::Act
+        Action::PollNow
+        | Action::Passphrase
+        | Action::Suspend
+        | Action::Shell
+        | Action::Log
+        | Action::Act
+        | Action::Ran
             if model.read_only =>
         {
             Some("read-only: this screen may look, and do nothing")
         }
-        Action::PollNow | Action::Passphrase | Action::Shell | Action::Act if model.demo.is_some() => {
+        Action::PollNow | Action::Passphrase | Action::Shell | Action::Act | Action::Ran if model.demo.is_some() => {
             Some("a demo: its hosts are recordings")
         }
         Action::Passphrase if !model.can_unlock => {
@@ -25,7 +31,10 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             Some("the engine is gone: quit and start dogwatch again to take over")
         }
         Action::Act if model.offered.is_empty() => Some("nothing can be done from this screen"),
-        Action::Shell | Action::Act if panes::selected_host(model).is_none() => Some("no host is selected"),
+        Action::Ran if !model.can_ask_ran => Some("no host can be asked from here"),
+        Action::Shell | Action::Act | Action::Ran if panes::selected_host(model).is_none() => {
+            Some("no host is selected")
+        }
         Action::Copy if screen::row_count(model) == 0 => Some("nothing is selected"),
         Action::Pause | Action::NextError | Action::PreviousError | Action::Exclude if model.log.is_none() => {
             Some("a key of the log view: l opens it")
@@ -33,7 +42,10 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         Action::Open => match &model.view {
             View::Fleet if model.order.is_empty() => Some("no host is selected"),
             View::Fleet | View::Pane(_) => None,
+            View::Host(_) if panes::selected_job(model).is_some() => None,
             View::Host(_) => Some("everything of this host is shown"),
+            View::Job(..) => Some("everything of this job is shown"),
+            View::Ran => Some("the line is shown whole below"),
             View::Log => Some("the line is shown whole below"),
             View::Actions => match model.selected_target() {
                 None => Some("the line is shown whole below"),
@@ -55,6 +67,7 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         | Action::Log
         | Action::Actions
         | Action::Act
+        | Action::Ran
         | Action::Filter
         | Action::Exclude
         | Action::NextError
@@ -92,6 +105,7 @@ mod tests {
         let host = HostName::parse("web1").unwrap_or_else(|error| panic!("{error}"));
         model.board.hosts.insert(host, HostBoard::default());
         (model.read_only, model.can_unlock, model.can_tail, model.can_open_shells) = (true, true, true, true);
+        model.can_ask_ran = true;
         model.themes = vec!["dark".to_owned()];
         let parameters = Vec::new();
         model.offered = vec![OfferedAction { id: "logs.rotate".to_owned(), about: String::new(), parameters }];
@@ -105,7 +119,7 @@ mod tests {
             Some(Effect::Suspend | Effect::PollNow(_) | Effect::Unlock(_) | Effect::Tail(_) | Effect::Shell(_)) => {
                 false
             }
-            Some(Effect::Act(..)) => false,
+            Some(Effect::Act(..) | Effect::AskRan(..)) => false,
         }
     }
 

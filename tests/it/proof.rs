@@ -137,6 +137,19 @@ impl Machine {
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
+    /// What ran now, and in one of the crafted nights, each with the job that began it.
+    fn what_ran_is_told_with_its_job(&self, running: &Running) {
+        let at = |spec: &str| run("date", &["-u", "-d", spec, "+%Y-%m-%dT%H:%M:%SZ"]).trim().to_owned();
+        let (succeeded, said) = self.inside(running, &["ran", "me", "--at", &at("now")]);
+        let line = |words: &[&str]| said.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(succeeded && line(&["sleep", "exit 0", "(: job-slow; sleep 10)"]), "{said}");
+        assert!(line(&["root", "exit 3", "sh", "(: job-fails; exit 3)"]), "{said}");
+        assert!(line(&["signal 9", "sh", "(: job-killed; kill -9 $$)"]), "{said}");
+        assert!(line(&["exit 113", "sh", "(as a poll of Dogwatch)"]), "{said}");
+        let (succeeded, said) = self.inside(running, &["ran", "me", "--at", &at("-24 hours"), "--window", "1m"]);
+        assert!(succeeded && said.contains("\n1 process,") && said.contains("(: job-slow; sleep 10)"), "{said}");
+    }
+
     /// Issue 5, Show 4.
     fn a_pack_proves_the_failure_and_one_changed_bit_is_found(&self, running: &Running) {
         let (pack, key) = (self.place.path("pack"), self.place.path("key"));
@@ -237,6 +250,7 @@ fn cron_s_jobs_are_proven_ok_failed_killed_and_odd_by_what_the_kernel_saw() {
     assert!(said.contains("job fine: proven ok, took 1.") && said.contains("(cron's log, accounting)"), "{said}");
     assert!(said.contains("job fails: proven FAILED: exit status 3, took 0."), "{said}");
     assert!(said.contains("job killed: proven FAILED: killed by signal 9, took 0."), "{said}");
+    machine.what_ran_is_told_with_its_job(&running);
     machine.a_pack_proves_the_failure_and_one_changed_bit_is_found(&running);
 }
 

@@ -106,6 +106,7 @@ fn every_command_that_asks_or_changes_something_is_refused() {
             "doctor" => &["me"],
             "evidence" => &["me", "--job", "x", "--at", "2026-01-01T00:00:00Z", "--out", "/run/dw/none"],
             "hosts" => &["trust", "me"],
+            "ran" => &["me", "--at", "2026-01-01T00:00:00Z"],
             // Each of its commands was tried above.
             "action" | "approval" => continue,
             "check" | "completions" | "frame" | "config" | "keys" | "man" | "themes" | "help" => continue,

@@ -8,7 +8,9 @@ use super::script::Answer;
 use super::{ParseError, lines, number};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
+use crate::domain::proof::join::Certainty;
 use crate::domain::proof::own::OwnTree;
+use crate::domain::proof::word::Speaker;
 use crate::domain::text::SafeText;
 
 /// Bytes that one poll brings, before what is left is "catching up".
@@ -74,14 +76,36 @@ fi
 :
 "#;
 
-/// One run, in a cell of a screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One run, for screens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunMark {
     /// Seconds since the epoch by the host's clock.
     pub at_s: u32,
     pub took_ms: Option<u64>,
     /// Whether it is proven to have succeeded or failed.
     pub is_ok: Option<bool>,
+    /// How it ended, by whoever tells of it most exactly.
+    pub end: Option<RunEnd>,
+    /// The CPU time of it and of all that it began.
+    pub cpu_ms: Option<u64>,
+    /// The highest one-minute load for each CPU while it ran, in hundredths.
+    pub load_hundredths: Option<u32>,
+    /// How sure it is that a record of accounting is its own.
+    pub by_record: Option<Certainty>,
+    pub by_words: Vec<Speaker>,
+    pub left_archive: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunEnd {
+    Exited(i32),
+    Killed {
+        signal: u8,
+        core: bool,
+    },
+    /// In words of its own log or of systemd.
+    Told(SafeText),
 }
 
 /// A record with its bytes, as the host keeps them.

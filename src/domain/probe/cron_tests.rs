@@ -73,6 +73,22 @@ fn busybox_crond_is_read() {
     );
 }
 
+/// `busybox syslogd -n` with `busybox crond -f -l 5 -S`, BusyBox 1.35.0 of Debian 12: the facility stands before the name.
+#[test]
+fn busybox_crond_is_read_as_its_own_syslogd_writes_it() {
+    let log = "Nov 21 04:29:59 vm cron.info crond[22]: crond (busybox 1.35.0) started, log level 5\n\
+               Nov 21 04:30:00 vm cron.info crond[22]: USER root pid  24 cmd echo hi; exit 3\n";
+    assert_eq!(runs(log), ["11-21T03:30:00 root 24 echo hi; exit 3 None"]);
+}
+
+/// cronie 1.7 (src/do_command.c): the line is written by the process that becomes the job's shell, and CMDEND by its parent.
+#[test]
+fn cronie_is_read_and_its_end_is_no_run() {
+    let log = "Nov 21 04:30:01 h CROND[25198]: (root) CMD (run-parts /etc/cron.hourly)\n\
+               Nov 21 04:30:09 h CROND[25190]: (root) CMDEND (run-parts /etc/cron.hourly)\n";
+    assert_eq!(runs(log), ["11-21T03:30:01 root 25198 run-parts /etc/cron.hourly None"]);
+}
+
 #[test]
 fn timers_tell_next_last_and_result() {
     let json = r#"[{"next":1795262400000000,"left":0,"last":0,"passed":0,"unit":"x.timer","activates":"x.service"}]"#;

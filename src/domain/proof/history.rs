@@ -20,7 +20,7 @@ const RUNS_MAX: usize = 60;
 /// What ended so long before the newest record proves no run that cron's log still tells.
 const RECENT_MS: i64 = 600_000;
 /// Runs of one job that a screen shows.
-const MARKS_MAX: usize = 24;
+const MARKS_MAX: usize = 40;
 /// Where no job is declared, records are remembered as long as the entry of a list may still need one.
 const RECENT_OF_LISTED_MS: i64 = 150_000;
 /// Loads that are remembered for runs that have not ended: half a day of one a minute.
@@ -271,12 +271,8 @@ impl RunHistory {
 
     /// The runs of every job, for screens.
     pub fn marks(&self) -> BTreeMap<String, Vec<RunMark>> {
-        let mark = |run: &JobRun| RunMark {
-            at_s: u32::try_from(run.run.at.timestamp()).unwrap_or(0),
-            took_ms: run.took_ms(),
-            is_ok: run.is_ok(),
-        };
-        let newest = |runs: &Vec<JobRun>| runs.iter().skip(runs.len().saturating_sub(MARKS_MAX)).map(mark).collect();
+        let newest =
+            |runs: &Vec<JobRun>| runs.iter().skip(runs.len().saturating_sub(MARKS_MAX)).map(JobRun::mark).collect();
         self.runs.iter().map(|(job, runs)| (job.clone(), newest(runs))).collect()
     }
 

@@ -11,6 +11,7 @@ pub mod listed;
 pub mod listening;
 pub mod own;
 pub mod pack;
+pub mod ran;
 pub mod run;
 pub mod sources;
 pub mod usual;

@@ -1,8 +1,10 @@
 //! One run of a job, with everything that tells of its end.
 
+use super::acct::Ended;
 use super::join::{Certainty, Proof};
 use super::word::{RunTime, Speaker, Word};
 use crate::domain::action::objects::RemoteBytes;
+use crate::domain::probe::accounting::{RunEnd, RunMark};
 use crate::domain::probe::cron::CronRun;
 use crate::domain::probe::timers::{UnitRun, UnitState};
 use crate::domain::text::SafeText;
@@ -75,6 +77,37 @@ impl JobRun {
             Some(proof) => Some(proof.record().ended().is_success()),
         };
         by_proof.or_else(|| (!self.words.is_empty() || self.archive.is_some()).then_some(true))
+    }
+
+    /// How it ended: where two tell otherwise, by the one that tells of a failure.
+    fn end(&self) -> Option<RunEnd> {
+        let failed = self.run.failed_with.map(RunEnd::Exited);
+        let denied = self.words.iter().find(|word| !word.is_ok).map(|word| RunEnd::Told(word.text.clone()));
+        let by_record = self.proof.as_ref().map(|proof| match proof.record().ended() {
+            Ended::Exited(status) => RunEnd::Exited(i32::from(status)),
+            Ended::Killed { signal, core } => RunEnd::Killed { signal, core },
+        });
+        let told = || self.words.first().map(|word| RunEnd::Told(word.text.clone()));
+        match by_record {
+            Some(RunEnd::Exited(0)) | None => failed.or(denied).or(by_record).or_else(told),
+            Some(end) => Some(end),
+        }
+    }
+
+    /// For screens.
+    pub fn mark(&self) -> RunMark {
+        let record = self.proof.as_ref();
+        RunMark {
+            at_s: u32::try_from(self.run.at.timestamp()).unwrap_or(0),
+            took_ms: self.took_ms(),
+            is_ok: self.is_ok(),
+            end: self.end(),
+            cpu_ms: record.map(|proof| proof.found.whole_cpu_ms),
+            load_hundredths: self.load_peak.map(|peak| (peak * 100.0).round() as u32),
+            by_record: record.map(|proof| proof.certainty),
+            by_words: self.words.iter().map(|word| word.by).collect(),
+            left_archive: self.archive.is_some(),
+        }
     }
 
     pub fn has_word_by(&self, by: Speaker) -> bool {

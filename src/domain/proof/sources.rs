@@ -1,16 +1,21 @@
 //! Where the evidence of a job lies on its host, for a pack: files as they are, and what commands print.
 
+use std::collections::BTreeMap;
+
 use crate::domain::probe::{ParseError, lines};
+use crate::domain::text::SafeText;
 
 /// `$1` the accounting file or `-`, `$2` the window's beginning in seconds since the epoch: older files are left out.
 ///
-/// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `f KIND SIZE MTIME PATH` of each file (`acct`, `log` or
+/// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `w UID NAME` each user, `f KIND SIZE MTIME PATH` of each file (`acct`, `log` or
 /// `table`), `j` where only the journal has cron's lines, and `d PATH` of what may not be read.
 pub const LIST: &str = r#"
 if [ -L /etc/localtime ]; then dw_say "z $(readlink /etc/localtime </dev/null)"
 elif [ -r /etc/timezone ]; then read -r dw_l </etc/timezone; dw_say "z $dw_l"; fi
 dw_say "t $(date +%s </dev/null)"
 dw_say "u $(uname -srnm </dev/null)"
+dw_c=0
+while IFS=: read -r dw_x dw_y dw_z dw_r && [ "$dw_c" -lt 2000 ]; do dw_c=$((dw_c + 1)); dw_say "w $dw_z $dw_x"; done </etc/passwd
 dw_from=$2
 dw_file() {
   [ -f "$2" ] || return
@@ -91,6 +96,8 @@ pub struct Sources {
     pub system: String,
     pub journal_only: bool,
     pub denied: Vec<String>,
+    /// Names of the host's users.
+    pub users: BTreeMap<u32, SafeText>,
 }
 
 /// Reads what [`LIST`] says.
@@ -104,6 +111,10 @@ pub fn parse(body: &[u8]) -> Result<Sources, ParseError> {
             "z" => sources.zone = Some(rest.rsplit_once("zoneinfo/").map_or(rest, |(_, name)| name).to_owned()),
             "t" => sources.clock_s = rest.trim().parse().map_err(|_| strange())?,
             "u" => sources.system = rest.chars().filter(|c| !c.is_control()).take(200).collect(),
+            "w" => {
+                let user = rest.split_once(' ').and_then(|(uid, name)| Some((uid.parse().ok()?, name.into())));
+                sources.users.extend(user);
+            }
             "j" => sources.journal_only = true,
             "d" => sources.denied.push(rest.escape_debug().take(200).collect()),
             "f" => {

@@ -22,7 +22,8 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let told = |(host, view): &(&HostName, CheckView)| {
         whole_reason(&model.recurrence, host, model.board.hosts.get(*host), view)
     };
-    let reason = all.checks.get(selected).map(told).unwrap_or_default();
+    let listed = || all.jobs.get(selected.saturating_sub(all.checks.len())).map(jobs::told);
+    let reason = all.checks.get(selected).map(told).or_else(listed).unwrap_or_default();
     (model.row_total, model.row_host) = (all.count(), all.host(selected).cloned());
     (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);

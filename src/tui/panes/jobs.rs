@@ -54,24 +54,30 @@ fn entries<'a>(host: &'a HostName, cron: &'a CronReading, age: Age) -> impl Iter
 
 /// As a row of the pane of jobs.
 pub fn row(job: &Job) -> Vec<Cell> {
-    let Job { host, entry, zone, age } = job;
+    let sign = job.entry.told.as_ref().map_or("·", |told| glyph(told.status, Quality::Fresh));
+    vec![
+        Cell::Text(piece(format!("{sign} listed"), Meaning::Dim)),
+        Cell::Text(piece(job.host.as_str(), Meaning::Title)),
+        Cell::Text(piece(job.entry.command.as_str(), Meaning::Plain)),
+        Cell::Trend(Vec::new()),
+        Cell::Text(piece(format!("{:>4}", job.age.to_string()), Meaning::Dim)),
+        Cell::Text(piece(told(job), Meaning::Dim)),
+    ]
+}
+
+/// What is known of its last run, when it is next, and where it stands.
+pub fn told(job: &Job) -> String {
+    let Job { entry, zone, .. } = job;
     let shown = |at: Option<DateTime<Utc>>| {
         at.map_or("unknown".to_owned(), |at| at.with_timezone(zone).format("%a %d %b %H:%M %Z").to_string())
     };
     let result = entry.unit.as_ref().and_then(|unit| unit.result.as_ref());
     let ended = result.map(|result| format!(" ({result})")).unwrap_or_default();
     let user = entry.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
-    let (verdict, last) = match &entry.told {
-        Some(told) => (glyph(told.status, Quality::Fresh), told.words.to_string()),
-        None => ("·", format!("last {}{ended}", shown(entry.last))),
+    let last = match &entry.told {
+        Some(told) => told.words.to_string(),
+        None => format!("last {}{ended}", shown(entry.last)),
     };
-    let told = format!("{} {}{user}: {last}; next {}", entry.schedule, entry.command, shown(entry.next));
-    vec![
-        Cell::Text(piece(format!("{verdict} listed"), Meaning::Dim)),
-        Cell::Text(piece(host.as_str(), Meaning::Title)),
-        Cell::Text(piece(entry.source.as_str(), Meaning::Dim)),
-        Cell::Trend(Vec::new()),
-        Cell::Text(piece(format!("{:>4}", age.to_string()), Meaning::Dim)),
-        Cell::Text(piece(told, Meaning::Dim)),
-    ]
+    let (schedule, source) = (&entry.schedule, &entry.source);
+    format!("{last}; next {}; {schedule}{user} in {source}: {}", shown(entry.next), entry.command)
 }

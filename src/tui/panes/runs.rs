@@ -14,14 +14,19 @@ const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
 
 /// The newest runs of the job of a check.
 pub fn strip(model: &Model, host: &HostName, view: &CheckView, width: usize) -> Cell {
+    let job = view.id.subject.as_ref().map_or("", |job| job.as_str());
+    let runs = runs_of(model, host, job);
+    Cell::Strip(pieces(&runs[runs.len().saturating_sub(width)..]))
+}
+
+/// The runs of a job that are known, the newest last.
+pub fn runs_of<'a>(model: &'a Model, host: &HostName, job: &str) -> &'a [RunMark] {
     let host = model.board.hosts.get(host);
     let seen = host.and_then(|host| host.probes.get(&ProbeId::Accounting)?.reading.as_ref());
-    let Some(Reading::Accounting(reading)) = seen.map(|seen| seen.last().as_ref()) else {
-        return Cell::Strip(Vec::new());
-    };
-    let job = view.id.subject.as_ref().map_or("", |job| job.as_str());
-    let runs = reading.runs.get(job).map_or(&[][..], Vec::as_slice);
-    Cell::Strip(pieces(&runs[runs.len().saturating_sub(width)..]))
+    match seen.map(|seen| seen.last().as_ref()) {
+        Some(Reading::Accounting(reading)) => reading.runs.get(job).map_or(&[], Vec::as_slice),
+        Some(_) | None => &[],
+    }
 }
 
 fn pieces(runs: &[RunMark]) -> Vec<Piece> {
@@ -46,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_run_is_as_high_as_it_took_long_and_one_that_failed_has_a_sign() {
-        let run = |took_ms, is_ok| RunMark { at_s: 0, took_ms, is_ok };
+        let run = |took_ms, is_ok| RunMark { took_ms, is_ok, ..RunMark::default() };
         let runs = [
             run(Some(0), Some(true)),
             run(Some(45), Some(true)),

@@ -1,0 +1,58 @@
+//! `dogwatch ran`: what ran on a host at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::{CommandError, Common, block_on};
+use crate::domain::proof::ran::RanRow;
+use crate::domain::time::words_exact;
+use crate::engine::ran::ran_then;
+
+/// What ran on a host at a time, by its accounting and cron's log, the heaviest first
+#[derive(Args)]
+pub struct RanArguments {
+    /// The host as hosts.toml names it
+    host: String,
+    /// When: 2026-11-21T04:30:00Z, or with another offset
+    #[arg(long, value_name = "TIME")]
+    at: DateTime<Utc>,
+    /// So much before and after it
+    #[arg(long, default_value = "5m")]
+    window: humantime::Duration,
+}
+
+pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError> {
+    let config = common.config()?;
+    let spec = config.fleet.hosts.iter().find(|spec| spec.name.as_str() == arguments.host);
+    let spec = spec.ok_or_else(|| CommandError::Usage(format!("no host is named {}", arguments.host)))?;
+    let window = chrono::Duration::from_std(Duration::from(arguments.window));
+    let window = window.map_err(|error| CommandError::Usage(format!("--window: {error}")))?;
+    let secrets = common.secrets()?;
+    let then = block_on(ran_then(spec, &secrets, arguments.at - window, arguments.at + window))??;
+    println!("{:<19} {:>9} {:>9} {:<12} {:<12} COMMAND", "BEGAN", "TOOK", "CPU", "USER", "END");
+    then.ran.rows.iter().for_each(|row| println!("{}", line(row, then.zone)));
+    if 0 < then.ran.left_out {
+        println!("… and {} lighter ones", then.ran.left_out);
+    }
+    then.lacks.iter().for_each(|lack| println!("▲ {lack}"));
+    let count = then.ran.rows.len();
+    let processes = if count == 1 { "process" } else { "processes" };
+    println!("{count} {processes}, times in {}; what still runs has no record", then.zone.name());
+    Ok(())
+}
+
+fn line(row: &RanRow, zone: chrono_tz::Tz) -> String {
+    let began = row.begin.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string();
+    let took = row.took_ms.map_or("-".to_owned(), words_exact);
+    let of = match row.belongs_to() {
+        "" => String::new(),
+        of if of == row.command.as_str() => String::new(),
+        of => format!("  ({of})"),
+    };
+    let terminal = if row.terminal.is_empty() { String::new() } else { format!(" on {}", row.terminal) };
+    let end = if row.end.is_some() { row.end_words() } else { "no record".to_owned() };
+    let (cpu, user) = (words_exact(row.cpu_ms), format!("{}{terminal}", row.user));
+    format!("{began} {took:>9} {cpu:>9} {user:<12} {end:<12} {}{of}", row.command)
+}

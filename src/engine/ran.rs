@@ -1,0 +1,187 @@
+//! Asking a host what ran at a time: its accounting files are read from their ends back to that time.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::action::ActionError;
+use super::action::site::Site;
+use crate::adapters::clock;
+use crate::adapters::transport::ssh::Secrets;
+use crate::domain::fleet::HostSpec;
+use crate::domain::probe::accounting::RawRecord;
+use crate::domain::probe::cron::{CronRun, runs_in};
+use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
+use crate::domain::proof::cpu::CpuTree;
+use crate::domain::proof::ran::{Ran, ran};
+use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
+use crate::domain::text::SafeText;
+
+/// Bytes of accounting that one question brings: whole records.
+const PIECE_BYTES: u64 = 1 << 20;
+/// Bytes of accounting that are read at most, and that a packed file unpacks to.
+const BYTES_MAX: u64 = 128 << 20;
+/// Bytes of the end of each log of cron.
+const LOG_BYTES_MAX: u64 = 4 << 20;
+const PIECE_DEADLINE: Duration = Duration::from_secs(60);
+/// cron's log is looked through so long before the time, for jobs that began then and ran still.
+const LOOK_BACK: chrono::Duration = chrono::Duration::hours(26);
+
+/// What ran, and what stands in the way of knowing more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RanThen {
+    pub ran: Ran,
+    /// The host's zone.
+    pub zone: Tz,
+    pub records: usize,
+    pub lacks: Vec<SafeText>,
+}
+
+/// Asks a host what ran between these moments of its own clock.
+pub async fn ran_then(
+    spec: &HostSpec,
+    secrets: &Secrets,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<RanThen, ActionError> {
+    let mut site = Site::new(spec, secrets.clone());
+    site.connect().await?;
+    let accounting = spec.settings.accounting.clone().unwrap_or_else(|| "-".to_owned());
+    let reply = site.ask(LIST, vec![accounting, from.timestamp().to_string()]).await?;
+    let host = spec.name.clone();
+    let sources = parse(&reply.body).map_err(|error| ActionError::Host { host, why: error.to_string() })?;
+    let zone = sources.zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
+    let mut lacks: Vec<SafeText> =
+        sources.denied.iter().map(|path| format!("{path} may not be read by this login").into()).collect();
+    let records = records(&mut site, &sources, from, &mut lacks).await?;
+    let logged = logged(&mut site, &sources, zone, from, to).await?;
+    let ran = ran(&records, &logged, &sources.users, from, to);
+    Ok(RanThen { ran, zone, records: records.len(), lacks })
+}
+
+/// The records that ended after `from`, the oldest first.
+async fn records(
+    site: &mut Site,
+    sources: &Sources,
+    from: DateTime<Utc>,
+    lacks: &mut Vec<SafeText>,
+) -> Result<Vec<RawRecord>, ActionError> {
+    let mut files: Vec<&Source> = sources.files.iter().filter(|source| source.kind == Kind::Accounting).collect();
+    if files.is_empty() {
+        lacks.push("no accounting file: what ran leaves no trace, see dogwatch action run accounting.enable".into());
+    }
+    files.sort_by_key(|source| source.written_s);
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    let mut left = BYTES_MAX;
+    for file in files.into_iter().rev() {
+        let reached = match file.path.ends_with(".gz") {
+            true => read_packed(site, file, &mut left, &mut pieces, from).await?,
+            false => read_back(site, file, &mut left, &mut pieces, from).await?,
+        };
+        if reached {
+            break;
+        }
+        if left == 0 {
+            lacks.push(format!("of accounting only the newest {BYTES_MAX} bytes were read").into());
+            break;
+        }
+    }
+    let (mut found, mut cpu, mut decoder) = (Vec::new(), CpuTree::default(), Decoder::default());
+    let mut push = |raw: &[u8; RECORD_BYTES], record: AcctRecord| {
+        let whole_cpu_ms = cpu.take(&record);
+        if from.timestamp_millis() <= record.end_ms().saturating_add(999) {
+            found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
+        }
+    };
+    pieces.iter().rev().for_each(|piece| decoder.feed(piece, &mut push));
+    decoder.finish(&mut push);
+    Ok(found)
+}
+
+/// Reads a file's pieces from its end; says whether one begins before `from`.
+async fn read_back(
+    site: &mut Site,
+    file: &Source,
+    left: &mut u64,
+    pieces: &mut Vec<Vec<u8>>,
+    from: DateTime<Utc>,
+) -> Result<bool, ActionError> {
+    let mut end = file.size - file.size % RECORD_BYTES as u64;
+    while 0 < end && 0 < *left {
+        let bytes = PIECE_BYTES.min(end).min(*left);
+        let asked = vec![file.path.clone(), (end - bytes).to_string(), bytes.to_string()];
+        let piece = site.ask_within(READ, asked, PIECE_DEADLINE).await?.parts.into_iter().nth(1).unwrap_or_default();
+        let begins_before = begins_before(&piece, from);
+        pieces.push(piece);
+        end -= bytes;
+        *left -= bytes;
+        if begins_before {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn read_packed(
+    site: &mut Site,
+    file: &Source,
+    left: &mut u64,
+    pieces: &mut Vec<Vec<u8>>,
+    from: DateTime<Utc>,
+) -> Result<bool, ActionError> {
+    let mut packed = Vec::new();
+    while (packed.len() as u64) < file.size.min(*left) {
+        let asked = vec![file.path.clone(), packed.len().to_string(), PIECE_BYTES.to_string()];
+        let piece = site.ask_within(READ, asked, PIECE_DEADLINE).await?.parts.into_iter().nth(1).unwrap_or_default();
+        if piece.is_empty() {
+            break;
+        }
+        packed.extend(piece);
+    }
+    let mut content = Vec::new();
+    // What can't be unpacked to its end is believed as far as it goes.
+    let _ = flate2::read::MultiGzDecoder::new(packed.as_slice()).take(*left).read_to_end(&mut content);
+    *left -= content.len() as u64;
+    let begins_before = begins_before(&content, from);
+    pieces.push(content);
+    Ok(begins_before)
+}
+
+/// Whether the first record of a piece ended before: records come in the order of their ends.
+fn begins_before(piece: &[u8], from: DateTime<Utc>) -> bool {
+    let (mut decoder, mut first) = (Decoder::default(), None);
+    let head = &piece[..piece.len().min(64 * RECORD_BYTES)];
+    decoder.feed(head, |_, record| first = first.or(Some(record.end_ms())));
+    first.is_some_and(|end_ms| end_ms < from.timestamp_millis())
+}
+
+/// What cron's log tells of the time, and of the day before it.
+async fn logged(
+    site: &mut Site,
+    sources: &Sources,
+    zone: Tz,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<CronRun>, ActionError> {
+    let (from, now) = (from - LOOK_BACK, clock::now().utc());
+    let mut runs: BTreeMap<(DateTime<Utc>, u32), CronRun> = BTreeMap::new();
+    let mut take = |bytes: &[u8]| {
+        let then = runs_in(bytes, zone, now).into_iter().filter(|run| from <= run.at && run.at <= to);
+        runs.extend(then.map(|run| ((run.at, run.pid), run)));
+    };
+    for file in sources.files.iter().filter(|source| source.kind == Kind::Log && !source.path.ends_with(".gz")) {
+        let begin = file.size.saturating_sub(LOG_BYTES_MAX);
+        let asked = vec![file.path.clone(), begin.to_string(), LOG_BYTES_MAX.to_string()];
+        let reply = site.ask_within(READ, asked, PIECE_DEADLINE).await?;
+        take(reply.parts.get(1).map_or(&[], Vec::as_slice));
+    }
+    if sources.journal_only {
+        let window = vec![from.timestamp().to_string(), to.timestamp().to_string()];
+        let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
+        take(reply.parts.get(1).map_or(&[], Vec::as_slice));
+    }
+    Ok(runs.into_values().collect())
+}

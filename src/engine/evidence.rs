@@ -12,7 +12,7 @@ use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
-use crate::domain::probe::cron::{CronReading, CronRun, runs_in};
+use crate::domain::probe::cron::{CronReading, CronRun, runs_in, timer_name};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::coverage::Accounting;
 use crate::domain::proof::cpu::CpuTree;
@@ -20,6 +20,7 @@ use crate::domain::proof::evidence::KeptRun;
 use crate::domain::proof::history::RunHistory;
 use crate::domain::proof::run::JobRun;
 use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
+use crate::domain::proof::unit_journal;
 use crate::domain::proof::verdict::Verdict;
 use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
@@ -94,7 +95,11 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
         found.lacks.push("the host's time zone could not be read: UTC is assumed".to_owned());
     }
     let (raw, runs) = pull(&mut site, wish, &sources, &mut found).await?;
-    judge(wish, raw, runs, &sources, &mut found);
+    let told = match &wish.job.evidence {
+        JobEvidence::Timer { unit } => pull_unit(&mut site, wish, unit, &mut found).await?,
+        JobEvidence::CronLog { .. } => Vec::new(),
+    };
+    judge(wish, raw, runs, told, &sources, &mut found);
     Ok(found)
 }
 
@@ -139,6 +144,33 @@ async fn pull(
     Ok((raw, runs))
 }
 
+/// What systemd and its journal tell of a timer's service.
+async fn pull_unit(
+    site: &mut Site,
+    wish: &Wish<'_>,
+    unit: &str,
+    found: &mut Found,
+) -> Result<Vec<JobRun>, ActionError> {
+    let window = [wish.from, wish.to].map(|at| at.timestamp().to_string());
+    let parameters = [timer_name(unit)].into_iter().chain(window).collect();
+    let reply = site.ask_within(unit_journal::SCRIPT, parameters, PIECE_DEADLINE).await?;
+    let part = |index: usize| reply.parts.get(index).cloned().unwrap_or_default();
+    let runs = unit_journal::runs(&part(3), unit);
+    if runs.is_empty() {
+        found.lacks.push(format!(
+            "systemd's journal tells of no run of {unit} in the window: it reaches back less far, or this login may not read it"
+        ));
+    }
+    for (index, name, source) in [
+        (1, "raw/unit-files.txt", "systemctl cat"),
+        (2, "raw/unit-state.txt", "systemctl show"),
+        (3, "raw/unit-journal.jsonl", "journalctl -o json"),
+    ] {
+        found.files.push(Collected { name: name.to_owned(), bytes: part(index), source: source.into() });
+    }
+    Ok(runs)
+}
+
 async fn read(site: &mut Site, source: &Source, lacks: &mut Vec<String>) -> Result<Vec<u8>, ActionError> {
     let wanted = source.size.min(SOURCE_BYTES_MAX);
     if wanted < source.size {
@@ -173,7 +205,14 @@ fn unpacked(source: &Source, bytes: &[u8], lacks: &mut Vec<String>) -> Vec<u8> {
 }
 
 /// Joins what was found and says what it proves of the run that was asked about.
-fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &Sources, found: &mut Found) {
+fn judge(
+    wish: &Wish<'_>,
+    raw: Vec<RawRecord>,
+    logged: Vec<CronRun>,
+    told: Vec<JobRun>,
+    sources: &Sources,
+    found: &mut Found,
+) {
     let mut history = RunHistory::whole();
     history.restore(
         wish.job.name.as_str(),
@@ -184,6 +223,7 @@ fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &S
     logged.sort_by_key(|run| run.at);
     let reading = CronReading { runs: logged, ..CronReading::default() };
     history.take_runs(wish.job, &reading);
+    history.take_told(wish.job, told);
     history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() }, i64::MAX);
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.
@@ -214,7 +254,4 @@ fn judge(wish: &Wish<'_>, raw: Vec<RawRecord>, logged: Vec<CronRun>, sources: &S
         })
         .collect();
     (found.verdict, found.runs) = (verdict, told);
-    if let JobEvidence::Timer { unit } = &wish.job.evidence {
-        found.lacks.push(format!("{unit} is a timer: systemd's own word on its runs is not collected"));
-    }
 }

@@ -210,4 +210,15 @@ fn a_timer_s_run_is_proven_by_systemd_s_own_record_of_its_process_and_by_account
     until("job fine: proven ok, took 1.");
     until("job long: running since ");
     assert!(!until("job never: ").contains("job never: proven"));
+    // A pack of it holds systemd's own records, and needs nothing that the watch kept.
+    fs::remove_dir_all(office.place.path("anna/evidence")).unwrap();
+    let pack = office.place.path("anna/pack");
+    let at = run("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
+    let asked =
+        ["evidence", "app1", "--job", "fails", "--at", at.trim(), "--out", pack.to_str().unwrap(), "--unsigned"];
+    let said = office.succeeds("anna", &asked);
+    assert!(said.contains("proven FAILED: exit-code: exit status 3, took 0."), "{said}");
+    let journal = fs::read_to_string(pack.join("raw/unit-journal.jsonl")).unwrap();
+    assert!(journal.contains("dw-fails.service: Failed with result 'exit-code'."), "{journal}");
+    assert!(fs::read_to_string(pack.join("raw/unit-files.txt")).unwrap().contains("ExecStart=/bin/sh -c 'exit 3'"));
 }

@@ -202,6 +202,12 @@ impl RunHistory {
         self.news.clear();
     }
 
+    /// Takes runs of a job that somebody else than cron's log tells of.
+    pub fn take_told(&mut self, job: &JobSpec, told: Vec<JobRun>) {
+        told.into_iter().for_each(|run| self.add(job.name.as_str(), run));
+        self.settle(job.name.as_str());
+    }
+
     fn add(&mut self, job: &str, new: JobRun) {
         let known = self.runs.entry(job.to_owned()).or_default();
         // It was forgotten already: cron's log is read again and again.
@@ -211,7 +217,7 @@ impl RunHistory {
             Some(old) => {
                 old.runs_now = new.runs_now;
                 // The first look at its beginning counts.
-                let run = CronRun { at: old.run.at, ..new.run };
+                let run = if new.run.pid == 0 { old.run.clone() } else { CronRun { at: old.run.at, ..new.run } };
                 let missing: Vec<Word> = new.words.into_iter().filter(|word| !old.has_word_by(word.by)).collect();
                 if old.run != run || !missing.is_empty() {
                     old.run = run;

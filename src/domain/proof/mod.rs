@@ -14,6 +14,7 @@ pub mod pack;
 pub mod ran;
 pub mod run;
 pub mod sources;
+pub mod unit_journal;
 pub mod usual;
 pub mod verdict;
 pub mod word;

@@ -117,7 +117,9 @@ impl JobRun {
     /// Whether both tell of one run. systemd's times are reckoned anew at each look.
     pub fn is_same_as(&self, other: &JobRun) -> bool {
         let apart_ms = if self.words.is_empty() && !self.runs_now { 0 } else { UNIT_APART_MS };
-        self.run.pid == other.run.pid && (self.begin_ms() - other.begin_ms()).abs() <= apart_ms
+        // systemd's journal tells no number.
+        let is_one = self.run.pid == other.run.pid || self.run.pid == 0;
+        is_one && (self.begin_ms() - other.begin_ms()).abs() <= apart_ms
     }
 }
 

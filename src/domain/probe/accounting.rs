@@ -8,6 +8,7 @@ use super::script::Answer;
 use super::{ParseError, lines, number};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
+use crate::domain::proof::gunzip::{Broken, Gunzip};
 use crate::domain::proof::join::Certainty;
 use crate::domain::proof::own::OwnTree;
 use crate::domain::proof::word::Speaker;
@@ -15,6 +16,8 @@ use crate::domain::text::SafeText;
 
 /// Bytes that one poll brings, before what is left is "catching up".
 pub const BYTES_MAX: u64 = 256 << 10;
+/// Bytes that a packed piece unpacks to before the rest waits for the next poll.
+const UNPACKED_BYTES_MAX: usize = 4 << 20;
 /// A file that was last written longer ago tells nothing that is wanted.
 pub const LOOK_BACK_S: i64 = 35 * 86_400;
 /// A host's clock may be so far ahead of ours.
@@ -26,7 +29,7 @@ const NAMES_EVERY: u64 = 60;
 const SEGMENTS_MAX: usize = 100;
 
 /// `$1` the file, `-` for the usual places, `?` to look also where the system says; `$2` the inode that is read on, 0 for
-/// none; `$3` from which byte, `$4` how many; `$5` `names` for the users' names.
+/// none; `$3` from which byte of it as it lies there, packed or not, `$4` how many; `$5` `names` for the users' names.
 ///
 /// Prints `k HIGH LOW EVERY` of /proc/sys/kernel/acct, `s SESSION SHELL` of this poll, `p PATH` or `n`, `a INODE SIZE MTIME
 /// NAME` each file of it, the one that is written first, `x INODE` where that can't be read, `w UID NAME` each user, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
@@ -62,14 +65,11 @@ else
   done
   IFS=$dw_ifs
   set +f
-  if [ -n "$dw_name" ] && { [ ! -r "$dw_name" ] || { case $dw_name in *.gz) ! gzip -t <"$dw_name" 2>/dev/null ;; *) false ;; esac; }; }; then dw_say "x $dw_i"
+  if [ -n "$dw_name" ] && [ ! -r "$dw_name" ]; then dw_say "x $dw_i"
   elif [ -n "$dw_name" ]; then
     dw_say "c $dw_i $dw_from"
     dw_cut
-    case $dw_name in
-    *.gz) gzip -dc <"$dw_name" 2>/dev/null | tail -c "+$((dw_from + 1))" | head -c "$dw_cap" ;;
-    *) tail -c "+$((dw_from + 1))" -- "$dw_name" </dev/null | head -c "$dw_cap" ;;
-    esac
+    tail -c "+$((dw_from + 1))" -- "$dw_name" </dev/null | head -c "$dw_cap"
     dw_cut
   fi
 fi
@@ -174,6 +174,8 @@ pub struct AcctCursor {
     path: Option<String>,
     inode: u64,
     offset: u64,
+    /// Bytes before the offset that are the beginning of a record: a process that ends forgets them.
+    held: u64,
     segments: Vec<Segment>,
     covers_from_s: Option<u32>,
     unbroken_from_s: Option<u32>,
@@ -183,12 +185,26 @@ pub struct AcctCursor {
 }
 
 /// What is remembered beside it while the engine runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct AcctMemory {
     decoder: Decoder,
     own: OwnTree,
     cpu: CpuTree,
+    /// Where a packed file is unpacked on.
+    packed: Option<Packed>,
     polls: u64,
+}
+
+/// A packed file on its way. What is stored is how far its content was read: after a restart it is unpacked anew, up to there.
+#[derive(Debug)]
+struct Packed {
+    inode: u64,
+    gunzip: Gunzip,
+    /// Bytes of the packed file that were taken.
+    taken: u64,
+    /// Bytes of the content that were read before.
+    skip: u64,
+    has_more: bool,
 }
 
 impl AcctMemory {
@@ -205,8 +221,20 @@ impl AcctCursor {
         let is_due = memory.polls.is_multiple_of(NAMES_EVERY);
         let place = configured.or(self.path.as_deref()).unwrap_or(if is_due { "?" } else { "-" });
         let names = if is_due { "names" } else { "" };
-        let numbers = [self.inode, self.offset, BYTES_MAX].map(|number| number.to_string());
+        let numbers = [self.inode, self.from(memory), BYTES_MAX].map(|number| number.to_string());
         [place.to_owned()].into_iter().chain(numbers).chain([names.to_owned()]).collect()
+    }
+
+    /// From which byte of the file, as it lies on its host, reading goes on.
+    fn from(&self, memory: &AcctMemory) -> u64 {
+        let is_packed = self.segments.iter().any(|segment| segment.inode == self.inode && segment.is_packed());
+        let packed = memory.packed.as_ref().filter(|packed| packed.inode == self.inode);
+        if is_packed { packed.map_or(0, |packed| packed.taken) } else { self.start(memory) }
+    }
+
+    /// From which byte of its content the file is read on.
+    fn start(&self, memory: &AcctMemory) -> u64 {
+        if memory.decoder.held() == 0 { self.offset.saturating_sub(self.held) } else { self.offset }
     }
 
     /// The inode that is read on, and from which byte; `None` before a file was seen.
@@ -335,9 +363,9 @@ pub fn parse(
     segments.extend(live.clone());
     let (bytes, known_bytes) = (answer.parts.get(1).copied().unwrap_or_default(), cursor.offset);
     if let Some((inode, from)) = read_from
-        && (inode, from) == (cursor.inode, cursor.offset)
+        && (inode, from) == (cursor.inode, cursor.from(memory))
     {
-        take(bytes, cursor, memory, now_s, &mut reading);
+        is_unreadable |= take(bytes, cursor, memory, now_s, &mut reading).is_err();
     }
     if is_unreadable {
         // Passed over: whatever it held is not known.
@@ -345,7 +373,9 @@ pub fn parse(
     }
     cursor.list(segments, memory, known_bytes, now_s);
     let is_live = live.as_ref().is_some_and(|live| live.inode == cursor.inode);
-    let is_through = read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX;
+    let has_more = memory.packed.as_ref().is_some_and(|packed| packed.inode == cursor.inode && packed.has_more);
+    let is_through =
+        read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX && !has_more;
     if (is_through || is_unreadable) && !is_live {
         cursor.go_on();
     }
@@ -365,16 +395,47 @@ pub fn parse(
     Ok(reading)
 }
 
-fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, now_s: i64, reading: &mut AccountingReading) {
+/// Takes what came of the file that is read on; an error where it is packed and can't be unpacked.
+fn take(
+    bytes: &[u8],
+    cursor: &mut AcctCursor,
+    memory: &mut AcctMemory,
+    now_s: i64,
+    reading: &mut AccountingReading,
+) -> Result<(), Broken> {
     let mut found: Vec<RawRecord> = Vec::new();
+    cursor.offset = cursor.start(memory);
     let before = memory.decoder.passed_over;
-    let (decoder, cpu) = (&mut memory.decoder, &mut memory.cpu);
-    decoder.feed(bytes, |raw, record| {
-        let whole_cpu_ms = cpu.take(&record);
-        found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
-    });
+    let is_packed = cursor.segments.iter().any(|segment| segment.inode == cursor.inode && segment.is_packed());
+    let AcctMemory { decoder, cpu, packed, .. } = memory;
+    let mut decode = |content: &[u8]| {
+        decoder.feed(content, |raw, record| {
+            let whole_cpu_ms = cpu.take(&record);
+            found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
+        });
+    };
+    let taken = match is_packed {
+        true => {
+            let packed = match packed.as_mut().filter(|packed| packed.inode == cursor.inode) {
+                Some(packed) => packed,
+                None => packed.insert(Packed {
+                    inode: cursor.inode,
+                    gunzip: Gunzip::default(),
+                    taken: 0,
+                    skip: cursor.offset,
+                    has_more: false,
+                }),
+            };
+            packed.take(bytes, &mut cursor.offset, decode)
+        }
+        false => {
+            decode(bytes);
+            cursor.offset += bytes.len() as u64;
+            Ok(())
+        }
+    };
+    cursor.held = memory.decoder.held() as u64;
     reading.passed_over = memory.decoder.passed_over - before;
-    cursor.offset += bytes.len() as u64;
     let records: Vec<AcctRecord> = found.iter().map(|found| found.record).collect();
     let marks = memory.own.mark(&records);
     // Records come in the order of their ends; one from the future tells of a clock that was wrong.
@@ -386,6 +447,25 @@ fn take(bytes: &[u8], cursor: &mut AcctCursor, memory: &mut AcctMemory, now_s: i
     let own = marks.iter().filter(|is_own| **is_own).count();
     (reading.own, reading.others) = (own as u32, (found.len() - own) as u32);
     reading.records = found.into_iter().zip(marks).filter(|(_, is_own)| !is_own).map(|(found, _)| found).collect();
+    taken
+}
+
+impl Packed {
+    /// Unpacks what came, and gives what was not read before.
+    fn take(&mut self, bytes: &[u8], offset: &mut u64, mut decode: impl FnMut(&[u8])) -> Result<(), Broken> {
+        let skip = &mut self.skip;
+        let taken = self.gunzip.feed(bytes, UNPACKED_BYTES_MAX, |content| {
+            let known = (*skip).min(content.len() as u64);
+            *skip -= known;
+            let new = &content[known as usize..];
+            *offset += new.len() as u64;
+            decode(new);
+        })?;
+        self.taken += taken.bytes as u64;
+        self.has_more = taken.has_more;
+        let is_end = (bytes.len() as u64) < BYTES_MAX && !taken.has_more;
+        if is_end && !self.gunzip.is_whole() { Err(Broken) } else { Ok(()) }
+    }
 }
 
 fn limits(rest: &[u8]) -> Option<(u32, u32)> {

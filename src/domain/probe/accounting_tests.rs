@@ -7,6 +7,25 @@ fn bytes(pids: std::ops::Range<u32>) -> Vec<u8> {
     pids.flat_map(|pid| write(&record("sh", pid, 1_790_000_000 + pid, 200, 0))).collect()
 }
 
+/// The same with numbers that pack badly.
+fn noisy(pids: std::ops::Range<u32>) -> Vec<u8> {
+    let noise = |pid: u32| pid.wrapping_mul(2_654_435_761);
+    let of = |pid: u32| AcctRecord {
+        uid: noise(pid),
+        gid: noise(pid + 7),
+        ppid: noise(pid + 13) | 2,
+        tty: noise(pid + 17) as u16,
+        ..record("sh", pid, 1_790_000_000 + pid, 200, noise(pid + 23) & 0xff00)
+    };
+    pids.flat_map(|pid| write(&of(pid))).collect()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(content).and_then(|()| packer.finish()).unwrap_or_default()
+}
+
 /// A host whose files are these, asked once; the pids that came.
 fn poll(
     (cursor, memory): &mut (AcctCursor, AcctMemory),
@@ -63,10 +82,43 @@ fn a_file_that_was_packed_is_read_on_where_it_was() {
     let mut cursor = <(AcctCursor, AcctMemory)>::default();
     let live = bytes(1..4);
     (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &live)])));
-    let (packed, new) = (bytes(1..6), bytes(6..8));
+    let (packed, new) = (gzip(&bytes(1..6)), bytes(6..8));
     let files: [(u64, &str, &[u8]); 2] = [(9, "pacct.1.gz", &packed), (8, "pacct", &new)];
     let pids: Vec<u32> = (0..4).flat_map(|_| poll(&mut cursor, &files).0).collect();
     assert_eq!((pids, poll(&mut cursor, &files).1.gaps), (vec![4, 5, 6, 7], 0));
+}
+
+/// Packed by the host: 200,000 records are more than one piece of it, and than one piece unpacks to.
+#[test]
+fn a_large_packed_file_is_unpacked_piece_by_piece_and_a_restart_reads_none_of_it_twice() {
+    let (mut cursor, large) = (<(AcctCursor, AcctMemory)>::default(), noisy(1..200_000));
+    let (packed, live) = (gzip(&large), bytes(300_000..300_002));
+    assert!(2 * BYTES_MAX < packed.len() as u64, "{}", packed.len());
+    let files: [(u64, &str, &[u8]); 2] = [(6, "pacct.1.gz", &packed), (7, "pacct", &live)];
+    let mut pids = Vec::new();
+    for turn in 0..40 {
+        let (came, reading) = poll(&mut cursor, &files);
+        assert!(came.len() * RECORD_BYTES <= UNPACKED_BYTES_MAX + (1 << 16), "{}", came.len());
+        assert_eq!(reading.gaps, 0);
+        pids.extend(came);
+        if turn == 2 {
+            // Within a record: its beginning goes with the process.
+            assert_ne!(cursor.0.held, 0);
+            cursor.1 = AcctMemory::default();
+        }
+    }
+    let whole: Vec<u32> = (1..200_000).chain(300_000..300_002).collect();
+    assert!(pids == whole, "{} of {}", pids.len(), whole.len());
+}
+
+#[test]
+fn a_packed_file_that_was_cut_is_read_as_far_as_it_goes_and_leaves_a_gap() {
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
+    let packed = gzip(&bytes(1..4));
+    let files: [(u64, &str, &[u8]); 2] = [(6, "pacct.1.gz", &packed[..packed.len() - 9]), (7, "pacct", &bytes(4..6))];
+    let pids: Vec<u32> = (0..4).flat_map(|_| poll(&mut cursor, &files).0).collect();
+    assert!(pids.ends_with(&[4, 5]), "{pids:?}");
+    assert_eq!(poll(&mut cursor, &files).1.gaps, 1);
 }
 
 #[test]

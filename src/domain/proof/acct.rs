@@ -234,6 +234,11 @@ impl Decoder {
         self.rest = bytes.to_vec();
     }
 
+    /// Bytes of a record that has not come whole.
+    pub fn held(&self) -> usize {
+        self.rest.len()
+    }
+
     /// How much must be seen to tell a record: once the place is lost, two in a row.
     fn wanted(&self) -> usize {
         if self.is_lost { 2 * RECORD_BYTES } else { RECORD_BYTES }

@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod cpu;
 pub mod deeds;
 pub mod evidence;
+pub mod gunzip;
 pub mod history;
 pub mod join;
 pub mod listed;

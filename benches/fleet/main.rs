@@ -7,6 +7,7 @@ mod frames;
 mod idle;
 mod keys;
 mod long;
+mod records;
 mod rig;
 mod rivals;
 mod simulated;
@@ -43,6 +44,7 @@ fn main() -> io::Result<()> {
         [] => table(1),
         ["--quick"] => table(10),
         ["--frames"] => frames::measure(),
+        ["--records"] => records::measure(),
         ["--fleet", minutes] => {
             let rig = prepared()?;
             let simulated = rig.simulated()?;
@@ -69,7 +71,7 @@ fn main() -> io::Result<()> {
             long::soak(&rig, minutes.parse().map_err(io::Error::other)?)
         }
         _ => Err(io::Error::other(
-            "usage: benches/run [--quick | --frames | --keys | --parts | (--fleet | --beside-bottom | --load | --soak) MINUTES]",
+            "usage: benches/run [--quick | --frames | --keys | --records | --parts | (--fleet | --beside-bottom | --load | --soak) MINUTES]",
         )),
     }
 }

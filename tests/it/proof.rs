@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use dogwatch::domain::probe::accounting::{self, AcctCursor, AcctMemory};
+use dogwatch::domain::probe::script::{Nonce, Section, compose, split};
 use dogwatch::domain::proof::acct::{AcctRecord, CORE, Decoder, Ended, FORKED, SIGNALLED, SUPERUSER, write};
 
 use crate::support::*;
@@ -424,4 +426,47 @@ fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tell
     assert!(12 <= signals, "{signals} signals");
     let with_core = |record: &&AcctRecord| matches!(record.ended(), Ended::Killed { core: true, .. });
     assert_eq!(records.iter().filter(with_core).count(), 1, "cores");
+}
+
+/// What a poll of a quiet host brings: a kilobyte, and the records of the processes that the polls themselves began.
+#[test]
+fn a_read_of_a_quiet_host_is_a_kilobyte_and_the_records_of_our_own_processes() {
+    let place = Place::new();
+    let file = place.path("pacct");
+    // Three rotated ones beside it, as a host of a few weeks has.
+    for name in ["pacct", "pacct.1", "pacct.2.gz", "pacct.3.gz"] {
+        fs::write(place.path(name), "").unwrap();
+    }
+    let on = format!("accton {} >/dev/null; exec sleep 1000", file.display());
+    let unshared = ["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &on];
+    let host = Running(Command::new("unshare").args(unshared).spawn().unwrap());
+    let deadline = Instant::now() + GUARD;
+    let mut first = String::new();
+    while first.is_empty() || fs::metadata(&file).unwrap().len() == 0 {
+        assert!(Instant::now() < deadline, "its accounting never began");
+        first = fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.0.id())).unwrap();
+    }
+    let mut cursor = (AcctCursor::default(), AcctMemory::default());
+    let mut poll = || {
+        let parameters = cursor.0.parameters(&cursor.1, file.to_str());
+        let nonce = Nonce::new(7);
+        let script = compose(&nonce, &[Section { script: accounting::SCRIPT, parameters }]);
+        let inside = ["--pid", "--mount", "--target", first.trim(), "/bin/sh"];
+        let mut shell =
+            Command::new("nsenter").args(inside).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = shell.wait_with_output().unwrap();
+        let answers = split(&output.stdout, &nonce, 1);
+        let answer = answers.sections[0].as_ref().unwrap_or_else(|| panic!("{}", text(&output.stdout)));
+        let reading = accounting::parse(answer, &mut cursor.0, &mut cursor.1, i64::from(now_s())).unwrap();
+        (output.stdout.len(), (reading.own + reading.others) as usize, reading.behind_bytes)
+    };
+    // Until everything that was there before has been read.
+    let mut newest = poll();
+    while newest.1 == 0 || newest.2 != 0 {
+        assert!(Instant::now() < deadline, "its accounting was never caught up with");
+        newest = poll();
+    }
+    let (bytes, records, _) = poll();
+    assert!(0 < records && bytes <= 1_024 + 64 * records, "{bytes} bytes, {records} records");
 }

@@ -32,7 +32,8 @@ const SEGMENTS_MAX: usize = 100;
 /// none; `$3` from which byte of it as it lies there, packed or not, `$4` how many; `$5` `names` for the users' names.
 ///
 /// Prints `k HIGH LOW EVERY` of /proc/sys/kernel/acct, `s SESSION SHELL` of this poll, `p PATH` or `n`, `a INODE SIZE MTIME
-/// NAME` each file of it, the one that is written first, `x INODE` where that can't be read, `w UID NAME` each user, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
+/// REST` each file of it with the rest of its name, the one that is written first, `x INODE` where that can't be read,
+/// `w UID NAME` each user, `d` where it may not be read; then `c INODE FROM`, a cut, the bytes and a cut.
 pub const SCRIPT: &str = r#"
 { read -r dw_x </proc/sys/kernel/acct; } 2>/dev/null && dw_say "k $dw_x"
 dw_say "s $PPID $$"
@@ -60,8 +61,9 @@ else
   set -f
   dw_ifs=$IFS IFS=$dw_nl
   for dw_l in $dw_all; do
-    dw_say "a $dw_l"
-    case $dw_l in "$dw_i "*) dw_name=${dw_l#* * * } ;; esac
+    dw_p=${dw_l#* * * }
+    dw_say "a ${dw_l%"$dw_p"}${dw_p#"$dw_a"}"
+    case $dw_l in "$dw_i "*) dw_name=$dw_p ;; esac
   done
   IFS=$dw_ifs
   set +f

@@ -117,8 +117,8 @@ fn a_job_s_witnesses_must_be_watched_and_whole() {
     let job = "[host.a.job.x]\nevery = '1d'\ncommand = 'x'\n";
     check(
         &format!("{job}log = '/var/log/x'\ndone = 'ok'\nleaves = 'nightly'\n"),
-        "hosts.toml:1:8: job x: log = '/var/log/x' is not watched: add it to logs\n\
-         hosts.toml:1:8: job x: leaves = 'nightly' is no backup set of this host",
+        "hosts.toml:1:9: job x: leaves = 'nightly' is no backup set of this host\n\
+         hosts.toml:1:9: job x: log = '/var/log/x' is not watched: add it to logs",
     );
     check(
         &format!("{job}done = '('\n"),

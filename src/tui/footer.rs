@@ -12,6 +12,7 @@ use super::prompt::{Asked, Prompt};
 use super::screen::{Offered, Piece, piece};
 use super::theme::Meaning;
 use super::why_not::why_not;
+use crate::domain::check::Pane;
 use crate::domain::text::SafeText;
 
 const PASSPHRASE_DOTS_MAX: usize = 24;
@@ -26,6 +27,10 @@ fn is_always_shown(binding: &Binding) -> bool {
 /// What a view's footer has room for: the log view has keys of its own, and no rows to open.
 fn belongs(view: &View, action: Action) -> bool {
     let is_of_logs = matches!(action, Action::Pause | Action::NextError | Action::Exclude);
+    // Where it helps most, and not everywhere: there is room for few.
+    if action == Action::Ran {
+        return matches!(view, View::Job(..) | View::Ran | View::Host(_) | View::Log | View::Pane(Pane::Cron));
+    }
     match view {
         View::Log => {
             is_of_logs

@@ -193,6 +193,15 @@ impl Machine {
         assert!(!succeeded && said.contains("raw/added is in the pack, and in no manifest"), "{said}");
     }
 
+    /// Somebody's command on the machine, in a shell of their own.
+    fn by_hand(&self, running: &Running, uid: &str, words: &[&str]) {
+        let pid = running.0.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let inside = ["--pid", "--mount", "--target", children.trim(), "setpriv", "--reuid", uid, "--clear-groups"];
+        let done = Command::new("nsenter").args(inside).args(words).status().unwrap();
+        assert!(done.success(), "{words:?}");
+    }
+
     /// Waits until the pane of jobs shows it.
     fn until_frame(&self, text: &str) {
         let deadline = Instant::now() + GUARD;
@@ -283,12 +292,13 @@ fn a_script_that_cron_reaches_is_told_when_everybody_may_write_it_and_when_it_ch
     let allow = |mode| fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     allow(0o777);
     let machine = Machine::new(&format!("0 0 1 1 * root nice {} --all\n", script.display()), "");
-    let _machine = machine.start(true);
+    let running = machine.start(true);
     machine.until("ship.sh, which cron runs, may be written by everybody (mode 777)");
     fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
     machine.until("ship.sh: the script changed: its content, ");
-    allow(0o755);
-    machine.until("its mode, 777 to 755");
+    machine.by_hand(&running, "0", &["chmod", "755", script.to_str().unwrap()]);
+    let said = machine.until("its mode, 777 to 755");
+    assert!(said.contains("; meanwhile: chmod by root (uid 0) "), "{said}");
     fs::remove_file(&script).unwrap();
     machine.until("ship.sh: the script is gone, or can't be read any more, was there ");
 }
@@ -356,14 +366,25 @@ fn a_log_that_was_deleted_by_hand_names_user_command_and_time() {
     let machine = Machine::new("", &format!("logs = ['{}']\n", log.display()));
     let running = machine.start(true);
     machine.until("app.log only grew, or was rotated");
-    let pid = running.0.id();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let inside = ["--pid", "--mount", "--target", children.trim(), "setpriv", "--reuid", "65001", "--clear-groups"];
-    let removed = Command::new("nsenter").args(inside).arg("rm").arg(&log).status().unwrap();
-    assert!(removed.success());
+    machine.by_hand(&running, "65001", &["rm", log.to_str().unwrap()]);
     let said = machine.until("app.log is gone, with 7 B, and was not rotated");
     let said = if said.contains("rm by") { said } else { machine.until("rm by dw-anna (uid 65001)") };
     assert!(said.contains("rm by dw-anna (uid 65001) without a terminal at ") && said.contains(", outside Dogwatch"));
+}
+
+#[test]
+fn space_that_became_free_at_once_names_who_freed_it() {
+    let directory = Place::new();
+    let small = directory.mount_tmpfs("small", "size=100m,mode=777");
+    fs::write(small.join("big"), vec![0; 40_000_000]).unwrap();
+    let machine = Machine::new("", "");
+    let running = machine.start(true);
+    machine.until(&format!("% of {}; ", small.display()));
+    machine.by_hand(&running, "0", &["rm", small.join("big").to_str().unwrap()]);
+    let said = machine.until("; fell by 40 MB at ");
+    if !said.contains("rm by root (uid 0) ") {
+        machine.until("rm by root (uid 0) ");
+    }
 }
 
 /// Issue 5, Show 3: every record of a real file, as dump-acct reads it.

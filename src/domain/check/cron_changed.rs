@@ -10,6 +10,7 @@ use super::{CheckId, CheckKind, CheckResult, Unit, host_integrity};
 use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::cron_scripts::{self, Script};
 use crate::domain::probe::integrity::FileState;
+use crate::domain::proof::deeds::{Deeds, Kind};
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -57,32 +58,34 @@ impl Inventory {
         self.changes.push_back((told_ms, words.to_owned()));
     }
 
-    fn take(&mut self, reading: &CronReading, now_ms: i64) {
+    fn take(&mut self, reading: &CronReading, deeds: &Deeds, now_ms: i64) {
         let now = lines(reading);
         // What may be read changed: lines that are not seen any more may be there still.
         let is_comparable = self.denied == reading.denied;
         if let Some((seen_ms, before)) = self.seen.as_ref().filter(|_| is_comparable) {
             let told = changes(before, &now, *seen_ms);
-            self.changes.extend(told.into_iter().map(|told| (now_ms, told)));
+            let who = meanwhile(deeds, *seen_ms, now_ms);
+            self.changes.extend(told.into_iter().map(|told| (now_ms, format!("{told}{who}"))));
             let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
             self.changes.drain(..surplus);
         }
         self.denied.clone_from(&reading.denied);
         self.seen = Some((now_ms, now));
         if let Some(scripts) = &reading.scripts {
-            self.take_scripts(scripts, reading, now_ms);
+            self.take_scripts(scripts, reading, deeds, now_ms);
         }
     }
 
-    fn take_scripts(&mut self, scripts: &[Script], reading: &CronReading, now_ms: i64) {
+    fn take_scripts(&mut self, scripts: &[Script], reading: &CronReading, deeds: &Deeds, now_ms: i64) {
         let reached = cron_scripts::reached(&reading.entries);
         self.scripts.retain(|path, _| reached.iter().any(|name| path.as_str() == name));
         let is_gone = |path: &SafeText| scripts.iter().all(|(name, _)| name != path);
         let gone: Vec<SafeText> = self.scripts.keys().filter(|path| is_gone(path)).cloned().collect();
         for path in gone {
             if let Some((seen_ms, _)) = self.scripts.remove(&path) {
-                let told =
-                    format!("{path}: the script is gone, or can't be read any more, was there {}", stamp(seen_ms));
+                let who = meanwhile(deeds, seen_ms, now_ms);
+                let seen = stamp(seen_ms);
+                let told = format!("{path}: the script is gone, or can't be read any more, was there {seen}{who}");
                 self.changes.push_back((now_ms, told));
             }
         }
@@ -91,7 +94,8 @@ impl Inventory {
             if let Some((seen_ms, before)) = before
                 && let Some(told) = host_integrity::change_of(&before, state, seen_ms)
             {
-                self.changes.push_back((now_ms, format!("{path}: the script changed: {told}")));
+                let who = meanwhile(deeds, seen_ms, now_ms);
+                self.changes.push_back((now_ms, format!("{path}: the script changed: {told}{who}")));
             }
         }
         let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
@@ -106,6 +110,11 @@ impl Inventory {
         })
         .collect()
     }
+}
+
+/// `; meanwhile: crontab by anna (uid 1000) on pts/3 at 04:31:07 UTC, outside Dogwatch`.
+pub(super) fn meanwhile(deeds: &Deeds, from_ms: i64, to_ms: i64) -> String {
+    deeds.named(Kind::Edits, from_ms, to_ms).map_or(String::new(), |who| format!("; meanwhile: {who}"))
 }
 
 fn lines(reading: &CronReading) -> BTreeMap<Line, bool> {
@@ -156,8 +165,8 @@ fn stamp(ms: i64) -> String {
 }
 
 /// What changed within a day; nothing on a host of which no change was ever seen.
-pub fn check(reading: &CronReading, inventory: &mut Inventory, now_ms: i64) -> Option<CheckResult> {
-    inventory.take(reading, now_ms);
+pub fn check(reading: &CronReading, inventory: &mut Inventory, deeds: &Deeds, now_ms: i64) -> Option<CheckResult> {
+    inventory.take(reading, deeds, now_ms);
     let id = CheckId::of(CheckKind::CronChanged);
     let news_ms = i64::try_from(NEWS_FOR.as_millis()).unwrap_or(i64::MAX);
     let news = inventory.changes.iter().rev().filter(|(at, _)| now_ms - at < news_ms);
@@ -203,8 +212,8 @@ mod tests {
     fn told(before: &[(&str, &str, &str)], now: &[(&str, &str, &str)], hours_later: i64) -> Option<String> {
         let mut inventory = Inventory::default();
         inventory.begin_with(&reading(before), 0);
-        check(&reading(now), &mut inventory, HOUR_MS);
-        let result = check(&reading(now), &mut inventory, HOUR_MS * (1 + hours_later))?;
+        check(&reading(now), &mut inventory, &Deeds::default(), HOUR_MS);
+        let result = check(&reading(now), &mut inventory, &Deeds::default(), HOUR_MS * (1 + hours_later))?;
         Some(format!("{} {}", result.status, result.reason))
     }
 
@@ -234,7 +243,7 @@ mod tests {
         let mut inventory = Inventory::default();
         inventory.begin_with(&reading(&[PURGE]), 0);
         let denied = CronReading { denied: vec!["/etc/cron.d/purge".into()], ..CronReading::default() };
-        assert_eq!(check(&denied, &mut inventory, HOUR_MS), None);
+        assert_eq!(check(&denied, &mut inventory, &Deeds::default(), HOUR_MS), None);
     }
 
     fn with_script(hash: char, mode: &str) -> CronReading {
@@ -249,7 +258,7 @@ mod tests {
     }
 
     fn next(inventory: &mut Inventory, reading: &CronReading, hours: i64) -> String {
-        check(reading, inventory, hours * HOUR_MS)
+        check(reading, inventory, &Deeds::default(), hours * HOUR_MS)
             .map_or(String::new(), |found| format!("{} {}", found.status, found.reason))
     }
 

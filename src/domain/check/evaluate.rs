@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cron_changed::Inventory;
+use super::disk_drop::Drops;
 use super::host_clock::ClockSkew;
 use super::host_integrity::Known;
 use super::logs::{Around, LogHistory};
@@ -38,6 +39,7 @@ pub struct Lately {
     pub jobs: Inventory,
     pub integrity: Known,
     pub disk: Option<Arc<DiskReading>>,
+    pub drops: Drops,
     pub boot_id: Option<SafeText>,
 }
 
@@ -57,7 +59,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             let mut results = host_memory::check(host, context);
             lately.runs.take_load(host.clock_ms, host.load_1 / f64::from(host.cpus));
             results.push(host_load::check(host, &lately.runs, context));
-            results.push(host_reboot::check(host, lately.boot_id.as_ref(), context));
+            results.push(host_reboot::check(host, lately.boot_id.as_ref(), &lately.deeds, context));
             let skew = round_trip.skew(host);
             lately.deeds.skew_ms = skew.skew_ms;
             results.push(host_clock::check(skew, context));
@@ -66,7 +68,9 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             results
         }
         Reading::Disk(disk) => {
-            let results = disk_checks(disk, lately.disk.as_deref(), context);
+            let mut results = disk_checks(disk, lately.disk.as_deref(), context);
+            lately.drops.take(disk, &lately.deeds, context.now.utc_ms);
+            tell_drops(&lately.drops, &mut results);
             lately.disk = Some(disk.clone());
             results
         }
@@ -84,7 +88,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         }
         Reading::Cron(reading) => {
             let mut results = cron_job::check(reading, &mut lately.runs, context);
-            results.extend(cron_changed::check(reading, &mut lately.jobs, context.now.utc_ms));
+            results.extend(cron_changed::check(reading, &mut lately.jobs, &lately.deeds, context.now.utc_ms));
             results
         }
         Reading::Units(reading) => host_units::check(reading, context).into_iter().collect(),
@@ -99,7 +103,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         }
         Reading::Smart(reading) => disk_smart::check(reading),
         Reading::Modes(reading) => host_writable::check(reading),
-        Reading::Integrity(reading) => host_integrity::check(reading, &mut lately.integrity, context),
+        Reading::Integrity(reading) => host_integrity::check(reading, &mut lately.integrity, &lately.deeds, context),
         Reading::Restores(reading) => backup_restore::check(reading, context),
         Reading::Accounting(reading) => {
             let fresh = Settings::fresh_for(context.settings.cron_cadence, context.settings.deadline);
@@ -109,6 +113,15 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             proof_health::check(reading, context)
         }
         Reading::Engine(_) => Vec::new(),
+    }
+}
+
+/// What became free at once stands beside how full a file system is.
+fn tell_drops(drops: &Drops, results: &mut [CheckResult]) {
+    for result in results.iter_mut().filter(|result| result.id.kind == CheckKind::DiskSpace) {
+        if let Some(words) = result.id.subject.as_ref().and_then(|mount| drops.words(mount)) {
+            result.reason = format!("{}; {words}", result.reason).into();
+        }
     }
 }
 

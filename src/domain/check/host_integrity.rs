@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 
+use super::cron_changed::meanwhile;
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
 use crate::domain::probe::integrity::{FileState, IntegrityReading, Unseen, WatchedFile};
+use crate::domain::proof::deeds::Deeds;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -46,18 +48,19 @@ impl Known {
 }
 
 /// One result for each file.
-pub fn check(reading: &IntegrityReading, known: &mut Known, context: &Context) -> Vec<CheckResult> {
-    reading.files.iter().map(|file| check_one(file, known, context.now.utc_ms)).collect()
+pub fn check(reading: &IntegrityReading, known: &mut Known, deeds: &Deeds, context: &Context) -> Vec<CheckResult> {
+    reading.files.iter().map(|file| check_one(file, known, deeds, context.now.utc_ms)).collect()
 }
 
-fn check_one(file: &WatchedFile, known: &mut Known, now_ms: i64) -> CheckResult {
+fn check_one(file: &WatchedFile, known: &mut Known, deeds: &Deeds, now_ms: i64) -> CheckResult {
     let before = known.files.entry(file.path.clone()).or_insert_with(|| Before {
         seen_ms: now_ms,
         state: file.state.clone(),
         change: None,
     });
     if before.state != file.state {
-        let told = change(&before.state, &file.state, before.seen_ms);
+        let who = meanwhile(deeds, before.seen_ms, now_ms);
+        let told = format!("{}{who}", change(&before.state, &file.state, before.seen_ms));
         before.change = Some((now_ms, told));
         before.state.clone_from(&file.state);
     }
@@ -144,7 +147,7 @@ mod tests {
         for (hour, poll) in polls.iter().enumerate() {
             let reading = parse(poll.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
             let context = Context { settings: &settings, now: at(hour as i64 * 3_600), memory: &NOTHING_KNOWN };
-            shown = show(&super::check(&reading, &mut known, &context));
+            shown = show(&super::check(&reading, &mut known, &Deeds::default(), &context));
         }
         assert!(shown.contains(expected), "{shown}");
     }

@@ -12,9 +12,23 @@ use crate::domain::fleet::HostName;
 use crate::domain::probe::accounting::AccountingReading;
 use crate::domain::text::SafeText;
 
-/// Commands that may leave a log shorter, or without its file, by the names that records hold.
+/// What a command may do to an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Leaves a file shorter, or takes it away.
+    Cuts,
+    /// Writes a file anew, or changes whose it is.
+    Edits,
+    /// Stops or restarts the machine.
+    Stops,
+}
+
+/// By the names that records hold: of those that cut a file most can write one as well.
 const CUTTING: [&str; 13] =
     ["rm", "srm", "shred", "unlink", "truncate", "dd", "mv", "cp", "tee", "find", "sed", "rsync", "logrotate"];
+const EDITING: [&str; 12] =
+    ["crontab", "chmod", "chown", "chattr", "install", "ed", "vi", "vim", "vim.basic", "vim.tiny", "nano", "systemctl"];
+const STOPPING: [&str; 7] = ["reboot", "shutdown", "halt", "poweroff", "init", "telinit", "systemctl"];
 /// Deeds that are remembered.
 const DEEDS_MAX: usize = 500;
 /// Deeds that one finding names.
@@ -24,6 +38,19 @@ const NAMED_MAX: usize = 3;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deed {
     pub record: AcctRecord,
+    /// Whether hosts.toml names its command.
+    is_own: bool,
+}
+
+impl Deed {
+    fn may(&self, kind: Kind) -> bool {
+        let names: &[&[&str]] = match kind {
+            Kind::Cuts => &[&CUTTING],
+            Kind::Edits => &[&EDITING, &CUTTING],
+            Kind::Stops => &[&STOPPING],
+        };
+        self.is_own || names.iter().flat_map(|names| names.iter()).any(|name| name.as_bytes() == self.record.name())
+    }
 }
 
 /// Who cut a log.
@@ -124,11 +151,12 @@ impl Deeds {
         reading: &AccountingReading,
     ) {
         self.users.extend(users.iter().map(|(uid, name)| (*uid, name.clone())));
-        let is_notable = |record: &&AcctRecord| {
-            let name = record.name();
-            CUTTING.iter().any(|known| known.as_bytes() == name) || own_names.iter().any(|own| own.as_bytes() == name)
+        let deed = |record: &AcctRecord| {
+            let is_own = own_names.iter().any(|own| own.as_bytes() == record.name());
+            let deed = Deed { record: *record, is_own };
+            [Kind::Cuts, Kind::Edits, Kind::Stops].iter().any(|kind| deed.may(*kind)).then_some(deed)
         };
-        self.deeds.extend(records.filter(is_notable).map(|record| Deed { record: *record }));
+        self.deeds.extend(records.filter_map(deed));
         while DEEDS_MAX < self.deeds.len() {
             let forgotten = self.deeds.pop_front().map_or(0, |deed| deed.record.end_ms());
             self.forgotten_to_ms = self.forgotten_to_ms.max(forgotten);
@@ -138,16 +166,22 @@ impl Deeds {
         self.read_to_ms = reading.newest_s.map(ms);
     }
 
+    /// The newest commands of a kind between two moments of our own clock, in words; `None` where none is known.
+    pub fn named(&self, kind: Kind, from_ms: i64, to_ms: i64) -> Option<String> {
+        let (from_ms, to_ms) = (from_ms.saturating_add(self.skew_ms), to_ms.saturating_add(self.skew_ms));
+        let is_then = |deed: &&Deed| from_ms <= deed.record.end_ms() + 1_000 && deed.record.begin_ms() <= to_ms;
+        let then = self.deeds.iter().rev().filter(|deed| deed.may(kind)).filter(is_then);
+        let named: Vec<String> = then.take(NAMED_MAX).map(|deed| self.words(deed)).collect();
+        (!named.is_empty()).then(|| named.join("; "))
+    }
+
     /// Who may have left a log shorter between two looks at it, by our own clock; or that nobody accounts for it. Nothing
     /// where accounting tells nothing of that time.
     pub fn who_cut(&self, from_ms: i64, to_ms: i64) -> Option<Cut> {
-        let (from_ms, to_ms) = (from_ms + self.skew_ms, to_ms + self.skew_ms);
-        let is_then = |deed: &&Deed| from_ms <= deed.record.end_ms() + 1_000 && deed.record.begin_ms() <= to_ms;
-        let then: Vec<&Deed> = self.deeds.iter().filter(is_then).collect();
-        if !then.is_empty() {
-            let named: Vec<String> = then.iter().rev().take(NAMED_MAX).map(|deed| self.words(deed)).collect();
-            return Some(Cut::Named(named.join("; ")));
+        if let Some(named) = self.named(Kind::Cuts, from_ms, to_ms) {
+            return Some(Cut::Named(named));
         }
+        let (from_ms, to_ms) = (from_ms.saturating_add(self.skew_ms), to_ms.saturating_add(self.skew_ms));
         let is_covered = self.unbroken_from_ms.is_some_and(|from| from <= from_ms)
             && self.read_to_ms.is_some_and(|to| to_ms <= to)
             && self.forgotten_to_ms < from_ms;

@@ -1,0 +1,106 @@
+//! What became free at once on a file system, and who may have done it: told for a day beside how full it is.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+
+use super::bytes_words;
+use crate::domain::probe::disk::DiskReading;
+use crate::domain::proof::deeds::{Deeds, Kind};
+use crate::domain::settings::HOUR;
+use crate::domain::text::SafeText;
+
+/// A drop is this part of the file system at least, and so many bytes.
+const PART_MIN: u64 = 100;
+const BYTES_MIN: u64 = 10_000_000;
+const NEWS_FOR_MS: i64 = 24 * HOUR.as_millis() as i64;
+/// Accounting is read less often than disks: a command is looked for so long after the drop.
+const LEARN_FOR_MS: i64 = 300_000;
+
+/// The file systems of a host as they were seen last, and what fell since.
+#[derive(Debug, Default)]
+pub struct Drops {
+    used: BTreeMap<SafeText, (i64, u64)>,
+    drops: BTreeMap<SafeText, Drop>,
+}
+
+#[derive(Debug)]
+struct Drop {
+    from_ms: i64,
+    at_ms: i64,
+    bytes: u64,
+    who: Option<String>,
+}
+
+impl Drops {
+    /// Takes a look at the file systems, at a time of our own clock.
+    pub fn take(&mut self, reading: &DiskReading, deeds: &Deeds, now_ms: i64) {
+        let mut used = BTreeMap::new();
+        for (fs, usage) in reading.filesystems.iter().filter_map(|fs| Some((fs, fs.usage?))) {
+            used.insert(fs.mount.clone(), (now_ms, usage.used_bytes));
+            let Some((from_ms, before)) = self.used.get(&fs.mount) else { continue };
+            let bytes = before.saturating_sub(usage.used_bytes);
+            if (usage.size_bytes / PART_MIN).max(BYTES_MIN) <= bytes {
+                let drop = Drop { from_ms: *from_ms, at_ms: now_ms, bytes, who: None };
+                self.drops.insert(fs.mount.clone(), drop);
+            }
+        }
+        self.used = used;
+        self.drops.retain(|mount, drop| now_ms - drop.at_ms < NEWS_FOR_MS && self.used.contains_key(mount));
+        let is_open = |drop: &&mut Drop| drop.who.is_none() && now_ms - drop.at_ms < LEARN_FOR_MS;
+        for drop in self.drops.values_mut().filter(is_open) {
+            drop.who = deeds.named(Kind::Cuts, drop.from_ms, drop.at_ms);
+        }
+    }
+
+    /// `fell by 12 GB at 04:31 UTC: rm by anna (uid 1000) on pts/3 at 04:31:07 UTC, outside Dogwatch`.
+    pub fn words(&self, mount: &SafeText) -> Option<String> {
+        let drop = self.drops.get(mount)?;
+        let at = DateTime::from_timestamp_millis(drop.at_ms).unwrap_or_default().format("%H:%M UTC");
+        let who = drop.who.as_ref().map_or(String::new(), |who| format!(": {who}"));
+        Some(format!("fell by {} at {at}{who}", bytes_words(drop.bytes as f64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::probe::accounting::AccountingReading;
+    use crate::domain::probe::disk::{Filesystem, Usage};
+    use crate::domain::proof::acct::{AcctRecord, tests::record};
+
+    const AT_S: u32 = 1_790_000_000;
+
+    fn reading(used: u64) -> DiskReading {
+        let usage =
+            Usage { size_bytes: 100_000_000_000, used_bytes: used, available_bytes: 1, inodes: 1, inodes_used: 0 };
+        let fs = Filesystem {
+            mount: "/var".into(),
+            source: "/dev/vda".into(),
+            kind: "ext4".into(),
+            read_only: false,
+            read_only_in_fstab: false,
+            usage: Some(usage),
+        };
+        DiskReading { filesystems: vec![fs], ..DiskReading::default() }
+    }
+
+    fn told(drops: &mut Drops, used: u64, deeds: &Deeds, second: i64) -> String {
+        drops.take(&reading(used), deeds, (i64::from(AT_S) + second) * 1_000);
+        drops.words(&"/var".into()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_fell_at_once_names_who_may_have_done_it_once_accounting_tells() {
+        let (mut drops, mut deeds) = (Drops::default(), Deeds::default());
+        assert_eq!(told(&mut drops, 90_000_000_000, &deeds, 0), "");
+        assert_eq!(told(&mut drops, 89_500_000_000, &deeds, 10), "");
+        assert_eq!(told(&mut drops, 77_500_000_000, &deeds, 20), "fell by 12 GB at 14:13 UTC");
+        let rm = AcctRecord { uid: 1_000, tty: 0x8803, ..record("rm", 7, AT_S + 15, 1_000, 0) };
+        deeds.take([&rm].into_iter(), &BTreeMap::new(), &[], &AccountingReading::default());
+        let named = "fell by 12 GB at 14:13 UTC: rm by uid 1000 on pts/3 at 14:13:35 UTC, outside Dogwatch";
+        assert_eq!(told(&mut drops, 77_500_000_000, &deeds, 60), named);
+        assert_eq!(told(&mut drops, 77_600_000_000, &Deeds::default(), 3_600), named);
+        assert_eq!(told(&mut drops, 77_600_000_000, &Deeds::default(), 90_000), "");
+    }
+}

@@ -1,5 +1,6 @@
 //! The screen: keys and a feed in, frames out. It reads a feed and sends commands; it never calls an adapter.
 
+pub mod asked_ran;
 mod attachment;
 pub mod audit_board;
 pub mod dialog;

@@ -8,6 +8,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::{TerminalOptions, Viewport};
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::asked_ran;
 use super::attachment::{Attachment, ScreenOptions};
 use super::audit_board::AuditBoard;
 use super::dialog::Order;
@@ -170,7 +171,7 @@ impl Loop {
                 Some(Wake::Pasted(text)) => update::paste(&mut self.model, &text),
                 Some(Wake::Acted(generation, news)) => update::acted(&mut self.model, generation, news),
                 Some(Wake::Audit(read)) => self.take_audit(read),
-                Some(Wake::Ran(host, when, answer)) => update::take_ran(&mut self.model, &host, when, answer),
+                Some(Wake::Ran(host, when, answer)) => asked_ran::take(&mut self.model, &host, when, answer),
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
                 Some(Wake::Suspend) => self.suspend()?,
                 Some(Wake::Continued) => self.take_back()?,

@@ -1,8 +1,8 @@
 //! Messages change the model and return effects.
 
-use chrono::DateTime;
 use ratatui::crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 
+use super::asked_ran;
 use super::audit_board::Target;
 use super::dialog::{Dialog, News, Order, Pressed};
 use super::keymap::Action;
@@ -13,13 +13,11 @@ use super::offer;
 use super::palette::{self, Choice};
 use super::panes;
 use super::prompt::{Asked, Prompt, Typed};
-use super::when::{self, When};
+use super::when::When;
 use super::why_not::why_not;
 use crate::domain::fleet::HostName;
 use crate::domain::probe::ProbeId;
-use crate::domain::time::Age;
 use crate::engine::feed::FeedMessage;
-use crate::engine::ran::RanThen;
 
 /// Hosts whose logs are read at once: each is asked every second.
 const TAIL_HOSTS_MAX: usize = 64;
@@ -194,7 +192,7 @@ pub fn act(model: &mut Model, action: Action, rows: usize) -> Option<Effect> {
         Action::Pane(pane) => go(model, View::Pane(pane)),
         Action::Actions => go(model, View::Actions),
         Action::Act => return offer_actions(model),
-        Action::Ran => ask_when(model),
+        Action::Ran => asked_ran::ask_when(model),
         Action::Log => return open_log(model),
         Action::Filter => {
             let (asked, text) = match &model.log {
@@ -296,7 +294,7 @@ fn type_into_prompt(model: &mut Model, key: KeyEvent) -> Option<Effect> {
         }
         (Asked::Filter, Typed::Done)
         | (Asked::Command | Asked::Passphrase | Asked::Action | Asked::When, Typed::Left) => {}
-        (Asked::When, Typed::Done) => return ask_ran(model, prompt),
+        (Asked::When, Typed::Done) => return asked_ran::ask(model, prompt),
         (Asked::Action, Typed::Done) => return plan(model, prompt),
         (Asked::Command, Typed::Done) => return choose(model, &prompt),
         (Asked::Passphrase, Typed::Done) => {
@@ -327,50 +325,6 @@ fn offer_actions(model: &mut Model) -> Option<Effect> {
     let (host, mount) = panes::selected_host(model).zip(offer::selected_mount(model))?;
     model.generation += 1;
     Some(Effect::Act(model.generation, Order::Estimate { host, mount }))
-}
-
-/// Asks for a time: that of the selected row's trouble or run, or now.
-fn ask_when(model: &mut Model) {
-    let Some(host) = panes::selected_host(model) else { return };
-    let at_ms = match &model.view {
-        View::Job(name, job) => panes::job::selected_at_ms(model, name, job),
-        View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.0)),
-        View::Fleet | View::Pane(_) | View::Host(_) | View::Ran | View::Actions => {
-            let view = panes::selected_check(model).map(|(_, view)| view);
-            view.and_then(|view| match view.open_for {
-                Some(Age::Known(open_for)) => Some(model.now.utc_ms - i64::try_from(open_for.as_millis()).ok()?),
-                Some(Age::Future) | None => None,
-            })
-        }
-    };
-    let at = DateTime::from_timestamp_millis(at_ms.unwrap_or(model.now.utc_ms)).unwrap_or_default();
-    model.prompt = Some(Prompt::new(Asked::When, &when::written(at, panes::job::zone(model, &host))));
-}
-
-fn ask_ran(model: &mut Model, mut prompt: Prompt) -> Option<Effect> {
-    let host = panes::selected_host(model)?;
-    match when::parse(&prompt.text, panes::job::zone(model, &host), model.now.utc()) {
-        Ok(when) => {
-            model.ran = Some((host.clone(), panes::ran::Asked { when, answer: None }));
-            go(model, View::Ran);
-            Some(Effect::AskRan(host, when))
-        }
-        Err(why) => {
-            prompt.error = Some(why);
-            model.prompt = Some(prompt);
-            None
-        }
-    }
-}
-
-/// Takes what a host said ran then, where that is still what is asked.
-pub fn take_ran(model: &mut Model, host: &HostName, when: When, answer: Result<RanThen, String>) {
-    if let Some((asked_host, asked)) = &mut model.ran
-        && asked_host == host
-        && asked.when == when
-    {
-        asked.answer = Some(answer);
-    }
 }
 
 /// Completes the line that asks for an action, or has it planned once it is whole.

@@ -4,27 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::acct_cursor::{AcctCursor, AcctMemory, BYTES_MAX};
+use super::acct_cursor::{Segment, take};
 use super::script::Answer;
 use super::{ParseError, lines, number};
-use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
-use crate::domain::proof::cpu::CpuTree;
-use crate::domain::proof::gunzip::{Broken, Gunzip};
+use crate::domain::proof::acct::{AcctRecord, RECORD_BYTES};
 use crate::domain::proof::join::Certainty;
-use crate::domain::proof::own::OwnTree;
 use crate::domain::proof::word::Speaker;
 use crate::domain::text::SafeText;
 
-/// Bytes that one poll brings, before what is left is "catching up".
-pub const BYTES_MAX: u64 = 256 << 10;
-/// Bytes that a packed piece unpacks to before the rest waits for the next poll.
-const UNPACKED_BYTES_MAX: usize = 4 << 20;
-/// A file that was last written longer ago tells nothing that is wanted.
-pub const LOOK_BACK_S: i64 = 35 * 86_400;
-/// A host's clock may be so far ahead of ours.
-const FUTURE_S_MAX: i64 = 86_400;
-/// Users whose names are read, and how often they are.
+/// Users whose names are read.
 const USERS_MAX: usize = 2_000;
-const NAMES_EVERY: u64 = 60;
 /// Segments that are listed.
 const SEGMENTS_MAX: usize = 100;
 
@@ -155,163 +145,6 @@ pub struct AccountingReading {
     pub records: Vec<RawRecord>,
 }
 
-/// One file, as it was listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Segment {
-    inode: u64,
-    size: u64,
-    written_s: i64,
-    name: String,
-}
-
-impl Segment {
-    fn is_packed(&self) -> bool {
-        self.name.ends_with(".gz")
-    }
-}
-
-/// Where reading goes on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AcctCursor {
-    path: Option<String>,
-    inode: u64,
-    offset: u64,
-    /// Bytes before the offset that are the beginning of a record: a process that ends forgets them.
-    held: u64,
-    segments: Vec<Segment>,
-    covers_from_s: Option<u32>,
-    unbroken_from_s: Option<u32>,
-    newest_s: Option<u32>,
-    gaps: u32,
-    live_size: Option<(u64, u64)>,
-}
-
-/// What is remembered beside it while the engine runs.
-#[derive(Debug, Default)]
-pub struct AcctMemory {
-    decoder: Decoder,
-    own: OwnTree,
-    cpu: CpuTree,
-    /// Where a packed file is unpacked on.
-    packed: Option<Packed>,
-    polls: u64,
-}
-
-/// A packed file on its way. What is stored is how far its content was read: after a restart it is unpacked anew, up to there.
-#[derive(Debug)]
-struct Packed {
-    inode: u64,
-    gunzip: Gunzip,
-    /// Bytes of the packed file that were taken.
-    taken: u64,
-    /// Bytes of the content that were read before.
-    skip: u64,
-    has_more: bool,
-}
-
-impl AcctMemory {
-    /// What comes next does not go on from what came before.
-    fn lose_place(&mut self) {
-        self.decoder = Decoder::default();
-        self.cpu.clear();
-    }
-}
-
-impl AcctCursor {
-    /// The parameters of [`SCRIPT`].
-    pub fn parameters(&self, memory: &AcctMemory, configured: Option<&str>) -> Vec<String> {
-        let is_due = memory.polls.is_multiple_of(NAMES_EVERY);
-        let place = configured.or(self.path.as_deref()).unwrap_or(if is_due { "?" } else { "-" });
-        let names = if is_due { "names" } else { "" };
-        let numbers = [self.inode, self.from(memory), BYTES_MAX].map(|number| number.to_string());
-        [place.to_owned()].into_iter().chain(numbers).chain([names.to_owned()]).collect()
-    }
-
-    /// From which byte of the file, as it lies on its host, reading goes on.
-    fn from(&self, memory: &AcctMemory) -> u64 {
-        let is_packed = self.segments.iter().any(|segment| segment.inode == self.inode && segment.is_packed());
-        let packed = memory.packed.as_ref().filter(|packed| packed.inode == self.inode);
-        if is_packed { packed.map_or(0, |packed| packed.taken) } else { self.start(memory) }
-    }
-
-    /// From which byte of its content the file is read on.
-    fn start(&self, memory: &AcctMemory) -> u64 {
-        if memory.decoder.held() == 0 { self.offset.saturating_sub(self.held) } else { self.offset }
-    }
-
-    /// The inode that is read on, and from which byte; `None` before a file was seen.
-    pub fn place(&self) -> Option<(u64, u64)> {
-        (self.inode != 0).then_some((self.inode, self.offset))
-    }
-
-    /// Whether more is there to be read than one poll brought.
-    pub fn is_behind(&self) -> bool {
-        self.inode != 0
-            && self.segments.last().is_some_and(|live| live.inode != self.inode || self.offset + BYTES_MAX <= live.size)
-    }
-
-    /// Takes a new listing, the file that is written now last: finds the place where reading goes on. `known_bytes` is how
-    /// far the file had been read before it was listed: it may have grown while it was read.
-    fn list(&mut self, segments: Vec<Segment>, memory: &mut AcctMemory, known_bytes: u64, now_s: i64) {
-        let before = std::mem::replace(&mut self.segments, segments);
-        let Some(live) = self.segments.last().map(|live| live.inode) else {
-            (self.inode, self.offset) = (0, 0);
-            return;
-        };
-        let wanted = |segment: &&Segment| now_s - LOOK_BACK_S <= segment.written_s || segment.inode == live;
-        if self.inode == 0 {
-            self.inode = self.segments.iter().find(wanted).map_or(live, |first| first.inode);
-            self.offset = 0;
-        } else if let Some(here) = self.segments.iter().find(|segment| segment.inode == self.inode) {
-            if !here.is_packed() && here.size < known_bytes {
-                // Cut to nothing under the same name: what came between is lost.
-                self.note_gap();
-                self.offset = 0;
-                memory.lose_place();
-            }
-        } else {
-            // Packed meanwhile, it has another inode and the same content: a packed file that was not there before.
-            let is_new = |segment: &&Segment| before.iter().all(|old| old.inode != segment.inode);
-            let packed = self.segments.iter().filter(|segment| segment.is_packed()).find(is_new);
-            match packed {
-                Some(packed) => self.inode = packed.inode,
-                None => {
-                    self.note_gap();
-                    self.inode = self.segments.iter().find(is_new).map_or(live, |next| next.inode);
-                    self.offset = 0;
-                    memory.lose_place();
-                }
-            }
-        }
-    }
-
-    fn note_gap(&mut self) {
-        self.gaps += 1;
-        self.unbroken_from_s = None;
-    }
-
-    /// Goes on to the next file, where this one is at its end and another is written.
-    fn go_on(&mut self) {
-        let here = self.segments.iter().position(|segment| segment.inode == self.inode);
-        if let Some(next) = here.and_then(|here| self.segments.get(here + 1)) {
-            (self.inode, self.offset) = (next.inode, 0);
-        }
-    }
-
-    /// Of a packed file nobody knows how much more it holds than it is long.
-    fn behind_bytes(&self) -> u64 {
-        let here = self.segments.iter().position(|segment| segment.inode == self.inode).unwrap_or(0);
-        let last = self.segments.len().saturating_sub(1);
-        let left = |(index, segment): (usize, &Segment)| match index == here {
-            true if segment.is_packed() => segment.size.max(1),
-            true if index < last => segment.size.saturating_sub(self.offset).max(1),
-            true => segment.size.saturating_sub(self.offset),
-            false => segment.size,
-        };
-        self.segments.iter().enumerate().skip(here).map(left).sum()
-    }
-}
-
 /// Reads [`SCRIPT`]'s answer; `now_s` is the observer's clock.
 pub fn parse(
     answer: &Answer,
@@ -338,7 +171,7 @@ pub fn parse(
                 cursor.path = plain_path(path);
             }
             [b'a', b' ', rest @ ..] if segments.len() < SEGMENTS_MAX => {
-                segments.push(segment(rest).ok_or(ParseError::line(index, "INODE SIZE MTIME NAME"))?);
+                segments.push(Segment::parse(rest).ok_or(ParseError::line(index, "INODE SIZE MTIME NAME"))?);
             }
             [b'w', b' ', rest @ ..] if reading.users.len() < USERS_MAX => {
                 let text = SafeText::from_bytes_capped(rest, 100);
@@ -372,6 +205,7 @@ pub fn parse(
     if is_unreadable {
         // Passed over: whatever it held is not known.
         cursor.note_gap();
+        memory.lose_place();
     }
     cursor.list(segments, memory, known_bytes, now_s);
     let is_live = live.as_ref().is_some_and(|live| live.inode == cursor.inode);
@@ -397,95 +231,11 @@ pub fn parse(
     Ok(reading)
 }
 
-/// Takes what came of the file that is read on; an error where it is packed and can't be unpacked.
-fn take(
-    bytes: &[u8],
-    cursor: &mut AcctCursor,
-    memory: &mut AcctMemory,
-    now_s: i64,
-    reading: &mut AccountingReading,
-) -> Result<(), Broken> {
-    let mut found: Vec<RawRecord> = Vec::new();
-    cursor.offset = cursor.start(memory);
-    let before = memory.decoder.passed_over;
-    let is_packed = cursor.segments.iter().any(|segment| segment.inode == cursor.inode && segment.is_packed());
-    let AcctMemory { decoder, cpu, packed, .. } = memory;
-    let mut decode = |content: &[u8]| {
-        decoder.feed(content, |raw, record| {
-            let whole_cpu_ms = cpu.take(&record);
-            found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
-        });
-    };
-    let taken = match is_packed {
-        true => {
-            let packed = match packed.as_mut().filter(|packed| packed.inode == cursor.inode) {
-                Some(packed) => packed,
-                None => packed.insert(Packed {
-                    inode: cursor.inode,
-                    gunzip: Gunzip::default(),
-                    taken: 0,
-                    skip: cursor.offset,
-                    has_more: false,
-                }),
-            };
-            packed.take(bytes, &mut cursor.offset, decode)
-        }
-        false => {
-            decode(bytes);
-            cursor.offset += bytes.len() as u64;
-            Ok(())
-        }
-    };
-    cursor.held = memory.decoder.held() as u64;
-    reading.passed_over = memory.decoder.passed_over - before;
-    let records: Vec<AcctRecord> = found.iter().map(|found| found.record).collect();
-    let marks = memory.own.mark(&records);
-    // Records come in the order of their ends; one from the future tells of a clock that was wrong.
-    let ends = records.iter().map(|record| record.end_ms() / 1_000).filter(|end_s| *end_s <= now_s + FUTURE_S_MAX);
-    let ends: Vec<u32> = ends.filter_map(|end_s| u32::try_from(end_s).ok()).collect();
-    cursor.covers_from_s = ends.first().copied().into_iter().chain(cursor.covers_from_s).min();
-    cursor.unbroken_from_s = cursor.unbroken_from_s.or(ends.first().copied());
-    cursor.newest_s = ends.last().copied().into_iter().chain(cursor.newest_s).max();
-    let own = marks.iter().filter(|is_own| **is_own).count();
-    (reading.own, reading.others) = (own as u32, (found.len() - own) as u32);
-    reading.records = found.into_iter().zip(marks).filter(|(_, is_own)| !is_own).map(|(found, _)| found).collect();
-    taken
-}
-
-impl Packed {
-    /// Unpacks what came, and gives what was not read before.
-    fn take(&mut self, bytes: &[u8], offset: &mut u64, mut decode: impl FnMut(&[u8])) -> Result<(), Broken> {
-        let skip = &mut self.skip;
-        let taken = self.gunzip.feed(bytes, UNPACKED_BYTES_MAX, |content| {
-            let known = (*skip).min(content.len() as u64);
-            *skip -= known;
-            let new = &content[known as usize..];
-            *offset += new.len() as u64;
-            decode(new);
-        })?;
-        self.taken += taken.bytes as u64;
-        self.has_more = taken.has_more;
-        let is_end = (bytes.len() as u64) < BYTES_MAX && !taken.has_more;
-        if is_end && !self.gunzip.is_whole() { Err(Broken) } else { Ok(()) }
-    }
-}
-
 fn limits(rest: &[u8]) -> Option<(u32, u32)> {
     let text = std::str::from_utf8(rest).ok()?;
     let mut numbers = text.split_ascii_whitespace().map(str::parse::<u32>);
     let (resume, suspend) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     Some((suspend, resume))
-}
-
-fn segment(rest: &[u8]) -> Option<Segment> {
-    let text = std::str::from_utf8(rest).ok()?;
-    let mut words = text.splitn(4, ' ');
-    Some(Segment {
-        inode: words.next()?.parse().ok()?,
-        size: words.next()?.parse().ok()?,
-        written_s: words.next()?.parse().ok()?,
-        name: words.next()?.to_owned(),
-    })
 }
 
 /// A path that may go back to its host: of letters, digits and `/._-` alone.

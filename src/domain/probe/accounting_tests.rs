@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::probe::acct_cursor::UNPACKED_BYTES_MAX;
 use crate::domain::proof::acct::{tests::record, write};
 
 const NOW_S: i64 = 1_790_100_000;

@@ -1,6 +1,7 @@
 //! Probes: what to ask a host and how to read the answer, one file each.
 
 pub mod accounting;
+mod acct_cursor;
 mod archive_lists;
 pub mod backup;
 pub mod cron;

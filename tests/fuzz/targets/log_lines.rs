@@ -15,7 +15,7 @@ fuzz_target!(|output: &[u8]| {
     let answer = Answer { body, parts, status: 0 };
     let (mut files, mut journals) = (LogCursors::default(), JournalCursors::default());
     for _ in 0..2 {
-        let _ = logs::parse(&answer, &[LogWatch::Path("/l".to_owned())], Purpose::Count(&rules), &mut files);
-        let _ = journal::parse(&answer, &[LogWatch::Journal(None)], Purpose::Count(&rules), limits, &mut journals);
+        let _ = logs::parse(&answer, &[LogWatch::Path("/l".to_owned())], Purpose::Count(&rules, &[]), &mut files);
+        let _ = journal::parse(&answer, &[LogWatch::Journal(None)], Purpose::Count(&rules, &[]), limits, &mut journals);
     }
 });

@@ -4,7 +4,8 @@ use dogwatch::domain::probe::accounting::{AcctCursor, AcctMemory, parse};
 use dogwatch::domain::probe::integrity;
 use dogwatch::domain::probe::script::Answer;
 use dogwatch::domain::proof::acct::{Decoder, RECORD_BYTES};
-use dogwatch::domain::proof::{evidence, pack, sources};
+use dogwatch::domain::proof::gunzip::Gunzip;
+use dogwatch::domain::proof::{evidence, pack, sources, unit_journal};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -21,7 +22,14 @@ fuzz_target!(|bytes: &[u8]| {
         let answer = Answer { body: b"", parts: parts.clone(), status: 0 };
         let _ = parse(&answer, &mut cursor, &mut memory, 1_790_000_000);
     }
-    let _ = (integrity::parse(bytes), sources::parse(bytes));
+    // In pieces it unpacks to what it is as a whole, as far as it is packed at all.
+    let (mut whole, mut pieces) = (Vec::new(), Vec::new());
+    let (mut one, mut other) = (Gunzip::default(), Gunzip::default());
+    let is_good = one.feed(bytes, usize::MAX, |out| whole.extend_from_slice(out)).is_ok();
+    let is_good_in_pieces =
+        [first, second].iter().all(|piece| other.feed(piece, usize::MAX, |out| pieces.extend_from_slice(out)).is_ok());
+    assert!(is_good == is_good_in_pieces && (!is_good || (whole == pieces && one.is_whole() == other.is_whole())));
+    let _ = (integrity::parse(bytes), sources::parse(bytes), unit_journal::runs(bytes, "x.service"));
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = (pack::parse_manifest(text), evidence::runs(text, 0));
     }

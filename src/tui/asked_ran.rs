@@ -1,0 +1,58 @@
+//! What ran on a host: which time is meant, and the answer.
+
+use chrono::DateTime;
+
+use super::model::{Model, View};
+use super::navigate::go;
+use super::panes;
+use super::prompt::{Asked, Prompt};
+use super::update::Effect;
+use super::when::{self, When};
+use crate::domain::fleet::HostName;
+use crate::domain::time::Age;
+use crate::engine::ran::RanThen;
+
+/// Asks for a time: that of the selected row's trouble or run, or now.
+pub fn ask_when(model: &mut Model) {
+    let Some(host) = panes::selected_host(model) else { return };
+    let at_ms = match &model.view {
+        View::Job(name, job) => panes::job::selected_at_ms(model, name, job),
+        View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.0)),
+        View::Fleet | View::Pane(_) | View::Host(_) | View::Ran | View::Actions => {
+            let view = panes::selected_check(model).map(|(_, view)| view);
+            view.and_then(|view| match view.open_for {
+                Some(Age::Known(open_for)) => Some(model.now.utc_ms - i64::try_from(open_for.as_millis()).ok()?),
+                Some(Age::Future) | None => None,
+            })
+        }
+    };
+    let at = DateTime::from_timestamp_millis(at_ms.unwrap_or(model.now.utc_ms)).unwrap_or_default();
+    model.prompt = Some(Prompt::new(Asked::When, &when::written(at, panes::job::zone(model, &host))));
+}
+
+/// Asks the host, once a time is typed.
+pub fn ask(model: &mut Model, mut prompt: Prompt) -> Option<Effect> {
+    let host = panes::selected_host(model)?;
+    match when::parse(&prompt.text, panes::job::zone(model, &host), model.now.utc()) {
+        Ok(when) => {
+            model.ran = Some((host.clone(), panes::ran::Asked { when, answer: None }));
+            go(model, View::Ran);
+            Some(Effect::AskRan(host, when))
+        }
+        Err(why) => {
+            prompt.error = Some(why);
+            model.prompt = Some(prompt);
+            None
+        }
+    }
+}
+
+/// Takes what a host said ran then, where that is still what is asked.
+pub fn take(model: &mut Model, host: &HostName, when: When, answer: Result<RanThen, String>) {
+    if let Some((asked_host, asked)) = &mut model.ran
+        && asked_host == host
+        && asked.when == when
+    {
+        asked.answer = Some(answer);
+    }
+}

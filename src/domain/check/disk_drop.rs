@@ -20,8 +20,16 @@ const LEARN_FOR_MS: i64 = 300_000;
 /// The file systems of a host as they were seen last, and what fell since.
 #[derive(Debug, Default)]
 pub struct Drops {
-    used: BTreeMap<SafeText, (i64, u64)>,
+    used: BTreeMap<SafeText, Seen>,
     drops: BTreeMap<SafeText, Drop>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at_ms: i64,
+    used: u64,
+    /// Another file system at the same place fell by nothing.
+    source: SafeText,
 }
 
 #[derive(Debug)]
@@ -37,11 +45,11 @@ impl Drops {
     pub fn take(&mut self, reading: &DiskReading, deeds: &Deeds, now_ms: i64) {
         let mut used = BTreeMap::new();
         for (fs, usage) in reading.filesystems.iter().filter_map(|fs| Some((fs, fs.usage?))) {
-            used.insert(fs.mount.clone(), (now_ms, usage.used_bytes));
-            let Some((from_ms, before)) = self.used.get(&fs.mount) else { continue };
-            let bytes = before.saturating_sub(usage.used_bytes);
+            used.insert(fs.mount.clone(), Seen { at_ms: now_ms, used: usage.used_bytes, source: fs.source.clone() });
+            let Some(before) = self.used.get(&fs.mount).filter(|seen| seen.source == fs.source) else { continue };
+            let bytes = before.used.saturating_sub(usage.used_bytes);
             if (usage.size_bytes / PART_MIN).max(BYTES_MIN) <= bytes {
-                let drop = Drop { from_ms: *from_ms, at_ms: now_ms, bytes, who: None };
+                let drop = Drop { from_ms: before.at_ms, at_ms: now_ms, bytes, who: None };
                 self.drops.insert(fs.mount.clone(), drop);
             }
         }

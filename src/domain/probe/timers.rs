@@ -75,13 +75,21 @@ fn states(text: &[u8]) -> BTreeMap<String, UnitState> {
     let clock = text.lines().next().and_then(Clock::parse);
     let block = |block: &str| {
         let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        let runs = matches!(value("ActiveState"), Some("activating" | "active" | "deactivating"));
-        let result = value("Result").filter(|_| !runs);
         let number = |key: &str| value(key)?.parse::<i64>().ok();
-        let never_ran = number("ExecMainStartTimestampMonotonic") == Some(0);
-        let ran = clock.and_then(|clock| {
-            let began_us = number("ExecMainStartTimestampMonotonic").filter(|began_us| 0 < *began_us)?;
-            let ended_us = number("ExecMainExitTimestampMonotonic").filter(|ended_us| began_us <= *ended_us);
+        let began_us = number("ExecMainStartTimestampMonotonic");
+        let ended_us = number("ExecMainExitTimestampMonotonic").filter(|ended_us| began_us <= Some(*ended_us));
+        let (runs, is_begun) = match value("ActiveState") {
+            // What remains active after its process ended (RemainAfterExit) runs no more.
+            Some("active") => (ended_us.is_none(), true),
+            // Until its own process begins, the one that is told of is that of the run before.
+            Some("activating") => (true, ended_us.is_none()),
+            Some("deactivating") => (true, true),
+            Some(_) | None => (false, true),
+        };
+        let result = value("Result").filter(|_| !runs);
+        let never_ran = began_us == Some(0);
+        let ran = clock.filter(|_| is_begun).and_then(|clock| {
+            let began_us = began_us.filter(|began_us| 0 < *began_us)?;
             let took_us = ended_us.map(|ended_us| ended_us - began_us);
             Some(UnitRun {
                 at: clock.at(began_us)?,
@@ -161,6 +169,15 @@ mod tests {
         // The end of the run before it.
         let runs = ran("1000\nActiveState=activating\nResult=success");
         assert_eq!(runs.map(|ran| (ran.took_ms, ran.ended)), Some((None, None)));
+    }
+
+    #[test]
+    fn what_remains_after_its_end_runs_no_more_and_what_is_prepared_tells_nothing_of_the_run_before() {
+        let remains = ran("41500000\nActiveState=active\nResult=success\nExecMainCode=1\nExecMainStatus=0");
+        let end = UnitEnd { is_success: true, words: "success".into() };
+        assert_eq!(remains.map(|ran| (ran.took_ms, ran.ended)), Some((Some(1_500), Some(end))));
+        // systemd has set the result of the run before to success already.
+        assert_eq!(ran("41500000\nActiveState=activating\nResult=success\nExecMainCode=1\nExecMainStatus=3"), None);
     }
 
     #[test]

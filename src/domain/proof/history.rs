@@ -23,6 +23,8 @@ const RECENT_MS: i64 = 600_000;
 const MARKS_MAX: usize = 40;
 /// Where no job is declared, records are remembered as long as the entry of a list may still need one.
 const RECENT_OF_LISTED_MS: i64 = 150_000;
+/// Where nobody tells of a run's end, its archive comes within so many usual times, or its grace.
+const USUALS_MAX: u64 = 3;
 /// Loads that are remembered for runs that have not ended: half a day of one a minute.
 const LOADS_MAX: usize = 720;
 /// Records that are remembered for runs that cron's log tells later.
@@ -152,6 +154,9 @@ impl RunHistory {
     fn ask_witnesses(&mut self, job: &JobSpec) {
         let heard = self.heard.get(job.name.as_str());
         let archives = job.leaves.as_ref().and_then(|set| self.archives.get(set));
+        let usual_ms = self.usual(job).map_or(0, |usual| usual.median_ms.saturating_mul(USUALS_MAX));
+        let grace_ms = u64::try_from(job.grace.as_millis()).unwrap_or(u64::MAX);
+        let limit_ms = i64::try_from(usual_ms.max(grace_ms)).unwrap_or(i64::MAX);
         let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
         let times = times_of(runs);
         for (run, time) in runs.iter_mut().zip(times) {
@@ -168,7 +173,8 @@ impl RunHistory {
                 }
                 (Some(_), Some(_)) | (None, _) => false,
             };
-            let archive = archives.filter(|_| run.archive.is_none()).and_then(|archives| archives.left_by(time));
+            let archive =
+                archives.filter(|_| run.archive.is_none()).and_then(|archives| archives.left_by(time, limit_ms));
             if let Some(archive) = archive {
                 run.archive = Some(archive.clone());
             }

@@ -16,6 +16,8 @@ use crate::domain::time::{words, words_exact};
 
 /// A run that has no record so long after its beginning still runs; before, the record may just be on its way.
 const SETTLED_MS: u64 = 5_000;
+/// A process that is there so long after its own log said that it was done.
+const LINGERS_MS: i64 = 180_000;
 /// Runs of a declared job that began closer together than this part of its period are too many.
 const PERIOD_PART: i32 = 2;
 /// A run may be logged this long before its due time.
@@ -148,7 +150,8 @@ impl Case<'_> {
         if !is_proven {
             return self.unproven();
         }
-        if let Some(set) = &self.lacks.archive_in {
+        let lingers = self.lingers();
+        if let Some(set) = self.lacks.archive_in.as_ref().filter(|_| !lingers) {
             let though =
                 if record_end.is_some() { "though its exit status is 0" } else { "though it says it succeeded" };
             return Verdict::ProvenFailed { how: format!("no new archive in {set}, {though}"), took, witnesses };
@@ -158,7 +161,25 @@ impl Case<'_> {
             Odd::TooShort => "was over too soon".to_owned(),
         });
         let silent = self.lacks.word.then(|| "its own log does not say so".to_owned());
-        Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent) }
+        let lingers = lingers.then(|| "its process still runs".to_owned());
+        Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent).or(lingers) }
+    }
+
+    /// Whether accounting would show the end of a run that said it was done a while ago, and does not.
+    fn lingers(&self) -> bool {
+        let now_ms = self.now.timestamp_millis();
+        let said_ms = self.run.words.iter().map(|word| word.at_ms).max();
+        let would_show =
+            self.history.accounting.as_ref().is_some_and(|accounting| {
+                now_ms <= accounting.fresh_until_ms && accounting.would_show(self.run.run.at)
+            });
+        let is_here = self.history.booted_ms.is_none_or(|booted| booted <= self.run.begin_ms());
+        self.begun_by == BegunBy::Cron
+            && self.run.proof.is_none()
+            && said_ms.is_some_and(|said_ms| said_ms + LINGERS_MS < now_ms)
+            && is_here
+            && would_show
+            && !self.history.is_contradicted(&self.run.run)
     }
 
     /// Its record, where there is one end that it tells.

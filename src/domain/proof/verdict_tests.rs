@@ -39,10 +39,15 @@ fn healthy() -> AccountingReading {
 
 /// The verdict of a run that has no record, by an accounting that is as this makes it.
 fn of(change: impl Fn(&mut AccountingReading), with: impl Fn(&mut RunHistory)) -> (Status, String) {
-    of_job(&job(), change, with)
+    of_job(&job(), NOW_MS, change, with)
 }
 
-fn of_job(job: &JobSpec, change: impl Fn(&mut AccountingReading), with: impl Fn(&mut RunHistory)) -> (Status, String) {
+fn of_job(
+    job: &JobSpec,
+    now_ms: i64,
+    change: impl Fn(&mut AccountingReading),
+    with: impl Fn(&mut RunHistory),
+) -> (Status, String) {
     let mut history = RunHistory::default();
     let run = CronRun {
         at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
@@ -55,9 +60,9 @@ fn of_job(job: &JobSpec, change: impl Fn(&mut AccountingReading), with: impl Fn(
     history.take_runs(job, &CronReading { runs: vec![run], ..CronReading::default() });
     let mut reading = healthy();
     change(&mut reading);
-    history.take_records(&reading, NOW_MS + 1);
+    history.take_records(&reading, now_ms + 1);
     with(&mut history);
-    let now = DateTime::from_timestamp_millis(NOW_MS).unwrap_or_default();
+    let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
     Verdict::of(job, &history, Tz::UTC, now).told(false, "then", true)
 }
 
@@ -132,6 +137,7 @@ fn by(record: Option<u32>, word: Option<(bool, &str)>, archive: Option<&str>) ->
     let now_ms = begin_ms + 600_000;
     of_job(
         &job,
+        now_ms,
         |reading| {
             reading.records = record.map(|status| ended(77, 30_000, status)).into_iter().collect();
             reading.newest_s = Some(BEGAN_S + 600);
@@ -158,7 +164,8 @@ fn its_own_log_and_the_archive_that_it_left_are_witnesses() {
     check(by(Some(0), Some((true, "done")), Some("a.tar")), Status::Ok, "proven ok, took 30 s");
     let all = "(cron's log, accounting, its own log, a new archive, a.tar)";
     check(by(Some(0), Some((true, "done")), Some("a.tar")), Status::Ok, all);
-    check(by(None, Some((true, "done")), Some("a.tar")), Status::Ok, "(cron's log, its own log, a new archive, a.tar)");
+    let without_record = by(None, Some((true, "done")), Some("a.tar"));
+    check(without_record, Status::Warning, "(cron's log, its own log, a new archive, a.tar)");
     check(by(None, None, Some("a.tar")), Status::Ok, "(cron's log, a new archive, a.tar)");
 }
 
@@ -176,4 +183,10 @@ fn exit_status_0_without_the_archive_that_it_should_leave_is_a_failure_and_a_sil
     check(none, Status::Critical, "proven FAILED: no new archive in nightly, though its exit status is 0");
     let silent = by(Some(0), None, Some("a.tar"));
     check(silent, Status::Warning, "proven ok, but its own log does not say so, took 30 s");
+}
+
+#[test]
+fn what_says_that_it_is_done_and_does_not_end_is_odd() {
+    let told = by(None, Some((true, "done")), None);
+    check(told, Status::Warning, "proven ok, but its process still runs");
 }

@@ -100,14 +100,19 @@ pub struct SeenArchives {
 }
 
 impl SeenArchives {
-    /// The archive that a run left.
-    pub fn left_by(&self, run: RunTime) -> Option<&SafeText> {
-        self.archives.iter().find(|(at_ms, _)| run.holds(*at_ms, *at_ms)).map(|(_, name)| name)
+    /// The archive that a run left. Of a run whose end nobody knows it must have come within `limit_ms`: a later one may be
+    /// somebody's by hand.
+    pub fn left_by(&self, run: RunTime, limit_ms: i64) -> Option<&SafeText> {
+        let is_its = |at_ms: i64| {
+            let is_in_time = run.end_ms.is_some() || at_ms <= run.begin_ms.saturating_add(limit_ms);
+            is_in_time && run.holds(at_ms, at_ms)
+        };
+        self.archives.iter().find(|(at_ms, _)| is_its(*at_ms)).map(|(_, name)| name)
     }
 
     /// Whether a run that ended left none, though it would be there.
     pub fn lack_one_of(&self, run: RunTime) -> bool {
-        self.left_by(run).is_none() && run.end_ms.is_some_and(|end_ms| end_ms + SETTLED_MS < self.seen_ms)
+        self.left_by(run, i64::MAX).is_none() && run.end_ms.is_some_and(|end_ms| end_ms + SETTLED_MS < self.seen_ms)
     }
 }
 
@@ -158,7 +163,10 @@ mod tests {
     fn an_archive_is_lacked_only_once_it_would_be_there() {
         let run = RunTime { begin_ms: 100_000, end_ms: Some(150_000), next_ms: None };
         let seen = |at_ms: i64, seen_ms| SeenArchives { archives: vec![(at_ms, "a".into())], seen_ms };
-        assert!(seen(140_000, 900_000).left_by(run).is_some() && !seen(140_000, 900_000).lack_one_of(run));
+        assert!(seen(140_000, 900_000).left_by(run, 0).is_some() && !seen(140_000, 900_000).lack_one_of(run));
+        let without_end = RunTime { end_ms: None, ..run };
+        assert!(seen(140_000, 900_000).left_by(without_end, 60_000).is_some());
+        assert!(seen(700_000, 900_000).left_by(without_end, 60_000).is_none());
         assert!(seen(50_000, 900_000).lack_one_of(run) && !seen(50_000, 200_000).lack_one_of(run));
     }
 }

@@ -179,16 +179,21 @@ async fn read(site: &mut Site, source: &Source, lacks: &mut Vec<String>) -> Resu
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < wanted {
         let piece = PIECE_BYTES.min(wanted - bytes.len() as u64);
-        let asked = vec![source.path.clone(), bytes.len().to_string(), piece.to_string()];
-        let reply = site.ask_within(READ, asked, PIECE_DEADLINE).await?;
-        let came = reply.parts.get(1).map_or(&[][..], Vec::as_slice);
+        let came = read_piece(site, &source.path, bytes.len() as u64, piece).await?;
         if came.is_empty() {
             lacks.push(format!("{} was cut while it was read", source.path));
             break;
         }
-        bytes.extend_from_slice(came);
+        bytes.extend(came);
     }
     Ok(bytes)
+}
+
+/// So many bytes of a file from there on, or fewer at its end.
+pub(super) async fn read_piece(site: &mut Site, path: &str, from: u64, bytes: u64) -> Result<Vec<u8>, ActionError> {
+    let asked = vec![path.to_owned(), from.to_string(), bytes.to_string()];
+    let reply = site.ask_within(READ, asked, PIECE_DEADLINE).await?;
+    Ok(reply.parts.into_iter().nth(1).unwrap_or_default())
 }
 
 /// The content of a packed file, for decoding; the pack holds it as it was.

@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 
 use super::action::ActionError;
 use super::action::site::Site;
+use super::evidence::read_piece;
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
@@ -17,7 +18,7 @@ use crate::domain::probe::cron::{CronRun, runs_in};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::ran::{Ran, ran};
-use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
+use crate::domain::proof::sources::{JOURNAL, Kind, LIST, Source, Sources, parse};
 use crate::domain::text::SafeText;
 
 /// Bytes of accounting that one question brings: whole records.
@@ -112,8 +113,7 @@ async fn read_back(
     let mut end = file.size - file.size % RECORD_BYTES as u64;
     while 0 < end && 0 < *left {
         let bytes = PIECE_BYTES.min(end).min(*left);
-        let asked = vec![file.path.clone(), (end - bytes).to_string(), bytes.to_string()];
-        let piece = site.ask_within(READ, asked, PIECE_DEADLINE).await?.parts.into_iter().nth(1).unwrap_or_default();
+        let piece = read_piece(site, &file.path, end - bytes, bytes).await?;
         let begins_before = begins_before(&piece, from);
         pieces.push(piece);
         end -= bytes;
@@ -134,8 +134,7 @@ async fn read_packed(
 ) -> Result<bool, ActionError> {
     let mut packed = Vec::new();
     while (packed.len() as u64) < file.size.min(*left) {
-        let asked = vec![file.path.clone(), packed.len().to_string(), PIECE_BYTES.to_string()];
-        let piece = site.ask_within(READ, asked, PIECE_DEADLINE).await?.parts.into_iter().nth(1).unwrap_or_default();
+        let piece = read_piece(site, &file.path, packed.len() as u64, PIECE_BYTES).await?;
         if piece.is_empty() {
             break;
         }
@@ -174,9 +173,7 @@ async fn logged(
     };
     for file in sources.files.iter().filter(|source| source.kind == Kind::Log && !source.path.ends_with(".gz")) {
         let begin = file.size.saturating_sub(LOG_BYTES_MAX);
-        let asked = vec![file.path.clone(), begin.to_string(), LOG_BYTES_MAX.to_string()];
-        let reply = site.ask_within(READ, asked, PIECE_DEADLINE).await?;
-        take(reply.parts.get(1).map_or(&[], Vec::as_slice));
+        take(&read_piece(site, &file.path, begin, LOG_BYTES_MAX).await?);
     }
     if sources.journal_only {
         let window = vec![from.timestamp().to_string(), to.timestamp().to_string()];

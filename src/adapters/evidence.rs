@@ -88,6 +88,7 @@ mod tests {
             whole_cpu_ms: None,
             words: Vec::new(),
             archive: None,
+            lacks: Default::default(),
         }
     }
 

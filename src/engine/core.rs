@@ -265,6 +265,7 @@ impl HostMemory {
         let cron = host.probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.as_ref());
         if let Some((Reading::Cron(reading), at)) = cron.map(|seen| (seen.last().as_ref(), seen.at())) {
             memory.lately.jobs.begin_with(reading, at.utc_ms);
+            memory.lately.runs.listed.begin_with(reading);
         }
         let files = host.probes.get(&ProbeId::Integrity).and_then(|cell| cell.reading.as_ref());
         if let Some((Reading::Integrity(reading), at)) = files.map(|seen| (seen.last().as_ref(), seen.at())) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acct::{RECORD_BYTES, read};
 use super::join::{Certainty, Proof};
-use super::run::JobRun;
+use super::run::{JobRun, Lacks};
 use super::word::Word;
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::probe::accounting::RawRecord;
@@ -38,11 +38,13 @@ pub struct KeptRun {
     pub words: Vec<Word>,
     #[serde(default)]
     pub archive: Option<SafeText>,
+    #[serde(default)]
+    pub lacks: Lacks,
 }
 
 impl KeptRun {
     pub fn of(run: &JobRun) -> Self {
-        let JobRun { run: told, proof, words, archive, load_peak, runs_now: _ } = run;
+        let JobRun { run: told, proof, words, archive, load_peak, runs_now: _, lacks } = run;
         Self {
             at_ms: told.at.timestamp_millis(),
             user: told.user.clone(),
@@ -56,6 +58,7 @@ impl KeptRun {
             whole_cpu_ms: proof.map(|proof| proof.found.whole_cpu_ms),
             words: words.clone(),
             archive: archive.clone(),
+            lacks: *lacks,
         }
     }
 
@@ -77,7 +80,7 @@ impl KeptRun {
         let proof = found.zip(self.certainty).map(|(found, certainty)| Proof { found, certainty });
         let load_peak = self.load_peak_hundredths.map(|hundredths| hundredths as f32 / 100.0);
         let (words, archive) = (self.words.clone(), self.archive.clone());
-        Some(JobRun { run: told, proof, words, archive, load_peak, runs_now: false })
+        Some(JobRun { run: told, proof, words, archive, load_peak, runs_now: false, lacks: self.lacks })
     }
 }
 

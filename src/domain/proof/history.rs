@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use super::coverage::Accounting;
 use super::join::{Proof, find};
 use super::listed::Listed;
-use super::run::{JobRun, Lacks, times_of};
+use super::run::{JobRun, Witnesses, times_of};
 use super::usual::Usual;
-use super::word::{Heard, RunTime, SeenArchives, Speaker, Word};
+use super::word::{Heard, SeenArchives, Word};
 use crate::domain::probe::accounting::{AccountingReading, RawRecord, RunMark};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::settings::{JobEvidence, JobSpec};
@@ -150,54 +150,25 @@ impl RunHistory {
         jobs.iter().filter(|job| job.leaves.as_deref() == Some(set)).for_each(|job| self.ask_witnesses(job));
     }
 
-    /// Gives each run of a job what its own log said of it, and the archive that it left.
+    /// Asks what each run of a job said in its own log, and which archive it left.
     fn ask_witnesses(&mut self, job: &JobSpec) {
-        let heard = self.heard.get(job.name.as_str());
-        let archives = job.leaves.as_ref().and_then(|set| self.archives.get(set));
+        if job.marker.is_none() && job.leaves.is_none() {
+            return;
+        }
         let usual_ms = self.usual(job).map_or(0, |usual| usual.median_ms.saturating_mul(USUALS_MAX));
         let grace_ms = u64::try_from(job.grace.as_millis()).unwrap_or(u64::MAX);
-        let limit_ms = i64::try_from(usual_ms.max(grace_ms)).unwrap_or(i64::MAX);
+        let witnesses = Witnesses {
+            heard: self.heard.get(job.name.as_str()),
+            says_done: job.marker.as_ref().is_some_and(|marker| marker.done.is_some()),
+            archives: job.leaves.as_ref().and_then(|set| self.archives.get(set)),
+            limit_ms: i64::try_from(usual_ms.max(grace_ms)).unwrap_or(i64::MAX),
+        };
         let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
         let times = times_of(runs);
         for (run, time) in runs.iter_mut().zip(times) {
-            let word = heard.and_then(|heard| heard.word_of(time));
-            let known = run.words.iter_mut().find(|known| known.by == Speaker::OwnLog);
-            let is_new = match (word, known) {
-                (Some(word), None) => {
-                    run.words.push(word.clone());
-                    true
-                }
-                (Some(word), Some(known)) if *known != *word => {
-                    known.clone_from(word);
-                    true
-                }
-                (Some(_), Some(_)) | (None, _) => false,
-            };
-            let archive =
-                archives.filter(|_| run.archive.is_none()).and_then(|archives| archives.left_by(time, limit_ms));
-            if let Some(archive) = archive {
-                run.archive = Some(archive.clone());
-            }
-            if is_new || archive.is_some() {
+            if run.ask(&witnesses, time) {
                 self.news.push((job.name.as_str().to_owned(), run.clone()));
             }
-        }
-    }
-
-    /// What the last run of a job should have said or left, and did not.
-    pub fn lacks(&self, job: &JobSpec) -> Lacks {
-        let runs = self.runs(job);
-        let Some((time, last)) = times_of(runs).last().copied().zip(runs.last()) else { return Lacks::default() };
-        let time = RunTime { end_ms: last.end_ms(), ..time };
-        let says_done = job.marker.as_ref().is_some_and(|marker| marker.done.is_some());
-        let is_silent = self.heard.get(job.name.as_str()).is_some_and(|heard| heard.is_silent_on(time));
-        let lacks_archive = |set: &&String| {
-            let seen = self.archives.get(*set);
-            last.archive.is_none() && seen.is_some_and(|seen| seen.lack_one_of(time))
-        };
-        Lacks {
-            word: says_done && is_silent && !last.has_word_by(Speaker::OwnLog),
-            archive_in: job.leaves.as_ref().filter(lacks_archive).cloned(),
         }
     }
 

@@ -20,9 +20,17 @@ type Key = (SafeText, SafeText, SafeText);
 #[derive(Debug, Default)]
 pub struct Listed {
     last: BTreeMap<Key, JobRun>,
+    /// What an earlier process told of a run, and when that was.
+    told_before: BTreeMap<Key, (DateTime<Utc>, ListedRun)>,
 }
 
 impl Listed {
+    /// Goes on from a reading that an earlier process left: accounting's records are read once.
+    pub fn begin_with(&mut self, reading: &CronReading) {
+        let told = |entry: &CronEntry| Some((key(entry), (entry.last?, entry.told.clone()?)));
+        self.told_before = reading.entries.iter().filter_map(told).collect();
+    }
+
     /// Takes what accounting told.
     pub fn take_records(&mut self, records: &[RawRecord]) {
         for run in self.last.values_mut().filter(|run| run.proof.is_none()) {
@@ -63,7 +71,8 @@ pub fn tell(history: &mut RunHistory, reading: &mut CronReading, now: DateTime<U
             entry.told = run.map(|run| told(&run, BegunBy::Timer));
         } else if let Some(run) = listed.last.get(&key(entry)) {
             entry.last = Some(run.run.at);
-            entry.told = Some(told(run, BegunBy::Cron));
+            let before = listed.told_before.get(&key(entry)).filter(|(at, _)| *at == run.run.at && run.proof.is_none());
+            entry.told = before.map(|(_, told)| told.clone()).or_else(|| Some(told(run, BegunBy::Cron)));
         }
     }
     history.listed = listed;

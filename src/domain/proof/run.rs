@@ -1,8 +1,10 @@
 //! One run of a job, with everything that tells of its end.
 
+use serde::{Deserialize, Serialize};
+
 use super::acct::Ended;
 use super::join::{Certainty, Proof};
-use super::word::{RunTime, Speaker, Word};
+use super::word::{Heard, RunTime, SeenArchives, Speaker, Word};
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::probe::accounting::{RunEnd, RunMark};
 use crate::domain::probe::cron::CronRun;
@@ -25,12 +27,21 @@ pub struct JobRun {
     pub load_peak: Option<f32>,
     /// Whether systemd says that it runs now.
     pub runs_now: bool,
+    pub lacks: Lacks,
 }
 
 impl JobRun {
     /// One of which nothing but its beginning is known.
     pub fn begun(run: CronRun) -> Self {
-        Self { run, proof: None, words: Vec::new(), archive: None, load_peak: None, runs_now: false }
+        Self {
+            run,
+            proof: None,
+            words: Vec::new(),
+            archive: None,
+            load_peak: None,
+            runs_now: false,
+            lacks: Lacks::default(),
+        }
     }
 
     pub fn of_unit(ran: &UnitRun, state: &UnitState, service: &SafeText) -> Self {
@@ -79,6 +90,38 @@ impl JobRun {
         by_proof.or_else(|| (!self.words.is_empty() || self.archive.is_some()).then_some(true))
     }
 
+    /// Takes what its witnesses say; tells whether anything of it is new.
+    pub fn ask(&mut self, witnesses: &Witnesses, time: RunTime) -> bool {
+        let mut is_new = false;
+        if let Some(word) = witnesses.heard.and_then(|heard| heard.word_of(time)) {
+            match self.words.iter_mut().find(|known| known.by == word.by) {
+                Some(known) if known == word => {}
+                Some(known) => {
+                    known.clone_from(word);
+                    is_new = true;
+                }
+                None => {
+                    self.words.push(word.clone());
+                    is_new = true;
+                }
+            }
+        }
+        if let (None, Some(archives)) = (&self.archive, witnesses.archives) {
+            self.archive = archives.left_by(time, witnesses.limit_ms).cloned();
+            is_new |= self.archive.is_some();
+        }
+        let ended = RunTime { end_ms: self.end_ms(), ..time };
+        let is_silent = || witnesses.heard.is_some_and(|heard| heard.is_silent_on(ended));
+        let left_none = || witnesses.archives.is_some_and(|archives| archives.lack_one_of(ended));
+        let lacks = Lacks {
+            word: witnesses.says_done && !self.has_word_by(Speaker::OwnLog) && (self.lacks.word || is_silent()),
+            archive: self.archive.is_none() && (self.lacks.archive || left_none()),
+        };
+        is_new |= lacks != self.lacks;
+        self.lacks = lacks;
+        is_new
+    }
+
     /// How it ended: where two tell otherwise, by the one that tells of a failure.
     fn end(&self) -> Option<RunEnd> {
         let failed = self.run.failed_with.map(RunEnd::Exited);
@@ -123,13 +166,23 @@ impl JobRun {
     }
 }
 
-/// What a run should have said or left, and did not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a run should have said or left, and did not. It stays so through a restart, until it is found all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lacks {
     /// Its own log's word of success.
     pub word: bool,
-    /// A new archive, in this set.
-    pub archive_in: Option<String>,
+    /// A new archive in the set that it should leave one in.
+    pub archive: bool,
+}
+
+/// Whoever may tell of a job's runs beside cron's log, systemd and accounting.
+pub struct Witnesses<'a> {
+    pub heard: Option<&'a Heard>,
+    /// Whether its own log says something of success.
+    pub says_done: bool,
+    pub archives: Option<&'a SeenArchives>,
+    /// An archive of a run whose end nobody knows comes within this time.
+    pub limit_ms: i64,
 }
 
 /// The time of each run of a job, the newest last.

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use super::acct::Ended;
 use super::history::RunHistory;
 use super::join::{Certainty, Proof};
-use super::run::{JobRun, Lacks};
+use super::run::JobRun;
 use super::usual::{self, Odd, Usual};
 use super::word::Speaker;
 use crate::domain::schedule;
@@ -16,6 +16,8 @@ use crate::domain::time::{words, words_exact};
 
 /// A run that has no record so long after its beginning still runs; before, the record may just be on its way.
 const SETTLED_MS: u64 = 5_000;
+/// An archive may be awaited so long after its run's end: backup sets are looked at less often than logs.
+const AWAITED_MS: i64 = 45 * 60_000;
 /// A process that is there so long after its own log said that it was done.
 const LINGERS_MS: i64 = 180_000;
 /// Runs of a declared job that began closer together than this part of its period are too many.
@@ -40,6 +42,13 @@ pub enum Verdict {
     Running {
         is_overrun: bool,
         usual: Option<String>,
+    },
+    /// It ended well, and nobody has looked yet whether it left its archive.
+    Awaited {
+        set: String,
+        is_new: bool,
+        took: Option<String>,
+        witnesses: String,
     },
     /// Why nobody knows, and what would prove the next run.
     RanUnknown {
@@ -73,14 +82,14 @@ impl Verdict {
             JobEvidence::Timer { .. } => BegunBy::Timer,
         };
         let (usual, gives_up) = (history.usual(job), job.gives_up);
-        let (lacks, among) = (history.lacks(job), odd_among(job, history, runs, zone));
-        Case { run, begun_by, usual, gives_up, lacks, among, history, now }.verdict()
+        let (leaves, among) = (job.leaves.as_deref(), odd_among(job, history, runs, zone));
+        Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict()
     }
 
     /// Of the last run of an entry that nobody declared.
     pub fn of_listed(run: &JobRun, begun_by: BegunBy, history: &RunHistory, now: DateTime<Utc>) -> Self {
-        let (usual, gives_up, lacks, among) = (None, None, Lacks::default(), None);
-        Case { run, begun_by, usual, gives_up, lacks, among, history, now }.verdict()
+        let (usual, gives_up, leaves, among) = (None, None, None, None);
+        Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict()
     }
 
     /// Its status, and its words; `accept_ran` says whether a run of unknown outcome is good enough, `in_grace` whether it
@@ -108,6 +117,14 @@ impl Verdict {
                     }
                 }
             }
+            Verdict::Awaited { set, is_new: true, took: time, witnesses } => (
+                Status::Ok,
+                format!("ended well{}, started {at} ({witnesses}); its archive in {set} is awaited", took(time)),
+            ),
+            Verdict::Awaited { set, is_new: false, took: time, witnesses } => (
+                Status::Unknown,
+                format!("ended well{}, started {at} ({witnesses}), but {set} was not seen since", took(time)),
+            ),
             Verdict::RanUnknown { .. } if accept_ran => {
                 (Status::Ok, format!("ran {at} (accepted without proof of its outcome)"))
             }
@@ -129,7 +146,8 @@ struct Case<'a> {
     begun_by: BegunBy,
     usual: Option<Usual>,
     gives_up: Option<std::time::Duration>,
-    lacks: Lacks,
+    /// The set that it leaves an archive in.
+    leaves: Option<&'a str>,
     /// What the runs before it say of it.
     among: Option<String>,
     history: &'a RunHistory,
@@ -151,16 +169,22 @@ impl Case<'_> {
             return self.unproven();
         }
         let lingers = self.lingers();
-        if let Some(set) = self.lacks.archive_in.as_ref().filter(|_| !lingers) {
+        let unseen = self.leaves.filter(|_| self.run.archive.is_none() && !lingers);
+        if let Some(set) = unseen.filter(|_| self.run.lacks.archive) {
             let though =
                 if record_end.is_some() { "though its exit status is 0" } else { "though it says it succeeded" };
             return Verdict::ProvenFailed { how: format!("no new archive in {set}, {though}"), took, witnesses };
+        }
+        if let Some(set) = unseen {
+            let ended_ms = self.run.end_ms().unwrap_or_else(|| self.run.begin_ms());
+            let is_new = self.now.timestamp_millis() - ended_ms < AWAITED_MS;
+            return Verdict::Awaited { set: set.to_owned(), is_new, took, witnesses };
         }
         let by_time = took_ms.and_then(|took_ms| self.usual?.judge(took_ms)).map(|odd| match odd {
             Odd::TooLong => "took too long".to_owned(),
             Odd::TooShort => "was over too soon".to_owned(),
         });
-        let silent = self.lacks.word.then(|| "its own log does not say so".to_owned());
+        let silent = self.run.lacks.word.then(|| "its own log does not say so".to_owned());
         let lingers = lingers.then(|| "its process still runs".to_owned());
         Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent).or(lingers) }
     }

@@ -4,6 +4,7 @@ use crate::domain::fleet::ItemName;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::proof::acct::{tests::record, write};
+use crate::domain::proof::run::Lacks;
 use crate::domain::proof::word::{SeenArchives, Word};
 use crate::domain::settings::{HOUR, JobEvidence, Marker};
 
@@ -189,4 +190,29 @@ fn exit_status_0_without_the_archive_that_it_should_leave_is_a_failure_and_a_sil
 fn what_says_that_it_is_done_and_does_not_end_is_odd() {
     let told = by(None, Some((true, "done")), None);
     check(told, Status::Warning, "proven ok, but its process still runs");
+}
+
+#[test]
+fn what_a_set_was_not_seen_for_is_awaited_and_then_unknown_and_a_lack_is_kept() {
+    let job = JobSpec { leaves: Some("nightly".to_owned()), ..job() };
+    let record = |reading: &mut AccountingReading| {
+        reading.records = vec![ended(77, 30_000, 0)];
+        reading.newest_s = Some(BEGAN_S + 40);
+    };
+    let end_ms = i64::from(BEGAN_S) * 1_000 + 30_000;
+    let awaited = of_job(&job, end_ms + 60_000, record, |_| {});
+    check(
+        awaited,
+        Status::Ok,
+        "ended well, took 30 s, started then (cron's log, accounting); its archive in nightly is",
+    );
+    let unseen = of_job(&job, end_ms + 3_600_000, record, |_| {});
+    check(unseen, Status::Unknown, "but nightly was not seen since");
+    // An engine that begins again has not seen the set yet.
+    let kept = of_job(&job, end_ms + 60_000, record, |history| {
+        let lacks = Lacks { archive: true, word: false };
+        let runs = history.runs(&job).iter().map(|run| JobRun { lacks, ..run.clone() }).collect();
+        history.restore(job.name.as_str(), runs);
+    });
+    check(kept, Status::Critical, "proven FAILED: no new archive in nightly");
 }

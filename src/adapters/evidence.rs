@@ -89,6 +89,7 @@ mod tests {
             words: Vec::new(),
             archive: None,
             lacks: Default::default(),
+            invocation: None,
         }
     }
 

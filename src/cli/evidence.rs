@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
+use super::ran::around;
 use super::{CommandError, Common, block_on};
 use crate::adapters::audit::own_actor;
 use crate::adapters::{clock, evidence as kept, policy_file, ssh_sign};
@@ -89,14 +89,13 @@ fn pack(common: &Common, arguments: &PackArguments) -> Result<(), CommandError> 
     })?;
     let state = common.state_dir()?.path().to_owned();
     let now = clock::now();
-    let window = Duration::from(arguments.window);
-    let window = chrono::Duration::from_std(window).map_err(|error| CommandError::Usage(error.to_string()))?;
+    let (from, to) = around(arguments.at, arguments.window)?;
     let wish = Wish {
         spec,
         job,
         at: arguments.at,
-        from: arguments.at - window,
-        to: arguments.at + window,
+        from,
+        to,
         kept: kept::load(&state, &spec.name, job.name.as_str(), now.utc_ms)?,
     };
     fs::DirBuilder::new().mode(0o700).create(&arguments.out).map_err(|error| {

@@ -10,6 +10,9 @@ use crate::domain::proof::ran::RanRow;
 use crate::domain::time::words_exact;
 use crate::engine::ran::ran_then;
 
+/// Before and after a time: a quarter of a year.
+const WINDOW_MAX: Duration = Duration::from_secs(92 * 86_400);
+
 /// What ran on a host at a time, by its accounting and cron's log, the heaviest first
 #[derive(Args)]
 pub struct RanArguments {
@@ -27,10 +30,9 @@ pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError
     let config = common.config()?;
     let spec = config.fleet.hosts.iter().find(|spec| spec.name.as_str() == arguments.host);
     let spec = spec.ok_or_else(|| CommandError::Usage(format!("no host is named {}", arguments.host)))?;
-    let window = chrono::Duration::from_std(Duration::from(arguments.window));
-    let window = window.map_err(|error| CommandError::Usage(format!("--window: {error}")))?;
+    let (from, to) = around(arguments.at, arguments.window)?;
     let secrets = common.secrets()?;
-    let then = block_on(ran_then(spec, &secrets, arguments.at - window, arguments.at + window))??;
+    let then = block_on(ran_then(spec, &secrets, from, to))??;
     println!("{:<19} {:>9} {:>9} {:<12} {:<12} COMMAND", "BEGAN", "TOOK", "CPU", "USER", "END");
     then.ran.rows.iter().for_each(|row| println!("{}", line(row, then.zone)));
     if 0 < then.ran.left_out {
@@ -41,6 +43,23 @@ pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError
     let processes = if count == 1 { "process" } else { "processes" };
     println!("{count} {processes}, times in {}; what still runs has no record", then.zone.name());
     Ok(())
+}
+
+/// A time with so much before and after it.
+pub(super) fn around(
+    at: DateTime<Utc>,
+    window: humantime::Duration,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), CommandError> {
+    let window = Duration::from(window);
+    let refused = || {
+        CommandError::Usage(format!(
+            "--window: {} is too long: {} at most",
+            humantime::format_duration(window),
+            humantime::format_duration(WINDOW_MAX)
+        ))
+    };
+    let window = chrono::Duration::from_std(window).ok().filter(|_| window <= WINDOW_MAX).ok_or_else(refused)?;
+    at.checked_sub_signed(window).zip(at.checked_add_signed(window)).ok_or_else(refused)
 }
 
 fn line(row: &RanRow, zone: chrono_tz::Tz) -> String {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
+
 use super::feed::Publisher;
 use super::lane::{Polled, Report};
 use super::plan;
@@ -17,6 +19,7 @@ use crate::domain::probe::disk::DiskReading;
 use crate::domain::probe::engine::EngineReading;
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::proof::deeds::ActionTime;
+use crate::domain::proof::history::RunHistory;
 use crate::domain::proof::listed;
 use crate::domain::proof::run::JobRun;
 use crate::domain::settings::HOUR;
@@ -215,7 +218,6 @@ impl Core {
                     let context = Context { settings: &spec.settings, now: at, memory: &known };
                     let mut results = evaluate(&reading, round_trip, &mut memory.lately, &context);
                     if let Reading::Accounting(accounting) = &mut reading {
-                        accounting.runs = memory.lately.runs.marks();
                         // Joined already; a board holds none of it.
                         (accounting.records, accounting.users) = (Vec::new(), BTreeMap::new());
                     }
@@ -230,6 +232,7 @@ impl Core {
             };
             observations.push(Arc::new(Observation { probe, fresh_for_ms, seen }));
         }
+        tell_runs(&mut observations, &memory.lately.runs);
         let mut inputs: Vec<Input> =
             changes.into_iter().map(|change| Input::Transition(Transition::new(at, change))).collect();
         inputs.push(Input::Batch(Batch { host: polled.host.clone(), at, observations, cost: polled.cost }));
@@ -252,6 +255,17 @@ impl Core {
     }
 }
 
+/// The runs as they stand once every probe of the poll was taken in: cron's log may have told of another.
+fn tell_runs(observations: &mut [Arc<Observation>], runs: &RunHistory) {
+    for observation in observations.iter_mut().filter_map(Arc::get_mut) {
+        if let Seen::Reading { reading, .. } = &mut observation.seen
+            && let Some(Reading::Accounting(accounting)) = Arc::get_mut(reading)
+        {
+            accounting.runs = runs.marks();
+        }
+    }
+}
+
 impl HostMemory {
     /// What a stored board still tells of a host.
     fn of(host: &HostBoard) -> Self {
@@ -266,6 +280,7 @@ impl HostMemory {
         if let Some((Reading::Cron(reading), at)) = cron.map(|seen| (seen.last().as_ref(), seen.at())) {
             memory.lately.jobs.begin_with(reading, at.utc_ms);
             memory.lately.runs.listed.begin_with(reading);
+            memory.lately.runs.zone = reading.zone.parse().unwrap_or(Tz::UTC);
         }
         let files = host.probes.get(&ProbeId::Integrity).and_then(|cell| cell.reading.as_ref());
         if let Some((Reading::Integrity(reading), at)) = files.map(|seen| (seen.last().as_ref(), seen.at())) {

@@ -153,7 +153,14 @@ async fn pull_unit(
 ) -> Result<Vec<JobRun>, ActionError> {
     let window = [wish.from, wish.to].map(|at| at.timestamp().to_string());
     let parameters = [timer_name(unit)].into_iter().chain(window).collect();
-    let reply = site.ask_within(unit_journal::SCRIPT, parameters, PIECE_DEADLINE).await?;
+    let reply = match site.ask_within(unit_journal::SCRIPT, parameters, PIECE_DEADLINE).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            // Such as a service that wrote more than an answer may hold.
+            found.lacks.push(format!("what systemd tells of {unit} could not be had: {error}"));
+            return Ok(Vec::new());
+        }
+    };
     let part = |index: usize| reply.parts.get(index).cloned().unwrap_or_default();
     let runs = unit_journal::runs(&part(3), unit);
     if runs.is_empty() {

@@ -42,7 +42,6 @@ use crate::domain::probe::engine::{EngineReading, Percentiles};
 use crate::domain::probe::{Lane, ProbeId, Reading};
 use crate::domain::proof::evidence::KeptRun;
 use crate::domain::proof::run::JobRun;
-use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 use crate::domain::transition::Change;
 use core::Core;
@@ -262,6 +261,8 @@ impl Engine {
         self.hosts.clear();
         self.core.note(Change::EngineStopped { pid: std::process::id() }, clock::now());
         self.hand_over().await;
+        // The cursors that are stored last say that these records were read.
+        self.keep_evidence();
         let board = self.core.into_board();
         self.persister.close(&board, clock::now()).await;
         board
@@ -302,8 +303,7 @@ impl Engine {
     /// What earlier processes kept of a host's declared jobs.
     fn restore_evidence(&mut self, spec: &HostSpec) {
         let state = self.persister.directory().to_owned();
-        let logged = |job: &&JobSpec| matches!(job.evidence, JobEvidence::CronLog { .. });
-        for job in spec.settings.jobs.iter().filter(logged) {
+        for job in &spec.settings.jobs {
             match kept::compact(&state, &spec.name, job.name.as_str(), clock::now().utc_ms) {
                 Ok(runs) => {
                     let runs = runs.iter().filter_map(KeptRun::run).collect();

@@ -57,8 +57,8 @@ pub async fn ran_then(
     let zone = sources.zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
     let mut lacks: Vec<SafeText> =
         sources.denied.iter().map(|path| format!("{path} may not be read by this login").into()).collect();
-    let records = records(&mut site, &sources, from, &mut lacks).await?;
-    let logged = logged(&mut site, &sources, zone, from, to).await?;
+    let records = records(&mut site, &sources, (from, to), &mut lacks).await?;
+    let logged = logged(&mut site, &sources, zone, (from, to), &mut lacks).await?;
     let ran = ran(&records, &logged, &sources.users, from, to);
     Ok(RanThen { ran, zone, records: records.len(), lacks })
 }
@@ -67,13 +67,14 @@ pub async fn ran_then(
 async fn records(
     site: &mut Site,
     sources: &Sources,
-    from: DateTime<Utc>,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
     lacks: &mut Vec<SafeText>,
 ) -> Result<Vec<RawRecord>, ActionError> {
     let mut files: Vec<&Source> = sources.files.iter().filter(|source| source.kind == Kind::Accounting).collect();
     if files.is_empty() {
         lacks.push("no accounting file: what ran leaves no trace, see dogwatch action run accounting.enable".into());
     }
+    let any_file = !files.is_empty();
     files.sort_by_key(|source| source.written_s);
     let mut pieces: Vec<Vec<u8>> = Vec::new();
     let mut left = BYTES_MAX;
@@ -91,14 +92,23 @@ async fn records(
         }
     }
     let (mut found, mut cpu, mut decoder) = (Vec::new(), CpuTree::default(), Decoder::default());
+    let (from_ms, to_ms) = (from.timestamp_millis(), to.timestamp_millis());
+    let mut first_ms = None;
     let mut push = |raw: &[u8; RECORD_BYTES], record: AcctRecord| {
         let whole_cpu_ms = cpu.take(&record);
-        if from.timestamp_millis() <= record.end_ms().saturating_add(999) {
+        first_ms = first_ms.or(Some(record.end_ms()));
+        if from_ms <= record.end_ms().saturating_add(999) && record.begin_ms() <= to_ms {
             found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
         }
     };
     pieces.iter().rev().for_each(|piece| decoder.feed(piece, &mut push));
     decoder.finish(&mut push);
+    if first_ms.is_none_or(|first_ms| from_ms < first_ms) && any_file {
+        let begins = first_ms.and_then(DateTime::from_timestamp_millis);
+        let begins =
+            begins.map_or("holds no record".to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        lacks.push(format!("accounting {begins}: what ran before left no trace there").into());
+    }
     Ok(found)
 }
 
@@ -162,13 +172,17 @@ async fn logged(
     site: &mut Site,
     sources: &Sources,
     zone: Tz,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    lacks: &mut Vec<SafeText>,
 ) -> Result<Vec<CronRun>, ActionError> {
-    let (from, now) = (from - LOOK_BACK, clock::now().utc());
+    let (begin, now) = (from, clock::now().utc());
+    let from = from.checked_sub_signed(LOOK_BACK).unwrap_or(from);
+    let mut first: Option<DateTime<Utc>> = None;
     let mut runs: BTreeMap<(DateTime<Utc>, u32), CronRun> = BTreeMap::new();
     let mut take = |bytes: &[u8]| {
-        let then = runs_in(bytes, zone, now).into_iter().filter(|run| from <= run.at && run.at <= to);
+        let told = runs_in(bytes, zone, now);
+        first = told.iter().map(|run| run.at).chain(first).min();
+        let then = told.into_iter().filter(|run| from <= run.at && run.at <= to);
         runs.extend(then.map(|run| ((run.at, run.pid), run)));
     };
     for file in sources.files.iter().filter(|source| source.kind == Kind::Log && !source.path.ends_with(".gz")) {
@@ -179,6 +193,11 @@ async fn logged(
         let window = vec![from.timestamp().to_string(), to.timestamp().to_string()];
         let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
         take(reply.parts.get(1).map_or(&[], Vec::as_slice));
+    }
+    if first.is_none_or(|first| begin < first) {
+        let begins =
+            first.map_or("tells of no run".to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        lacks.push(format!("what was read of cron's log {begins}: jobs of before are not named").into());
     }
     Ok(runs.into_values().collect())
 }

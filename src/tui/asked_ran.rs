@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 
+use super::log_book::HostClock;
 use super::model::{Model, View};
 use super::navigate::go;
 use super::panes;
@@ -15,18 +16,23 @@ use crate::engine::ran::RanThen;
 /// Asks for a time: that of the selected row's trouble or run, or now.
 pub fn ask_when(model: &mut Model) {
     let Some(host) = panes::selected_host(model) else { return };
+    // A run has the host's own time; all else has ours.
+    let skew_ms = HostClock::of(model.board.hosts.get(&host)).skew_ms;
     let at_ms = match &model.view {
         View::Job(name, job) => panes::job::selected_at_ms(model, name, job),
-        View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.0)),
-        View::Fleet | View::Pane(_) | View::Host(_) | View::Ran | View::Actions => {
+        View::Ran => model.ran.as_ref().map(|(_, asked)| asked.when.middle_ms()),
+        View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.0 + skew_ms)),
+        View::Fleet | View::Pane(_) | View::Host(_) | View::Actions => {
             let view = panes::selected_check(model).map(|(_, view)| view);
             view.and_then(|view| match view.open_for {
-                Some(Age::Known(open_for)) => Some(model.now.utc_ms - i64::try_from(open_for.as_millis()).ok()?),
+                Some(Age::Known(open_for)) => {
+                    Some(model.now.utc_ms + skew_ms - i64::try_from(open_for.as_millis()).ok()?)
+                }
                 Some(Age::Future) | None => None,
             })
         }
     };
-    let at = DateTime::from_timestamp_millis(at_ms.unwrap_or(model.now.utc_ms)).unwrap_or_default();
+    let at = DateTime::from_timestamp_millis(at_ms.unwrap_or(model.now.utc_ms + skew_ms)).unwrap_or_default();
     model.prompt = Some(Prompt::new(Asked::When, &when::written(at, panes::job::zone(model, &host))));
 }
 

@@ -84,7 +84,7 @@ struct LogState {
 #[derive(Clone, Copy)]
 pub struct HostClock {
     /// Positive: the host is ahead.
-    skew_ms: i64,
+    pub skew_ms: i64,
     zone: FixedOffset,
 }
 

@@ -16,6 +16,13 @@ pub struct When {
     pub to: DateTime<Utc>,
 }
 
+impl When {
+    /// The time that was meant.
+    pub fn middle_ms(&self) -> i64 {
+        i64::midpoint(self.from.timestamp_millis(), self.to.timestamp_millis())
+    }
+}
+
 /// Reads `TIME [AROUND]`; a time without a date is the last one of that, one without a zone is the host's.
 pub fn parse(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<When, String> {
     let text = text.trim();
@@ -27,7 +34,9 @@ pub fn parse(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<When, String> {
         format!("'{}' is no time: 04:30, 2026-11-21 04:30, or with a zone 2026-11-21T04:30:00Z", time.trim())
     })?;
     let around = chrono::Duration::from_std(around).unwrap_or_default();
-    Ok(When { from: at - around, to: at + around })
+    let both = at.checked_sub_signed(around).zip(at.checked_add_signed(around));
+    let (from, to) = both.ok_or_else(|| format!("'{text}' is beyond all times"))?;
+    Ok(When { from, to })
 }
 
 /// As [`parse`] reads it again.

@@ -166,7 +166,10 @@ impl Reader {
             let (host, turn, body): (String, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
             self.turn = self.turn.max(turn);
             // Another version of this program wrote it: the next poll's is the engine's own.
-            let Ok(latest) = postcard::from_bytes::<Latest>(&body) else { continue };
+            let Ok(latest) = postcard::from_bytes::<Latest>(&body) else {
+                tracing::warn!("{}: a row of {host} was written by another version", self.path.display());
+                continue;
+            };
             let host = HostName::parse(&host).map_err(|error| self.record(error))?;
             inputs.push(Input::Batch(Batch {
                 host,

@@ -14,6 +14,8 @@ use crate::domain::text::SafeText;
 
 /// A run may be logged this long before its due time: clocks and cron's own rounding.
 const EARLY: Duration = Duration::seconds(90);
+/// A timer's time and the beginning of its service's process lie this far apart at most.
+const APART: Duration = Duration::minutes(5);
 /// Past its due time a job is given this long before it counts as late.
 const PUNCTUAL: Duration = Duration::seconds(150);
 /// One result for each declared job.
@@ -105,8 +107,12 @@ fn last_of_timer(
 ) -> Result<Option<LastRun>, String> {
     let entry = reading.timer(unit).ok_or_else(|| format!("no timer {} on this host", timer_name(unit)))?;
     let state = entry.unit.as_ref();
-    if state.is_some_and(|state| state.ran.is_some()) {
-        return Ok(last_known(job, history, zone, now));
+    // What systemd forgot, as after a reboot, is known here still.
+    let known = last_known(job, history, zone, now).filter(|known| {
+        entry.last.is_none_or(|last| last <= known.at + APART) || state.is_some_and(|state| state.ran.is_some())
+    });
+    if known.is_some() {
+        return Ok(known);
     }
     Ok(entry.last.map(|at| LastRun {
         at,

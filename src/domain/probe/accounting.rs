@@ -86,6 +86,8 @@ pub struct RunMark {
     pub by_record: Option<Certainty>,
     pub by_words: Vec<Speaker>,
     pub left_archive: bool,
+    /// It should have left one, and did not.
+    pub lacks_archive: bool,
 }
 
 /// How a run ended.
@@ -128,6 +130,9 @@ pub struct AccountingReading {
     /// Since when nothing that ended can be missing.
     pub unbroken_from_s: Option<u32>,
     pub newest_s: Option<u32>,
+    /// When the oldest record ended that this process of ours read: what another read before is gone.
+    #[serde(skip)]
+    pub read_from_s: Option<u32>,
     /// Rotations or cuts that lost what was written last.
     pub gaps: u32,
     /// Bytes that are no records.
@@ -192,8 +197,18 @@ pub fn parse(
         cursor.unbroken_from_s = None;
         return Ok(reading);
     }
-    // The one that is written is told first, and comes last.
-    let live = (!segments.is_empty()).then(|| segments.remove(0));
+    // The one that is written is told first, and comes last. Where the host could not look at it nothing is known anew.
+    let path = cursor.path.clone().unwrap_or_default();
+    let is_live = segments.first().is_some_and(|first| first.name.is_empty() || first.name == path);
+    if !is_live {
+        return Err(ParseError::Other("its files can't be looked at".into()));
+    }
+    let live = Some(segments.remove(0));
+    // Of one that is being packed both are there, and the packed one is not whole yet.
+    let names: Vec<String> = segments.iter().map(|segment| segment.name.clone()).collect();
+    segments.retain(|segment| {
+        segment.name.strip_suffix(".gz").is_none_or(|unpacked| !names.iter().any(|name| name == unpacked))
+    });
     segments.sort_by_key(|segment| segment.written_s);
     segments.extend(live.clone());
     let (bytes, known_bytes) = (answer.parts.get(1).copied().unwrap_or_default(), cursor.offset);
@@ -213,7 +228,7 @@ pub fn parse(
     let is_through =
         read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX && !has_more;
     if (is_through || is_unreadable) && !is_live {
-        cursor.go_on();
+        cursor.go_on(memory);
     }
     if let Some(live) = live {
         reading.size_bytes = live.size;
@@ -228,6 +243,7 @@ pub fn parse(
     reading.behind_bytes = cursor.behind_bytes();
     (reading.covers_from_s, reading.unbroken_from_s) = (cursor.covers_from_s, cursor.unbroken_from_s);
     (reading.newest_s, reading.gaps) = (cursor.newest_s, cursor.gaps);
+    reading.read_from_s = memory.read_from_s;
     Ok(reading)
 }
 

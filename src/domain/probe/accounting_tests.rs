@@ -97,7 +97,7 @@ fn a_large_packed_file_is_unpacked_piece_by_piece_and_a_restart_reads_none_of_it
     assert!(2 * BYTES_MAX < packed.len() as u64, "{}", packed.len());
     let files: [(u64, &str, &[u8]); 2] = [(6, "pacct.1.gz", &packed), (7, "pacct", &live)];
     let mut pids = Vec::new();
-    for turn in 0..40 {
+    for turn in 0..60 {
         let (came, reading) = poll(&mut cursor, &files);
         assert!(came.len() * RECORD_BYTES <= UNPACKED_BYTES_MAX + (1 << 16), "{}", came.len());
         assert_eq!(reading.gaps, 0);

@@ -11,7 +11,7 @@ use crate::domain::proof::own::OwnTree;
 /// Bytes that one poll brings, before what is left is "catching up".
 pub const BYTES_MAX: u64 = 256 << 10;
 /// Bytes that a packed piece unpacks to before the rest waits for the next poll.
-pub(super) const UNPACKED_BYTES_MAX: usize = 4 << 20;
+pub(super) const UNPACKED_BYTES_MAX: usize = 1 << 20;
 /// A file that was last written longer ago tells nothing that is wanted.
 const LOOK_BACK_S: i64 = 35 * 86_400;
 /// A host's clock may be so far ahead of ours.
@@ -71,6 +71,8 @@ pub struct AcctMemory {
     /// Where a packed file is unpacked on.
     pub(super) packed: Option<Packed>,
     pub(super) polls: u64,
+    /// When the first record ended that was read.
+    pub(super) read_from_s: Option<u32>,
 }
 
 /// A packed file on its way. What is stored is how far its content was read: after a restart it is unpacked anew, up to there.
@@ -167,7 +169,8 @@ impl AcctCursor {
     }
 
     /// Goes on to the next file, where this one is at its end and another is written.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self, memory: &mut AcctMemory) {
+        memory.packed = None;
         let here = self.segments.iter().position(|segment| segment.inode == self.inode);
         if let Some(next) = here.and_then(|here| self.segments.get(here + 1)) {
             (self.inode, self.offset) = (next.inode, 0);
@@ -236,6 +239,7 @@ pub(super) fn take(
     let ends: Vec<u32> = ends.filter_map(|end_s| u32::try_from(end_s).ok()).collect();
     cursor.covers_from_s = ends.first().copied().into_iter().chain(cursor.covers_from_s).min();
     cursor.unbroken_from_s = cursor.unbroken_from_s.or(ends.first().copied());
+    memory.read_from_s = memory.read_from_s.or(ends.first().copied());
     cursor.newest_s = ends.last().copied().into_iter().chain(cursor.newest_s).max();
     let own = marks.iter().filter(|is_own| **is_own).count();
     (reading.own, reading.others) = (own as u32, (found.len() - own) as u32);

@@ -73,7 +73,7 @@ if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
   if [ $# -gt 0 ]; then
     read -r dw_l dw_x </proc/uptime
     printf 'now %s %s\n\n' "$(date +%s </dev/null)" "$dw_l"
-    systemctl show --no-pager -p Id,Result,ActiveState,ExecMainPID,ExecMainCode,ExecMainStatus,ExecMainStartTimestampMonotonic,ExecMainExitTimestampMonotonic -- "$@" </dev/null 2>/dev/null
+    systemctl show --no-pager -p Id,Result,ActiveState,InvocationID,ExecMainPID,ExecMainCode,ExecMainStatus,ExecMainStartTimestampMonotonic,ExecMainExitTimestampMonotonic -- "$@" </dev/null 2>/dev/null
   fi
   set -- "$dw_since" "$dw_bytes"
 else

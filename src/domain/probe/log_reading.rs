@@ -12,8 +12,8 @@ use crate::domain::text::SafeText;
 
 /// Matching lines kept for people, the newest.
 const SHOWN_LINES_MAX: usize = 5;
-/// Lines kept by which jobs say how they ended, the newest.
-const HEARD_LINES_MAX: usize = 200;
+/// Lines kept of a piece by which one job says how it ended, the newest.
+const HEARD_LINES_MAX: usize = 64;
 /// Lines of one log that one look brings to the screen, the newest, and characters of one of them.
 const FRESH_LINES_MAX: usize = 1_000;
 const FRESH_LINE_CHARS_MAX: usize = 2_000;
@@ -158,6 +158,7 @@ impl LogReading {
             let matches = |pattern: &Option<regex::bytes::Regex>, line: &[u8]| {
                 pattern.as_ref().is_some_and(|pattern| pattern.is_match(line))
             };
+            let before = self.heard.len();
             for (_, line) in lines(complete) {
                 // A line that says both tells of a failure.
                 let is_ok = !matches(&marker.failed, line);
@@ -166,9 +167,10 @@ impl LogReading {
                     self.heard.push(HeardLine { job: job.name.clone(), is_ok, line });
                 }
             }
+            // Of each job: one that says very much crowds out no other.
+            let surplus = (self.heard.len() - before).saturating_sub(HEARD_LINES_MAX);
+            self.heard.drain(before..before + surplus);
         }
-        let surplus = self.heard.len().saturating_sub(HEARD_LINES_MAX);
-        self.heard.drain(..surplus);
     }
 
     pub fn size_bytes(&self) -> u64 {

@@ -14,6 +14,8 @@ pub struct UnitRun {
     /// By the host's clock, to about a second.
     pub at: DateTime<Utc>,
     pub pid: u32,
+    /// systemd's id of the run, whatever its processes; `None` before systemd 232.
+    pub invocation: Option<SafeText>,
     /// `None` while it runs.
     pub took_ms: Option<u64>,
     /// systemd's Result (`success`, `exit-code`, `timeout`, …), with the exit status or signal where it failed.
@@ -94,6 +96,7 @@ fn states(text: &[u8]) -> BTreeMap<String, UnitState> {
             Some(UnitRun {
                 at: clock.at(began_us)?,
                 pid: u32::try_from(number("ExecMainPID")?).ok()?,
+                invocation: value("InvocationID").filter(|id| !id.is_empty()).map(SafeText::new),
                 took_ms: took_us.and_then(|took_us| u64::try_from(took_us / 1_000).ok()),
                 ended: result.map(|result| end(result, number("ExecMainCode"), number("ExecMainStatus"))),
             })
@@ -158,7 +161,7 @@ mod tests {
         let failed = "41500000\nActiveState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=3";
         let ended = Some(UnitEnd { is_success: false, words: "exit-code: exit status 3".into() });
         let at = "2026-11-21T04:30:39.500Z".parse().unwrap_or_default();
-        assert_eq!(ran(failed), Some(UnitRun { at, pid: 77, took_ms: Some(1_500), ended }));
+        assert_eq!(ran(failed), Some(UnitRun { at, pid: 77, invocation: None, took_ms: Some(1_500), ended }));
         let killed = "41500000\nActiveState=failed\nResult=signal\nExecMainCode=2\nExecMainStatus=9";
         let words = ran(killed).and_then(|ran| ran.ended).map(|end| end.words.to_string());
         assert_eq!(words.as_deref(), Some("signal: killed by signal 9"));

@@ -11,6 +11,8 @@ const BIG_ENDIAN: u8 = 0x80;
 /// Ticks a second of every field of version 3, and of the others where they do not say.
 const TICKS_PER_S: u64 = 100;
 /// No kernel wrote an earlier record: 1995-01-01.
+/// A hundred years.
+const TICKS_MAX: f32 = 100.0 * 365.0 * 86_400.0 * 100.0;
 const BEGIN_S_MIN: u32 = 788_918_400;
 
 /// It forked and never executed another program.
@@ -136,7 +138,7 @@ pub fn read(bytes: &[u8; RECORD_BYTES]) -> Option<AcctRecord> {
 fn version_3(fields: &Fields<'_>) -> Option<AcctRecord> {
     let ticks = f32::from_bits(fields.u32(28));
     // What never ends is no process, and neither is one from before its own beginning.
-    if !ticks.is_finite() || ticks < 0.0 {
+    if !(0.0..=TICKS_MAX).contains(&ticks) {
         return None;
     }
     let ms = |ticks: u64| ticks * 1_000 / TICKS_PER_S;

@@ -15,6 +15,8 @@ pub struct Accounting {
     /// Since when nothing that ended can be missing, and up to when it was read, by the host's clock.
     pub unbroken_from_s: Option<u32>,
     pub newest_s: Option<u32>,
+    /// When the oldest record ended that this process of ours read.
+    pub read_from_s: Option<u32>,
     /// Until when this may be believed, by our own clock.
     pub fresh_until_ms: i64,
 }
@@ -28,14 +30,17 @@ impl Accounting {
             is_behind: 0 < reading.behind_bytes,
             unbroken_from_s: reading.unbroken_from_s,
             newest_s: reading.newest_s,
+            read_from_s: reading.read_from_s,
             fresh_until_ms,
         }
     }
 
-    /// Whether a run of then would have its record here, had it ended.
-    pub fn would_show(&self, at: DateTime<Utc>) -> bool {
+    /// Whether a run of then would have its record here, had it ended. Of one that `is_kept` the records are known that an
+    /// earlier process of ours read; of another only those of this one.
+    pub fn would_show(&self, at: DateTime<Utc>, is_kept: bool) -> bool {
         let at_s = at.timestamp();
-        let covers = self.unbroken_from_s.is_some_and(|from| i64::from(from) <= at_s);
+        let read_from_s = if is_kept { self.unbroken_from_s } else { self.unbroken_from_s.max(self.read_from_s) };
+        let covers = read_from_s.is_some_and(|from| i64::from(from) <= at_s);
         self.is_there
             && !self.is_denied
             && self.grew == Some(true)

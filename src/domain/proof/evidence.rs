@@ -40,11 +40,13 @@ pub struct KeptRun {
     pub archive: Option<SafeText>,
     #[serde(default)]
     pub lacks: Lacks,
+    #[serde(default)]
+    pub invocation: Option<SafeText>,
 }
 
 impl KeptRun {
     pub fn of(run: &JobRun) -> Self {
-        let JobRun { run: told, proof, words, archive, load_peak, runs_now: _, lacks } = run;
+        let JobRun { run: told, invocation, proof, words, archive, load_peak, runs_now: _, is_kept: _, lacks } = run;
         Self {
             at_ms: told.at.timestamp_millis(),
             user: told.user.clone(),
@@ -59,6 +61,7 @@ impl KeptRun {
             words: words.clone(),
             archive: archive.clone(),
             lacks: *lacks,
+            invocation: invocation.clone(),
         }
     }
 
@@ -80,7 +83,18 @@ impl KeptRun {
         let proof = found.zip(self.certainty).map(|(found, certainty)| Proof { found, certainty });
         let load_peak = self.load_peak_hundredths.map(|hundredths| hundredths as f32 / 100.0);
         let (words, archive) = (self.words.clone(), self.archive.clone());
-        Some(JobRun { run: told, proof, words, archive, load_peak, runs_now: false, lacks: self.lacks })
+        let invocation = self.invocation.clone();
+        Some(JobRun {
+            run: told,
+            invocation,
+            proof,
+            words,
+            archive,
+            load_peak,
+            runs_now: false,
+            is_kept: true,
+            lacks: self.lacks,
+        })
     }
 }
 
@@ -151,6 +165,7 @@ mod tests {
             words: vec![word],
             archive: Some("nightly-1.tar".into()),
             load_peak: Some(2.25),
+            is_kept: true,
             ..JobRun::begun(told)
         };
         let lines: Vec<String> =

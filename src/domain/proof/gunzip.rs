@@ -3,7 +3,7 @@
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 /// Bytes of a member's head at most: a name and a comment are of no use here.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_BYTES_MAX: usize = 4 << 10;
 const TAIL_BYTES: usize = 8;
 const OUT_BYTES: usize = 16 << 10;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::coverage::Accounting;
-use super::join::{Proof, find};
+use super::join::{Begun, Proof, find};
 use super::listed::Listed;
 use super::run::{JobRun, Witnesses, times_of};
 use super::usual::Usual;
@@ -91,8 +91,9 @@ impl RunHistory {
 
     /// Takes what accounting told: runs that had no proof may have one now.
     pub fn take_records(&mut self, reading: &AccountingReading, fresh_until_ms: i64) {
+        let begun = Begun::of(&reading.records);
         for (job, runs) in &mut self.runs {
-            for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
+            for run in runs.iter_mut().filter(|run| run.proof.is_none() && begun.covers(run.run.at)) {
                 run.proof = find(&run.run, reading.records.iter());
                 if let Some(proof) = &run.proof {
                     run.load_peak = peak(&self.loads, proof);
@@ -100,10 +101,13 @@ impl RunHistory {
                 }
             }
         }
-        self.listed.take_records(&reading.records);
+        self.listed.take_records(&reading.records, begun);
         self.accounting = Some(Accounting::of(reading, fresh_until_ms));
         let recent_ms = if self.runs.is_empty() { RECENT_OF_LISTED_MS } else { RECENT_MS };
-        self.recent.extend(&reading.records);
+        let newest = reading.records.len().saturating_sub(RECORDS_MAX);
+        let surplus = (self.recent.len() + reading.records.len() - newest).saturating_sub(RECORDS_MAX);
+        self.recent.drain(..surplus);
+        self.recent.extend(&reading.records[newest..]);
         let newest_ms = self.recent.back().map_or(0, |found| found.record.end_ms());
         let is_old = |found: &RawRecord| found.record.end_ms() < newest_ms - recent_ms;
         while RECORDS_MAX < self.recent.len() || self.recent.front().is_some_and(is_old) {
@@ -162,21 +166,28 @@ impl RunHistory {
             says_done: job.marker.as_ref().is_some_and(|marker| marker.done.is_some()),
             archives: job.leaves.as_ref().and_then(|set| self.archives.get(set)),
             limit_ms: i64::try_from(usual_ms.max(grace_ms)).unwrap_or(i64::MAX),
+            has_accounting: self
+                .accounting
+                .as_ref()
+                .is_some_and(|accounting| accounting.is_there && !accounting.is_denied),
         };
         let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
         let times = times_of(runs);
-        for (run, time) in runs.iter_mut().zip(times) {
-            if run.ask(&witnesses, time) {
+        let words = self.heard.get(job.name.as_str()).map(|heard| heard.words_of(&times)).unwrap_or_default();
+        for (index, (run, time)) in runs.iter_mut().zip(times).enumerate() {
+            if run.ask(&witnesses, words.get(index).copied().flatten(), time) {
                 self.news.push((job.name.as_str().to_owned(), run.clone()));
             }
         }
     }
 
-    /// Goes on from what an earlier process kept.
+    /// Goes on from what an earlier process kept, where nothing newer is known here.
     pub fn restore(&mut self, job: &str, runs: Vec<JobRun>) {
-        self.runs.insert(job.to_owned(), runs);
-        self.settle(job);
-        self.news.clear();
+        let known = self.runs.entry(job.to_owned()).or_default();
+        if known.is_empty() {
+            known.extend(runs);
+            self.settle(job);
+        }
     }
 
     /// Takes runs of a job that somebody else than cron's log tells of.

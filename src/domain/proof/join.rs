@@ -1,5 +1,6 @@
 //! Which accounting record is that of a run that cron's log tells of.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::acct::AcctRecord;
@@ -63,6 +64,25 @@ pub fn find<'a>(run: &CronRun, records: impl Iterator<Item = &'a RawRecord> + Cl
     nearest(&by_pid, Certainty::ByPid).or_else(|| nearest(&by_name, Certainty::ByName))
 }
 
+/// When the processes of some records began, from the first to the last: a run of another time has no record among them.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    from_ms: i64,
+    to_ms: i64,
+}
+
+impl Begun {
+    pub fn of(records: &[RawRecord]) -> Self {
+        let begins = || records.iter().map(|found| found.record.begin_ms());
+        Self { from_ms: begins().min().unwrap_or(i64::MAX), to_ms: begins().max().unwrap_or(i64::MIN) }
+    }
+
+    pub fn covers(self, at: DateTime<Utc>) -> bool {
+        let at_ms = at.timestamp_millis();
+        self.from_ms.saturating_sub(APART_MS) <= at_ms && at_ms <= self.to_ms.saturating_add(APART_MS)
+    }
+}
+
 /// The name of a command's program, as a record would hold it.
 fn program(command: &str) -> &[u8] {
     let is_setting = |word: &&str| word.contains('=') && !word.starts_with('/');
@@ -76,7 +96,6 @@ mod tests {
     use super::*;
     use crate::domain::action::objects::RemoteBytes;
     use crate::domain::proof::acct::{tests::record, write};
-    use chrono::DateTime;
 
     const AT: u32 = 1_790_000_000;
 

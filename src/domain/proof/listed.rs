@@ -6,15 +6,15 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::history::RunHistory;
-use super::join::find;
+use super::join::{Begun, find};
 use super::run::JobRun;
 use super::verdict::{BegunBy, Verdict};
 use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::{CronEntry, CronReading, CronRun, ListedRun};
 use crate::domain::text::SafeText;
 
-/// A line of a table, by its file, schedule and command.
-type Key = (SafeText, SafeText, SafeText);
+/// A line of a table, by its file, user, schedule and command.
+type Key = (SafeText, Option<SafeText>, SafeText, SafeText);
 
 /// The last run of each line, for longer than one look at cron's log reaches back.
 #[derive(Debug, Default)]
@@ -32,8 +32,8 @@ impl Listed {
     }
 
     /// Takes what accounting told.
-    pub fn take_records(&mut self, records: &[RawRecord]) {
-        for run in self.last.values_mut().filter(|run| run.proof.is_none()) {
+    pub fn take_records(&mut self, records: &[RawRecord], begun: Begun) {
+        for run in self.last.values_mut().filter(|run| run.proof.is_none() && begun.covers(run.run.at)) {
             run.proof = find(&run.run, records.iter());
         }
     }
@@ -46,7 +46,11 @@ impl Listed {
             let known = before.remove(&key);
             let newest = reading.runs.iter().filter(|run| is_of(entry, run)).max_by_key(|run| run.at);
             let last = match (known, newest) {
-                (Some(known), Some(run)) if run.at <= known.run.at => Some(known),
+                (Some(known), Some(run)) if run.at < known.run.at => Some(known),
+                // That it failed may have been logged since.
+                (Some(known), Some(run)) if run.at == known.run.at && run.pid == known.run.pid => {
+                    Some(JobRun { run: run.clone(), ..known })
+                }
                 (_, Some(run)) => Some(JobRun { proof: find(run, recent.clone()), ..JobRun::begun(run.clone()) }),
                 (known, None) => known,
             };
@@ -79,7 +83,7 @@ pub fn tell(history: &mut RunHistory, reading: &mut CronReading, now: DateTime<U
 }
 
 fn key(entry: &CronEntry) -> Key {
-    (entry.source.clone(), entry.schedule.clone(), entry.command.clone())
+    (entry.source.clone(), entry.user.clone(), entry.schedule.clone(), entry.command.clone())
 }
 
 /// Whether cron's log tells of this entry. cron logs what stands before the first `%`; of what run-parts begins it logs the
@@ -92,7 +96,21 @@ fn is_of(entry: &CronEntry, run: &CronRun) -> bool {
             && of_run.split_ascii_whitespace().any(|word| word.trim_end_matches(')') == directory);
     }
     let is_user = entry.user.as_ref().is_none_or(|user| *user == run.user);
-    is_user && !of_run.is_empty() && of_entry.starts_with(of_run)
+    is_user && !of_run.is_empty() && logged_part(of_entry).trim() == of_run
+}
+
+/// What cron runs of a line, and logs: all before the first `%` that is not escaped; an escaped one is `%` itself.
+fn logged_part(command: &str) -> String {
+    let mut part = String::new();
+    let mut chars = command.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some('%')) => part.extend(chars.next()),
+            ('%', _) => break,
+            (c, _) => part.push(c),
+        }
+    }
+    part
 }
 
 #[cfg(test)]
@@ -130,6 +148,13 @@ mod tests {
         tell(history, &mut reading, DateTime::from_timestamp(i64::from(AT) + 60, 0).unwrap_or_default());
         let told = |entry: CronEntry| entry.told.map(|told| (told.status, told.words.to_string()));
         reading.entries.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_command_is_what_stands_before_its_first_percent_sign() {
+        let is_its = |command: &str, logged: &str| is_of(&entry("/etc/crontab", command), &self::logged(logged, 1));
+        assert!(is_its(r"date +\%F >>/x % input", "date +%F >>/x"));
+        assert!(is_its("/opt/sync", "/opt/sync") && !is_its("/opt/sync --full", "/opt/sync"));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::domain::probe::logs::{HeardLine, LogReading};
 use crate::domain::settings::JobSpec;
 use crate::domain::stamp::stamp;
 
+/// A stamp and the look that brought its line lie this far apart at most.
+const STAMP_APART_MS: i64 = 300_000;
+
 /// The clocks of a poll.
 #[derive(Clone, Copy)]
 pub struct Clocks {
@@ -42,7 +45,11 @@ fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks:
     let now_ms = clocks.on_host(clocks.now_ms);
     let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
     let zone = history.zone.offset_from_utc_datetime(&now.naive_utc()).fix();
-    let stamped_ms = stamp(heard.line.as_str(), zone, now).map(|stamp| stamp.at.timestamp_millis());
+    // A line is as old as the look that brought it: a stamp of another time is of another clock or zone.
+    let looked_at = before_ms.unwrap_or(now_ms).saturating_sub(STAMP_APART_MS)..=now_ms.saturating_add(STAMP_APART_MS);
+    let stamped_ms = stamp(heard.line.as_str(), zone, now)
+        .map(|stamp| stamp.at.timestamp_millis())
+        .filter(|stamped_ms| looked_at.contains(stamped_ms));
     let (from_ms, at_ms) = match stamped_ms {
         Some(stamped_ms) => (stamped_ms, stamped_ms),
         None => (before_ms.unwrap_or(now_ms), now_ms),

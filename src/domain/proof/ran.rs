@@ -1,6 +1,6 @@
 //! What ran on a host between two moments, as accounting and cron's log tell it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
@@ -59,12 +59,20 @@ pub fn ran(
         .iter()
         .filter(|found| found.record.begin_ms() <= to_ms && from_ms <= found.record.end_ms().saturating_add(999))
         .collect();
-    let parents: BTreeMap<u32, u32> = then.iter().map(|found| (found.record.pid, found.record.ppid)).collect();
-    let mut of_pid: BTreeMap<u32, &SafeText> = BTreeMap::new();
+    let tree = Tree::of(&then);
+    let mut of_record: BTreeMap<usize, &SafeText> = BTreeMap::new();
     let mut rows = Vec::new();
     for run in logged.iter().filter(|run| run.at <= to) {
-        match find(run, then.iter().copied()) {
-            Some(proof) => drop(of_pid.insert(proof.record().pid, &run.command)),
+        // Records before version 3 hold no number.
+        let candidates = [run.pid, 0].into_iter().flat_map(|pid| tree.of_pid(pid)).map(|index| then[*index]);
+        match find(run, candidates.clone()) {
+            Some(proof) => {
+                let place = [run.pid, 0]
+                    .into_iter()
+                    .flat_map(|pid| tree.of_pid(pid))
+                    .find(|index| *then[**index] == proof.found);
+                of_record.extend(place.map(|index| (*index, &run.command)));
+            }
             None if from <= run.at => rows.push(RanRow {
                 begin: run.at,
                 took_ms: None,
@@ -82,11 +90,7 @@ pub fn ran(
     }
     // Anybody's shell can end so: such processes are told, after all others.
     let is_poll = |record: &AcctRecord| record.tty == 0 && record.ended() == Ended::Exited(END_STATUS as u8);
-    let polls: BTreeSet<u32> =
-        then.iter().filter(|found| is_poll(&found.record)).map(|found| found.record.pid).collect();
-    let up_from = |pid: u32| std::iter::successors(Some(pid), |pid| parents.get(pid).copied()).take(DEPTH_MAX);
-    let job_of = |pid: u32| up_from(pid).find_map(|pid| of_pid.get(&pid).map(|command| (*command).clone()));
-    rows.extend(then.iter().map(|found| {
+    rows.extend(then.iter().enumerate().map(|(index, found)| {
         let record = &found.record;
         RanRow {
             begin: DateTime::from_timestamp_millis(record.begin_ms()).unwrap_or_default(),
@@ -97,17 +101,57 @@ pub fn ran(
             command: SafeText::from_bytes(record.name()),
             end: Some(record.ended()),
             pid: record.pid,
-            of_job: (record.pid != 0).then(|| job_of(record.pid)).flatten(),
-            like_own_poll: up_from(record.pid).any(|pid| polls.contains(&pid)),
+            of_job: tree.up_from(index).find_map(|index| of_record.get(&index).map(|command| (*command).clone())),
+            like_own_poll: tree.up_from(index).any(|index| is_poll(&then[index].record)),
         }
     }));
-    let is_whole = |row: &RanRow| row.of_job.is_some() && row.end.is_none();
+    let is_unended_job = |row: &RanRow| row.of_job.is_some() && row.end.is_none();
     rows.sort_by_key(|row| {
-        (row.like_own_poll, !is_whole(row), std::cmp::Reverse((row.cpu_ms, row.took_ms)), row.begin)
+        (row.like_own_poll, !is_unended_job(row), std::cmp::Reverse((row.cpu_ms, row.took_ms)), row.begin)
     });
     let left_out = rows.len().saturating_sub(ROWS_MAX);
     rows.truncate(ROWS_MAX);
     Ran { rows, left_out }
+}
+
+/// The processes by their numbers, each of which may have been several processes' one after another.
+struct Tree<'a> {
+    records: &'a [&'a RawRecord],
+    by_pid: BTreeMap<u32, Vec<usize>>,
+}
+
+impl<'a> Tree<'a> {
+    fn of(records: &'a [&'a RawRecord]) -> Self {
+        let mut by_pid: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (index, found) in records.iter().enumerate() {
+            by_pid.entry(found.record.pid).or_default().push(index);
+        }
+        Self { records, by_pid }
+    }
+
+    fn of_pid(&self, pid: u32) -> &[usize] {
+        self.by_pid.get(&pid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The process that was there under the parent's number when this one began. A record's beginning is a whole second.
+    fn parent(&self, index: usize) -> Option<usize> {
+        let child = &self.records[index].record;
+        let was_there = |parent: &AcctRecord| {
+            parent.begin_ms() <= child.begin_ms() + 1_000 && child.begin_ms() <= parent.end_ms() + 1_000
+        };
+        if child.pid == 0 || child.ppid <= 1 {
+            return None;
+        }
+        self.of_pid(child.ppid)
+            .iter()
+            .copied()
+            .find(|parent| *parent != index && was_there(&self.records[*parent].record))
+    }
+
+    /// A process, its parent, and so on.
+    fn up_from(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(index), |index| self.parent(*index)).take(DEPTH_MAX)
+    }
 }
 
 impl RanRow {
@@ -171,6 +215,7 @@ mod tests {
     fn what_ran_then_is_told_with_the_job_that_began_it_the_heaviest_first() {
         let rows = [
             ("before", 10, 1, 0, 60, 900),
+            ("rm", 50, 1, 121, 1, 3),
             ("tar", 52, 51, 101, 30, 400),
             ("ls", 70, 69, 125, 1, 5),
             ("full.sh", 51, 50, 100, 40, 10),
@@ -187,6 +232,7 @@ mod tests {
                 "full.sh www 410 ms exit 0 /opt/backup --full",
                 "tar www 400 ms exit 0 /opt/backup --full",
                 "ls www 5 ms exit 0 ",
+                "rm www 3 ms exit 0 ",
                 "stat www 800 ms exit 0 as a poll of Dogwatch",
                 "sh www 800 ms exit 113 as a poll of Dogwatch",
             ]

@@ -18,6 +18,8 @@ const UNIT_APART_MS: i64 = 2_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobRun {
     pub run: CronRun,
+    /// systemd's id of it, where a timer began it.
+    pub invocation: Option<SafeText>,
     pub proof: Option<Proof>,
     /// What its own log and systemd say of its end.
     pub words: Vec<Word>,
@@ -27,6 +29,8 @@ pub struct JobRun {
     pub load_peak: Option<f32>,
     /// Whether systemd says that it runs now.
     pub runs_now: bool,
+    /// Whether an earlier process of ours kept it: what accounting told until then was taken into it.
+    pub is_kept: bool,
     pub lacks: Lacks,
 }
 
@@ -35,11 +39,13 @@ impl JobRun {
     pub fn begun(run: CronRun) -> Self {
         Self {
             run,
+            invocation: None,
             proof: None,
             words: Vec::new(),
             archive: None,
             load_peak: None,
             runs_now: false,
+            is_kept: false,
             lacks: Lacks::default(),
         }
     }
@@ -59,7 +65,12 @@ impl JobRun {
             let (by, text) = (Speaker::Systemd, end.words.clone());
             Word { by, is_ok: end.is_success, from_ms: end_ms, at_ms: end_ms, took_ms: ran.took_ms, text }
         });
-        Self { words: word.into_iter().collect(), runs_now: state.runs, ..Self::begun(run) }
+        Self {
+            words: word.into_iter().collect(),
+            runs_now: state.runs,
+            invocation: ran.invocation.clone(),
+            ..Self::begun(run)
+        }
     }
 
     pub fn begin_ms(&self) -> i64 {
@@ -78,10 +89,24 @@ impl JobRun {
         self.proof.as_ref().map(|proof| proof.record().elapsed_ms).or_else(by_word)
     }
 
+    /// Whether systemd says that it succeeded: a unit may say of more exit statuses than 0 that they are a success.
+    pub fn is_well_by_systemd(&self) -> bool {
+        self.words.iter().any(|word| word.by == Speaker::Systemd && word.is_ok)
+    }
+
+    /// The end that its record tells, where it is one.
+    pub fn record_end(&self) -> Option<Ended> {
+        let proof = self.proof.as_ref().filter(|proof| !matches!(proof.certainty, Certainty::Differ(_)))?;
+        Some(proof.record().ended())
+    }
+
     /// Whether it is proven to have succeeded or failed, by everything that was told of it.
     pub fn is_ok(&self) -> Option<bool> {
-        if self.run.failed_with.is_some() || self.words.iter().any(|word| !word.is_ok) {
+        if self.run.failed_with.is_some() || self.words.iter().any(|word| !word.is_ok) || self.lacks.archive {
             return Some(false);
+        }
+        if self.is_well_by_systemd() {
+            return Some(!self.record_end().is_some_and(|end| matches!(end, Ended::Killed { .. })));
         }
         let by_proof = match &self.proof {
             Some(Proof { certainty: Certainty::Differ(_), .. }) | None => None,
@@ -91,9 +116,9 @@ impl JobRun {
     }
 
     /// Takes what its witnesses say; tells whether anything of it is new.
-    pub fn ask(&mut self, witnesses: &Witnesses, time: RunTime) -> bool {
+    pub fn ask(&mut self, witnesses: &Witnesses, word: Option<&Word>, time: RunTime) -> bool {
         let mut is_new = false;
-        if let Some(word) = witnesses.heard.and_then(|heard| heard.word_of(time)) {
+        if let Some(word) = word {
             match self.words.iter_mut().find(|known| known.by == word.by) {
                 Some(known) if known == word => {}
                 Some(known) => {
@@ -110,7 +135,7 @@ impl JobRun {
             self.archive = archives.left_by(time, witnesses.limit_ms).cloned();
             is_new |= self.archive.is_some();
         }
-        let ended = RunTime { end_ms: self.end_ms(), ..time };
+        let ended = if witnesses.has_accounting { time } else { RunTime { end_ms: self.end_ms(), ..time } };
         let is_silent = || witnesses.heard.is_some_and(|heard| heard.is_silent_on(ended));
         let left_none = || witnesses.archives.is_some_and(|archives| archives.lack_one_of(ended));
         let lacks = Lacks {
@@ -150,6 +175,7 @@ impl JobRun {
             by_record: record.map(|proof| proof.certainty),
             by_words: self.words.iter().map(|word| word.by).collect(),
             left_archive: self.archive.is_some(),
+            lacks_archive: self.lacks.archive,
         }
     }
 
@@ -160,6 +186,9 @@ impl JobRun {
     /// Whether both tell of one run. systemd's times are reckoned anew at each look.
     pub fn is_same_as(&self, other: &JobRun) -> bool {
         let apart_ms = if self.words.is_empty() && !self.runs_now { 0 } else { UNIT_APART_MS };
+        if let (Some(own), Some(others)) = (&self.invocation, &other.invocation) {
+            return own == others;
+        }
         // systemd's journal tells no number.
         let is_one = self.run.pid == other.run.pid || self.run.pid == 0;
         is_one && (self.begin_ms() - other.begin_ms()).abs() <= apart_ms
@@ -183,6 +212,8 @@ pub struct Witnesses<'a> {
     pub archives: Option<&'a SeenArchives>,
     /// An archive of a run whose end nobody knows comes within this time.
     pub limit_ms: i64,
+    /// Whether accounting tells of ends: a word of its own log is then none.
+    pub has_accounting: bool,
 }
 
 /// The time of each run of a job, the newest last.

@@ -21,7 +21,7 @@ systemctl cat --no-pager -- "$1" ${dw_service:+"$dw_service"} </dev/null 2>/dev/
 dw_cut
 [ -n "$dw_service" ] && systemctl show --no-pager -- "$dw_service" </dev/null 2>/dev/null
 dw_cut
-[ -n "$dw_service" ] && journalctl -q --no-pager -o json --since "@$2" --until "@$3" -u "$dw_service" </dev/null 2>/dev/null
+[ -n "$dw_service" ] && journalctl -q --no-pager -o json --output-fields=MESSAGE_ID,INVOCATION_ID,UNIT_RESULT,EXIT_CODE,EXIT_STATUS,MESSAGE,_PID,_COMM --since "@$2" --until "@$3" -u "$dw_service" </dev/null 2>/dev/null
 dw_cut
 :
 "#;
@@ -91,7 +91,11 @@ pub fn runs(journal: &[u8], service: &str) -> Vec<JobRun> {
             _ => {}
         }
     }
-    let mut runs: Vec<JobRun> = seen.into_values().filter_map(|seen| seen.run(service)).collect();
+    let run = |(invocation, seen): (String, Seen)| {
+        let invocation = Some(SafeText::new(&invocation));
+        seen.run(service).map(|run| JobRun { invocation, ..run })
+    };
+    let mut runs: Vec<JobRun> = seen.into_iter().filter_map(run).collect();
     runs.sort_by_key(|run| run.run.at);
     runs
 }

@@ -18,8 +18,6 @@ use crate::domain::time::{words, words_exact};
 const SETTLED_MS: u64 = 5_000;
 /// An archive may be awaited so long after its run's end: backup sets are looked at less often than logs.
 const AWAITED_MS: i64 = 45 * 60_000;
-/// A process that is there so long after its own log said that it was done.
-const LINGERS_MS: i64 = 180_000;
 /// Runs of a declared job that began closer together than this part of its period are too many.
 const PERIOD_PART: i32 = 2;
 /// A run may be logged this long before its due time.
@@ -42,6 +40,8 @@ pub enum Verdict {
     Running {
         is_overrun: bool,
         usual: Option<String>,
+        /// What its own log said meanwhile.
+        said: Option<String>,
     },
     /// It ended well, and nobody has looked yet whether it left its archive.
     Awaited {
@@ -66,7 +66,7 @@ impl Verdict {
     }
 
     pub fn running() -> Self {
-        Verdict::Running { is_overrun: false, usual: None }
+        Verdict::Running { is_overrun: false, usual: None, said: None }
     }
 
     pub fn unknown(why: &str) -> Self {
@@ -107,8 +107,9 @@ impl Verdict {
             Verdict::ProvenFailed { how, took: time, witnesses } => {
                 (Status::Critical, format!("proven FAILED: {how}{}, started {at} ({witnesses})", took(time)))
             }
-            Verdict::Running { is_overrun, usual } => {
+            Verdict::Running { is_overrun, usual, said } => {
                 let usual = usual.as_ref().map_or(String::new(), |usual| format!(", usual {usual}"));
+                let usual = said.as_ref().map_or(usual.clone(), |said| format!("{usual}; {said}"));
                 match (is_overrun, in_grace) {
                     (true, _) => (Status::Warning, format!("OVERRUN: running since {at}{usual}")),
                     (false, true) => (Status::Ok, format!("running since {at}{usual}")),
@@ -156,7 +157,15 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn verdict(self) -> Verdict {
-        let record_end = self.record().map(|proof| proof.record().ended());
+        // Whatever was said or left meanwhile: what accounting would show has not ended.
+        if self.begun_by == BegunBy::Cron
+            && self.run.proof.is_none()
+            && self.run.run.failed_with.is_none()
+            && self.still_runs()
+        {
+            return self.running();
+        }
+        let record_end = self.run.record_end();
         let took_ms = self.record().map(|proof| proof.record().elapsed_ms).or_else(|| self.run.took_ms());
         let gives_up_ms = self.gives_up.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         let took = took_ms.map(|took_ms| usual::told(took_ms, self.usual, gives_up_ms));
@@ -168,8 +177,7 @@ impl Case<'_> {
         if !is_proven {
             return self.unproven();
         }
-        let lingers = self.lingers();
-        let unseen = self.leaves.filter(|_| self.run.archive.is_none() && !lingers);
+        let unseen = self.leaves.filter(|_| self.run.archive.is_none());
         if let Some(set) = unseen.filter(|_| self.run.lacks.archive) {
             let though =
                 if record_end.is_some() { "though its exit status is 0" } else { "though it says it succeeded" };
@@ -185,25 +193,17 @@ impl Case<'_> {
             Odd::TooShort => "was over too soon".to_owned(),
         });
         let silent = self.run.lacks.word.then(|| "its own log does not say so".to_owned());
-        let lingers = lingers.then(|| "its process still runs".to_owned());
-        Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent).or(lingers) }
+        Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent) }
     }
 
-    /// Whether accounting would show the end of a run that said it was done a while ago, and does not.
-    fn lingers(&self) -> bool {
+    /// Whether accounting would show its end, and does not.
+    fn still_runs(&self) -> bool {
         let now_ms = self.now.timestamp_millis();
-        let said_ms = self.run.words.iter().map(|word| word.at_ms).max();
-        let would_show =
-            self.history.accounting.as_ref().is_some_and(|accounting| {
-                now_ms <= accounting.fresh_until_ms && accounting.would_show(self.run.run.at)
-            });
+        let would_show = self.history.accounting.as_ref().is_some_and(|accounting| {
+            now_ms <= accounting.fresh_until_ms && accounting.would_show(self.run.run.at, self.run.is_kept)
+        });
         let is_here = self.history.booted_ms.is_none_or(|booted| booted <= self.run.begin_ms());
-        self.begun_by == BegunBy::Cron
-            && self.run.proof.is_none()
-            && said_ms.is_some_and(|said_ms| said_ms + LINGERS_MS < now_ms)
-            && is_here
-            && would_show
-            && !self.history.is_contradicted(&self.run.run)
+        would_show && is_here && !self.history.is_contradicted(&self.run.run)
     }
 
     /// Its record, where there is one end that it tells.
@@ -215,6 +215,8 @@ impl Case<'_> {
     fn failure(&self, record_end: Option<Ended>) -> Option<String> {
         let by_record = match record_end {
             Some(Ended::Exited(0)) | None => None,
+            // As SuccessExitStatus= of its unit says.
+            Some(Ended::Exited(_)) if self.run.is_well_by_systemd() => None,
             Some(Ended::Exited(status)) => Some(format!("exit status {status}")),
             Some(Ended::Killed { signal, core }) => {
                 Some(format!("killed by signal {signal}{}", if core { ", with a core" } else { "" }))
@@ -255,7 +257,8 @@ impl Case<'_> {
         let since_ms = u64::try_from((self.now - self.run.run.at).num_milliseconds()).unwrap_or(0);
         let is_settled = SETTLED_MS <= since_ms;
         let is_overrun = is_settled && self.usual.is_some_and(|usual| usual.judge(since_ms) == Some(Odd::TooLong));
-        Verdict::Running { is_overrun, usual: self.usual.map(|usual| words_exact(usual.median_ms)) }
+        let said = self.run.words.last().map(|word| format!("{} says «{}»", word.by.words(), word.text));
+        Verdict::Running { is_overrun, usual: self.usual.map(|usual| words_exact(usual.median_ms)), said }
     }
 
     /// Where nobody tells of its end.
@@ -281,7 +284,7 @@ impl Case<'_> {
         if self.history.is_contradicted(&self.run.run) {
             return Verdict::unknown("a process of its number ended, and began at another time than cron's log says");
         }
-        if accounting.would_show(self.run.run.at) {
+        if self.still_runs() {
             return self.running();
         }
         Verdict::unknown(match () {
@@ -307,9 +310,9 @@ fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz) -> 
         let is_here = history.booted_ms.is_none_or(|booted| booted <= run.run.at.timestamp_millis());
         is_here
             && !history.is_contradicted(&run.run)
-            && history.accounting.as_ref().is_some_and(|accounting| accounting.would_show(run.run.at))
+            && history.accounting.as_ref().is_some_and(|accounting| accounting.would_show(run.run.at, run.is_kept))
     };
-    let stuck = earlier.iter().chain([before]).filter(|run| run.is_ok().is_none() && run.proof.is_none());
+    let stuck = earlier.iter().chain([before]).filter(|run| run.proof.is_none() && run.run.failed_with.is_none());
     if let Some(stuck) = stuck.rev().find(|run| shows(run)) {
         return Some(format!("the run of {} still runs", stuck.run.at.format("%Y-%m-%d %H:%M:%S UTC")));
     }

@@ -49,7 +49,6 @@ fn of_job(
     change: impl Fn(&mut AccountingReading),
     with: impl Fn(&mut RunHistory),
 ) -> (Status, String) {
-    let mut history = RunHistory::default();
     let run = CronRun {
         at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
         user: "root".into(),
@@ -58,7 +57,20 @@ fn of_job(
         failed_with: None,
         line: RemoteBytes::default(),
     };
-    history.take_runs(job, &CronReading { runs: vec![run], ..CronReading::default() });
+    let reading = CronReading { runs: vec![run], ..CronReading::default() };
+    of_runs(job, now_ms, |history| history.take_runs(job, &reading), change, with)
+}
+
+/// The same of runs that `begin` puts into the history, before accounting is read.
+fn of_runs(
+    job: &JobSpec,
+    now_ms: i64,
+    begin: impl Fn(&mut RunHistory),
+    change: impl Fn(&mut AccountingReading),
+    with: impl Fn(&mut RunHistory),
+) -> (Status, String) {
+    let mut history = RunHistory::default();
+    begin(&mut history);
     let mut reading = healthy();
     change(&mut reading);
     history.take_records(&reading, now_ms + 1);
@@ -132,6 +144,19 @@ fn a_process_of_its_number_that_began_at_another_time_contradicts_a_running_one(
 /// The verdict of a run by these witnesses: its record's status, its own log's line, and the archive that it left, each
 /// looked for long after its end.
 fn by(record: Option<u32>, word: Option<(bool, &str)>, archive: Option<&str>) -> (Status, String) {
+    by_accounting(true, record, word, archive)
+}
+
+fn without_accounting(word: (bool, &str), archive: &str) -> (Status, String) {
+    by_accounting(false, None, Some(word), Some(archive))
+}
+
+fn by_accounting(
+    is_there: bool,
+    record: Option<u32>,
+    word: Option<(bool, &str)>,
+    archive: Option<&str>,
+) -> (Status, String) {
     let marker = Marker { log: "/l".to_owned(), done: regex::bytes::Regex::new("done").ok(), failed: None };
     let job = JobSpec { marker: Some(marker), leaves: Some("nightly".to_owned()), ..job() };
     let begin_ms = i64::from(BEGAN_S) * 1_000;
@@ -142,6 +167,7 @@ fn by(record: Option<u32>, word: Option<(bool, &str)>, archive: Option<&str>) ->
         |reading| {
             reading.records = record.map(|status| ended(77, 30_000, status)).into_iter().collect();
             reading.newest_s = Some(BEGAN_S + 600);
+            reading.path = reading.path.take().filter(|_| is_there);
         },
         |history| {
             let at_ms = begin_ms + 29_000;
@@ -165,9 +191,7 @@ fn its_own_log_and_the_archive_that_it_left_are_witnesses() {
     check(by(Some(0), Some((true, "done")), Some("a.tar")), Status::Ok, "proven ok, took 30 s");
     let all = "(cron's log, accounting, its own log, a new archive, a.tar)";
     check(by(Some(0), Some((true, "done")), Some("a.tar")), Status::Ok, all);
-    let without_record = by(None, Some((true, "done")), Some("a.tar"));
-    check(without_record, Status::Warning, "(cron's log, its own log, a new archive, a.tar)");
-    check(by(None, None, Some("a.tar")), Status::Ok, "(cron's log, a new archive, a.tar)");
+    check(without_accounting((true, "done"), "a.tar"), Status::Ok, "(cron's log, its own log, a new archive, a.tar)");
 }
 
 #[test]
@@ -175,7 +199,7 @@ fn a_witness_of_failure_is_believed_against_one_of_success() {
     let gave_up = by(Some(0), Some((false, "gave up")), Some("a.tar"));
     check(gave_up, Status::Critical, "proven FAILED: «gave up», though its record says 0, took 30 s");
     check(by(Some(0x300), Some((true, "done")), Some("a.tar")), Status::Critical, "proven FAILED: exit status 3");
-    check(by(None, Some((false, "gave up")), None), Status::Critical, "proven FAILED: «gave up»");
+    check(without_accounting((false, "gave up"), "a.tar"), Status::Critical, "proven FAILED: «gave up»");
 }
 
 #[test]
@@ -187,9 +211,57 @@ fn exit_status_0_without_the_archive_that_it_should_leave_is_a_failure_and_a_sil
 }
 
 #[test]
-fn what_says_that_it_is_done_and_does_not_end_is_odd() {
-    let told = by(None, Some((true, "done")), None);
-    check(told, Status::Warning, "proven ok, but its process still runs");
+fn whatever_it_said_or_left_what_accounting_would_show_runs_still() {
+    check(by(None, Some((true, "done")), Some("a.tar")), Status::Ok, "running since then; its own log says «done»");
+    check(
+        by(None, Some((false, "ERROR: trying again")), None),
+        Status::Ok,
+        "running since then; its own log says «ERROR",
+    );
+}
+
+#[test]
+fn an_exit_status_that_systemd_takes_for_success_is_none_of_failure() {
+    let job = JobSpec { evidence: JobEvidence::Timer { unit: "x".to_owned() }, ..job() };
+    let begun = |is_ok| {
+        let word =
+            Word { by: Speaker::Systemd, is_ok, from_ms: 0, at_ms: 0, took_ms: Some(100), text: "exit-code".into() };
+        let run = CronRun {
+            at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
+            user: "".into(),
+            command: "x.service".into(),
+            pid: 77,
+            failed_with: None,
+            line: RemoteBytes::default(),
+        };
+        let record = |reading: &mut AccountingReading| reading.records = vec![ended(77, 100, 0x200)];
+        of_runs(
+            &job,
+            NOW_MS,
+            |history| {
+                history.restore("transfer", vec![JobRun { words: vec![word.clone()], ..JobRun::begun(run.clone()) }])
+            },
+            record,
+            |_| {},
+        )
+    };
+    check(begun(true), Status::Ok, "proven ok, took 0.1 s, started then (systemd, accounting)");
+    check(begun(false), Status::Critical, "proven FAILED: exit status 2");
+}
+
+/// What accounting told before was read by an engine that is no more: only what it kept is known.
+#[test]
+fn after_a_restart_only_a_run_that_was_kept_is_told_to_run_still() {
+    let later = |reading: &mut AccountingReading| reading.read_from_s = Some(BEGAN_S + 30);
+    check(of(later, |_| {}), Status::Unknown, "accounting has no record of it");
+    let kept = |history: &mut RunHistory| {
+        let runs = history.runs(&job()).iter().map(|run| JobRun { is_kept: true, ..run.clone() }).collect();
+        let accounting = history.accounting.clone();
+        *history = RunHistory::default();
+        history.accounting = accounting;
+        history.restore("transfer", runs);
+    };
+    check(of(later, kept), Status::Ok, "running since then");
 }
 
 #[test]
@@ -212,6 +284,9 @@ fn what_a_set_was_not_seen_for_is_awaited_and_then_unknown_and_a_lack_is_kept() 
     let kept = of_job(&job, end_ms + 60_000, record, |history| {
         let lacks = Lacks { archive: true, word: false };
         let runs = history.runs(&job).iter().map(|run| JobRun { lacks, ..run.clone() }).collect();
+        let accounting = history.accounting.clone();
+        *history = RunHistory::default();
+        history.accounting = accounting;
         history.restore(job.name.as_str(), runs);
     });
     check(kept, Status::Critical, "proven FAILED: no new archive in nightly");

@@ -55,7 +55,12 @@ impl RunTime {
     /// Whether something of these times belongs to this run.
     fn holds(&self, from_ms: i64, at_ms: i64) -> bool {
         let next_ms = self.next_ms.map_or(i64::MAX, |next_ms| next_ms - EARLY_MS);
-        let last_ms = self.end_ms.map_or(next_ms, |end_ms| next_ms.min(end_ms + AFTER_MS));
+        let last_ms = match self.end_ms {
+            None => next_ms,
+            // The next one began before this one ended.
+            Some(end_ms) if next_ms <= end_ms => end_ms.saturating_add(EARLY_MS),
+            Some(end_ms) => next_ms.min(end_ms.saturating_add(AFTER_MS)),
+        };
         self.begin_ms - EARLY_MS <= at_ms && from_ms < last_ms
     }
 }
@@ -79,9 +84,17 @@ impl Heard {
         self.read_to_ms = to_ms;
     }
 
-    /// The last word of a run: one that failed in the end may have said before that a part of it succeeded.
-    pub fn word_of(&self, run: RunTime) -> Option<&Word> {
-        self.words.iter().rev().find(|word| run.holds(word.from_ms, word.at_ms))
+    /// The last word of each run: one that failed in the end may have said before that a part of it succeeded. What may be
+    /// the word of two runs is that of neither.
+    pub fn words_of(&self, runs: &[RunTime]) -> Vec<Option<&Word>> {
+        let mut words = vec![None; runs.len()];
+        for word in &self.words {
+            let mut fits = (0..runs.len()).filter(|index| runs[*index].holds(word.from_ms, word.at_ms));
+            if let (Some(index), None) = (fits.next(), fits.next()) {
+                words[index] = Some(word);
+            }
+        }
+        words
     }
 
     /// Whether a run that ended said nothing, though it would have been heard.
@@ -128,7 +141,7 @@ mod tests {
         let mut heard = Heard::default();
         heard.take(words.iter().map(|(from_ms, at_ms)| word(*from_ms, *at_ms)), Some(0), 10_000_000);
         let run = RunTime { begin_ms: run.0, end_ms: run.1, next_ms: run.2 };
-        assert_eq!(heard.word_of(run).map(|word| word.at_ms), expected);
+        assert_eq!(heard.words_of(&[run])[0].map(|word| word.at_ms), expected);
     }
 
     #[test]
@@ -143,6 +156,25 @@ mod tests {
     #[test]
     fn a_word_without_a_time_belongs_where_its_look_reaches() {
         check(&[(45_000, 400_000)], (40_000, Some(52_000), Some(900_000)), Some(400_000));
+    }
+
+    #[test]
+    fn what_may_be_the_word_of_two_runs_is_that_of_neither() {
+        let run = |begin_ms, end_ms, next_ms| RunTime { begin_ms, end_ms: Some(end_ms), next_ms };
+        let said = |from_ms: i64, at_ms: i64, runs: &[RunTime]| {
+            let mut heard = Heard::default();
+            heard.take([word(from_ms, at_ms)].into_iter(), Some(0), 10_000_000);
+            heard.words_of(runs).iter().map(|word| word.is_some()).collect::<Vec<bool>>()
+        };
+        // An hour's look over runs of each half hour.
+        let halves = [run(0, 60_000, Some(1_800_000)), run(1_800_000, 1_860_000, None)];
+        assert_eq!(said(0, 3_600_000, &halves), [false, false]);
+        assert_eq!(said(1_830_000, 1_840_000, &halves), [false, true]);
+        // The second begins before the first ends.
+        let overlap = [run(0, 1_800_000, Some(600_000)), run(600_000, 2_400_000, None)];
+        assert_eq!(said(1_700_000, 1_700_000, &overlap), [false, false]);
+        assert_eq!(said(300_000, 300_000, &overlap), [true, false]);
+        assert_eq!(said(2_300_000, 2_300_000, &overlap), [false, true]);
     }
 
     #[test]

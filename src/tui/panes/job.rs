@@ -124,6 +124,7 @@ fn end_words(run: &RunMark) -> String {
         return format!("unknown: {count} records fit it, and they differ");
     }
     match &run.end {
+        Some(RunEnd::Exited(0)) if run.lacks_archive => "exit status 0, and no archive".to_owned(),
         Some(RunEnd::Exited(status)) => format!("exit status {status}"),
         Some(RunEnd::Killed { signal, core }) => {
             format!("killed by signal {signal}{}", if *core { ", with a core" } else { "" })

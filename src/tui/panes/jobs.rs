@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::fleet::HostName;
-use crate::domain::observed::Quality;
+use crate::domain::observed::{Freshness, Quality};
 use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::time::Age;
@@ -18,6 +18,7 @@ pub struct Job<'a> {
     entry: &'a CronEntry,
     zone: Tz,
     age: Age,
+    quality: Quality,
 }
 
 /// The fleet's inventory, the next to run first.
@@ -28,15 +29,16 @@ pub fn inventory(model: &Model) -> Vec<Job<'_>> {
         .iter()
         .flat_map(|(host, board)| {
             let seen = board.probes.get(&ProbeId::Cron).and_then(|cell| cell.reading.as_ref());
-            let (reading, age) = match seen.map(|observed| observed.seen(model.now)) {
-                Some((reading, _, age)) => (Some(reading.as_ref()), age),
-                None => (None, Age::Future),
+            let (reading, quality, age) = match seen.map(|observed| observed.seen(model.now)) {
+                Some((reading, Freshness::Fresh, age)) => (Some(reading.as_ref()), Quality::Fresh, age),
+                Some((reading, Freshness::Stale, age)) => (Some(reading.as_ref()), Quality::Stale, age),
+                None => (None, Quality::Missing, Age::Future),
             };
             let cron = match reading {
                 Some(Reading::Cron(cron)) => Some(cron),
                 Some(_) | None => None,
             };
-            cron.into_iter().flat_map(move |cron| entries(host, cron, age))
+            cron.into_iter().flat_map(move |cron| entries(host, cron, quality, age))
         })
         .collect();
     jobs.retain(|job| {
@@ -47,14 +49,14 @@ pub fn inventory(model: &Model) -> Vec<Job<'_>> {
     jobs
 }
 
-fn entries<'a>(host: &'a HostName, cron: &'a CronReading, age: Age) -> impl Iterator<Item = Job<'a>> {
+fn entries<'a>(host: &'a HostName, cron: &'a CronReading, quality: Quality, age: Age) -> impl Iterator<Item = Job<'a>> {
     let zone = cron.zone.parse().unwrap_or(Tz::UTC);
-    cron.entries.iter().map(move |entry| Job { host, entry, zone, age })
+    cron.entries.iter().map(move |entry| Job { host, entry, zone, age, quality })
 }
 
 /// As a row of the pane of jobs.
 pub fn row(job: &Job) -> Vec<Cell> {
-    let sign = job.entry.told.as_ref().map_or("·", |told| glyph(told.status, Quality::Fresh));
+    let sign = job.entry.told.as_ref().map_or("·", |told| glyph(told.status, job.quality));
     vec![
         Cell::Text(piece(format!("{sign} listed"), Meaning::Dim)),
         Cell::Text(piece(job.host.as_str(), Meaning::Title)),
@@ -79,5 +81,6 @@ pub fn told(job: &Job) -> String {
         None => format!("last {}{ended}", shown(entry.last)),
     };
     let (schedule, source) = (&entry.schedule, &entry.source);
-    format!("{last}; next {}; {schedule}{user} in {source}: {}", shown(entry.next), entry.command)
+    let was = if job.quality == Quality::Stale { "STALE, was: " } else { "" };
+    format!("{was}{last}; next {}; {schedule}{user} in {source}: {}", shown(entry.next), entry.command)
 }

@@ -43,13 +43,17 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     };
     let (from, to) = (asked.when.from.with_timezone(&zone), asked.when.to.with_timezone(&zone));
     let until = if from.date_naive() == to.date_naive() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    let cut = match found.map_or(0, |then| then.ran.left_out) {
+        0 => String::new(),
+        count => format!(" and {count} lighter ones left out"),
+    };
     let title = vec![
         piece(format!("What ran on {host}  "), Meaning::Title),
         piece(
             format!("{} to {} {}", from.format("%Y-%m-%d %H:%M:%S"), to.format(until), zone.name()),
             Meaning::Heading,
         ),
-        piece(format!(", {} known; the heaviest first", all.len()), Meaning::Dim),
+        piece(format!(", {} known{cut}; the heaviest first", all.len()), Meaning::Dim),
     ];
     let detail = match &asked.answer {
         None => String::new(),

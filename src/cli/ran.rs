@@ -39,7 +39,7 @@ pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError
         println!("… and {} lighter ones", then.ran.left_out);
     }
     then.lacks.iter().for_each(|lack| println!("▲ {lack}"));
-    let count = then.ran.rows.len();
+    let count = then.ran.rows.len() + then.ran.left_out;
     let processes = if count == 1 { "process" } else { "processes" };
     println!("{count} {processes}, times in {}; what still runs has no record", then.zone.name());
     Ok(())
@@ -72,6 +72,6 @@ fn line(row: &RanRow, zone: chrono_tz::Tz) -> String {
     };
     let terminal = if row.terminal.is_empty() { String::new() } else { format!(" on {}", row.terminal) };
     let end = if row.end.is_some() { row.end_words() } else { "no record".to_owned() };
-    let (cpu, user) = (words_exact(row.cpu_ms), format!("{}{terminal}", row.user));
+    let (cpu, user) = (row.cpu_words(), format!("{}{terminal}", row.user));
     format!("{began} {took:>9} {cpu:>9} {user:<12} {end:<12} {}{of}", row.command)
 }

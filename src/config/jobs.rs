@@ -45,6 +45,11 @@ pub fn job(name: ItemName, offset: usize, table: &Reader) -> Option<JobSpec> {
             None
         }
     };
+    if let Some(JobEvidence::CronLog { command, .. }) = &evidence
+        && command.trim().is_empty()
+    {
+        notes.error(table.place("command"), format!("job {name}: an empty command is in every line of cron's log"));
+    }
     let usual = table.duration("usual", Duration::from_millis(1));
     let gives_up = table.duration("gives_up", Duration::from_millis(1));
     let accept_ran = table.choice("accept", &[("ran", true), ("proof", false)]).unwrap_or(false);
@@ -58,6 +63,10 @@ pub fn job(name: ItemName, offset: usize, table: &Reader) -> Option<JobSpec> {
 /// What a job's own log says at its end.
 fn marker(name: &ItemName, offset: usize, table: &Reader) -> Option<Marker> {
     let pattern = |key: &'static str| match table.notes().pattern(&table.string(key)?) {
+        Ok(pattern) if pattern.is_match(b"") => {
+            table.notes().error(table.place(key), format!("{key}: this pattern is in every line"));
+            None
+        }
         Ok(pattern) => Some(pattern),
         Err(error) => {
             table.notes().error(table.place(key), format!("{key}: not a regular expression: {error}"));

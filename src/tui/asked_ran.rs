@@ -23,13 +23,19 @@ pub fn ask_when(model: &mut Model) {
         View::Ran => model.ran.as_ref().map(|(_, asked)| asked.when.middle_ms()),
         View::Log => model.log.as_ref().and_then(|book| Some(book.line(book.row())?.0 + skew_ms)),
         View::Fleet | View::Pane(_) | View::Host(_) | View::Actions => {
+            // Of a job its last run is meant, not since when it has been in trouble.
+            let job = panes::selected_job(model);
+            let run = job.and_then(|(name, job)| panes::job::newest_at_ms(model, &name, &job));
             let view = panes::selected_check(model).map(|(_, view)| view);
-            view.and_then(|view| match view.open_for {
-                Some(Age::Known(open_for)) => {
-                    Some(model.now.utc_ms + skew_ms - i64::try_from(open_for.as_millis()).ok()?)
-                }
-                Some(Age::Future) | None => None,
-            })
+            let trouble = || {
+                view.and_then(|view| match view.open_for {
+                    Some(Age::Known(open_for)) => {
+                        Some(model.now.utc_ms + skew_ms - i64::try_from(open_for.as_millis()).ok()?)
+                    }
+                    Some(Age::Future) | None => None,
+                })
+            };
+            run.or_else(trouble)
         }
     };
     let at = DateTime::from_timestamp_millis(at_ms.unwrap_or(model.now.utc_ms + skew_ms)).unwrap_or_default();

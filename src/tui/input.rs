@@ -20,6 +20,9 @@ use crate::engine::ran::RanThen;
 
 /// How long is waited where the terminal has something to read, and it is no key.
 const HALF_KEY_PAUSE: Duration = Duration::from_millis(50);
+/// What the reader is woken for.
+const LEND: [u8; 1] = *b"!";
+const RESIZED: [u8; 1] = *b"r";
 
 pub(super) enum Wake {
     Key(KeyEvent),
@@ -34,6 +37,7 @@ pub(super) enum Wake {
     Audit(Result<AuditBoard, String>),
     /// What ran on a host then.
     Ran(HostName, When, Result<RanThen, String>),
+    /// Told by a signal, and by the reader once it knows.
     Resized,
     /// A signal asked the program to end.
     End,
@@ -65,10 +69,16 @@ impl Terminal {
         Ok(Self { wake, stands_still, go_on })
     }
 
+    /// Has crossterm take note of another size by itself: where a key comes with it, it would leave the key unread until
+    /// the next one.
+    pub fn resized(&mut self) -> io::Result<()> {
+        self.wake.write_all(&RESIZED)
+    }
+
     /// Lets another program have the terminal: nothing of it is read until that has ended.
     pub fn lend<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
         let gone = |_| io::Error::other("the terminal's reader is gone");
-        self.wake.write_all(b"!")?;
+        self.wake.write_all(&LEND)?;
         self.stands_still.recv().map_err(|error| gone(error.to_string()))?;
         let ended = to();
         self.go_on.send(()).map_err(|error| gone(error.to_string()))?;
@@ -96,10 +106,13 @@ fn read_terminal(
             return Err(gone());
         }
         if asked.contains(PollFlags::IN) {
-            woken.read_exact(&mut [0])?;
-            still.send(()).map_err(|_| gone())?;
-            may_go_on.recv().map_err(|_| gone())?;
-            continue;
+            let mut asked_for = [0];
+            woken.read_exact(&mut asked_for)?;
+            if asked_for == LEND {
+                still.send(()).map_err(|_| gone())?;
+                may_go_on.recv().map_err(|_| gone())?;
+                continue;
+            }
         }
         if typed.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Err(io::Error::other("the terminal is gone"));

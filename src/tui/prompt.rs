@@ -64,6 +64,8 @@ impl Prompt {
                 let kept = self.text.trim_end().rfind(' ').map_or(0, |space| space + 1);
                 self.text.truncate(kept);
             }
+            // What was filled in is deleted to its beginning before another is typed.
+            KeyCode::Backspace if self.text.is_empty() && self.asked == Asked::When => return Typed::Goes,
             KeyCode::Backspace if self.text.is_empty() => return Typed::Left,
             KeyCode::Backspace => drop(self.text.pop()),
             KeyCode::Down | KeyCode::Tab => {

@@ -175,7 +175,8 @@ impl Loop {
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
                 Some(Wake::Suspend) => self.suspend()?,
                 Some(Wake::Continued) => self.take_back()?,
-                Some(Wake::Resized) | None => {}
+                Some(Wake::Resized) => self.input.resized()?,
+                None => {}
             }
             self.beats.beat();
             // Of time alone a screen shows whole seconds.

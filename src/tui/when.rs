@@ -27,7 +27,8 @@ impl When {
 pub fn parse(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<When, String> {
     let text = text.trim();
     let (time, around) = match text.rsplit_once(' ').map(|(time, last)| (time, humantime::parse_duration(last))) {
-        Some((time, Ok(around))) => (time, around.min(AROUND_MAX)),
+        Some((_, Ok(around))) if AROUND_MAX < around => return Err("at most 24h around a time".to_owned()),
+        Some((time, Ok(around))) => (time, around),
         Some((_, Err(_))) | None => (text, AROUND),
     };
     let at = moment(time.trim(), zone, now).ok_or_else(|| {
@@ -83,6 +84,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_told() {
+        check("04:30 25h", "at most 24h around a time");
         check("noon", "'noon' is no time: 04:30, 2026-11-21 04:30, or with a zone 2026-11-21T04:30:00Z");
         check("", "'' is no time: 04:30, 2026-11-21 04:30, or with a zone 2026-11-21T04:30:00Z");
     }

@@ -38,6 +38,8 @@ pub struct Inventory {
     denied: Vec<SafeText>,
     /// The scripts that these lines begin, and when each was seen last.
     scripts: BTreeMap<SafeText, (i64, FileState)>,
+    /// Tables that cron ignores, each with why.
+    refused: BTreeMap<SafeText, SafeText>,
     changes: VecDeque<(i64, String)>,
     /// Whether anything was ever found: that it is no more is told as well.
     was_told: bool,
@@ -70,10 +72,22 @@ impl Inventory {
             self.changes.drain(..surplus);
         }
         self.denied.clone_from(&reading.denied);
+        self.take_loads(reading);
         self.seen = Some((now_ms, now));
         if let Some(scripts) = &reading.scripts {
             self.take_scripts(scripts, reading, deeds, now_ms);
         }
+    }
+
+    /// A table that was loaded again, or is gone, is refused no more.
+    fn take_loads(&mut self, reading: &CronReading) {
+        for load in &reading.loads {
+            match &load.refused {
+                Some(why) => drop(self.refused.insert(load.file.clone(), why.clone())),
+                None => drop(self.refused.remove(&load.file)),
+            }
+        }
+        self.refused.retain(|file, _| reading.entries.iter().any(|entry| entry.source == *file));
     }
 
     fn take_scripts(&mut self, scripts: &[Script], reading: &CronReading, deeds: &Deeds, now_ms: i64) {
@@ -171,7 +185,8 @@ pub fn check(reading: &CronReading, inventory: &mut Inventory, deeds: &Deeds, no
     let news_ms = i64::try_from(NEWS_FOR.as_millis()).unwrap_or(i64::MAX);
     let news = inventory.changes.iter().rev().filter(|(at, _)| now_ms - at < news_ms);
     let told = news.map(|(at, told)| format!("{told} ({})", stamp(*at)));
-    let findings: Vec<String> = inventory.open_scripts().into_iter().chain(told).collect();
+    let ignored = inventory.refused.iter().map(|(file, why)| format!("cron IGNORES {file}, all of it: {why}"));
+    let findings: Vec<String> = ignored.chain(inventory.open_scripts()).chain(told).collect();
     if findings.is_empty() {
         let reason = match inventory.changes.back() {
             Some((newest, _)) => format!("no job changed since {}", stamp(*newest)),
@@ -186,12 +201,14 @@ pub fn check(reading: &CronReading, inventory: &mut Inventory, deeds: &Deeds, no
         more => format!("; and {more} more"),
     };
     let reason = format!("{}{more}", findings.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; "));
-    Some(CheckResult::new(id, Status::Warning, reason, Unit::Count).value(findings.len() as f64))
+    let status = if inventory.refused.is_empty() { Status::Warning } else { Status::Critical };
+    Some(CheckResult::new(id, status, reason, Unit::Count).value(findings.len() as f64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::probe::cron::TableLoad;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -284,5 +301,16 @@ mod tests {
         assert!(next(&mut inventory, &with_script('a', "777"), 99).starts_with("WARNING /opt/purge.sh, which"));
         assert!(next(&mut inventory, &with_script('a', "755"), 100).contains("its mode, 777 to 755"));
         assert!(next(&mut inventory, &with_script('a', "755"), 130).starts_with("OK no job changed since"));
+    }
+
+    #[test]
+    fn a_table_that_cron_ignores_is_critical_until_it_is_loaded_again() {
+        let mut inventory = Inventory::default();
+        let load = |refused: Option<&str>| TableLoad { file: "/etc/cron.d/a".into(), refused: refused.map(Into::into) };
+        let with = |loads: Vec<TableLoad>| CronReading { loads, ..reading(&[("/etc/cron.d/a", "@daily", "x")]) };
+        let told = next(&mut inventory, &with(vec![load(Some("bad minute"))]), 0);
+        assert_eq!(told, "CRITICAL cron IGNORES /etc/cron.d/a, all of it: bad minute");
+        assert!(next(&mut inventory, &with(Vec::new()), 1).starts_with("CRITICAL"));
+        assert!(next(&mut inventory, &with(vec![load(None)]), 2).starts_with("OK"));
     }
 }

@@ -125,10 +125,11 @@ impl Lately {
             self.polls.pop_front();
         }
         let changed = log.files.iter().find_map(|file| match (file.shrunk_from, file.replaced) {
+            // It may have been longer than what was read of it.
             (Some(before), _) => Some(format!(
                 "{} shrank from {} to {} without a rotation",
                 file.path,
-                bytes_words(before as f64),
+                bytes_words(self.files.get(&file.path).copied().unwrap_or(0).max(before) as f64),
                 bytes_words(file.size_bytes as f64)
             )),
             (None, true) => Some(format!("{} was replaced by another file without a rotation", file.path)),

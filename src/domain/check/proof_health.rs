@@ -10,6 +10,7 @@ use crate::domain::status::Status;
 
 /// A file that has grown to this much is rotated by nobody.
 const SIZE_BYTES_MAX: u64 = 1 << 30;
+const NEWS_FOR_S: u32 = 86_400;
 
 /// One result, where a job needs the proof; or where there was accounting and it stands still.
 pub fn check(reading: &AccountingReading, context: &Context) -> Vec<CheckResult> {
@@ -38,10 +39,14 @@ fn judge(reading: &AccountingReading, is_needed: bool) -> (Status, String) {
     if reading.is_denied {
         return (needed, format!("{path} may not be read by this login"));
     }
+    let whole = match reading.unbroken_from_s {
+        Some(from) => format!(", whole since {}", day(from)),
+        None => String::new(),
+    };
     let covered = match (reading.covers_from_s, reading.gaps) {
         (Some(from), 0) => format!("{path} covers since {}, no gap", day(from)),
-        (Some(from), 1) => format!("{path} covers since {}, 1 gap", day(from)),
-        (Some(from), gaps) => format!("{path} covers since {}, {gaps} gaps", day(from)),
+        (Some(from), 1) => format!("{path} covers since {}, 1 gap{whole}", day(from)),
+        (Some(from), gaps) => format!("{path} covers since {}, {gaps} gaps{whole}", day(from)),
         (None, _) => format!("{path} has no record yet"),
     };
     let own = format!("{} records of others and {} of dogwatch's own in this poll", reading.others, reading.own);
@@ -63,7 +68,10 @@ fn judge(reading: &AccountingReading, is_needed: bool) -> (Status, String) {
     if 0 < reading.passed_over {
         return (Status::Warning, format!("{} bytes of it are no records; {covered}", reading.passed_over));
     }
-    let status = if 0 < reading.gaps { Status::Warning } else { Status::Ok };
+    // A gap is news for a day; what it hid stays unknown.
+    let whole_s = reading.newest_s.zip(reading.unbroken_from_s).map(|(newest, from)| newest.saturating_sub(from));
+    let is_news = 0 < reading.gaps && whole_s.is_none_or(|whole_s| whole_s < NEWS_FOR_S);
+    let status = if is_news { Status::Warning } else { Status::Ok };
     (status, format!("{covered}; {own}"))
 }
 

@@ -88,6 +88,8 @@ pub struct RunMark {
     pub left_archive: bool,
     /// It should have left one, and did not.
     pub lacks_archive: bool,
+    /// Its own log should have said that it was done, and did not.
+    pub lacks_word: bool,
 }
 
 /// How a run ended.
@@ -234,10 +236,7 @@ pub fn parse(
         reading.size_bytes = live.size;
         let grew = |(inode, size): (u64, u64)| inode != live.inode || size < live.size;
         reading.grew = cursor.live_size.map(grew);
-        if reading.grew == Some(false) {
-            // Switched off, or suspended: what ends now is not recorded.
-            cursor.unbroken_from_s = None;
-        }
+        cursor.note_written(reading.grew);
         cursor.live_size = Some((live.inode, live.size));
     }
     reading.behind_bytes = cursor.behind_bytes();

@@ -74,8 +74,10 @@ fn older_files_come_first_and_a_rotation_loses_nothing() {
     // What was written before the rotation and after the last poll is in a file of another name.
     let (rotated, new) = (bytes(3..7), bytes(7..9));
     let files: [(u64, &str, &[u8]); 3] = [(6, "pacct.2", &old), (7, "pacct.1", &rotated), (8, "pacct", &new)];
-    let second: Vec<u32> = (0..3).flat_map(|_| poll(&mut cursor, &files).0).collect();
-    assert_eq!((second, poll(&mut cursor, &files).1.gaps), (vec![5, 6, 7, 8], 0));
+    let (first, reading) = poll(&mut cursor, &files);
+    let rest = (0..2).flat_map(|_| poll(&mut cursor, &files).0);
+    let second: Vec<u32> = first.into_iter().chain(rest).collect();
+    assert_eq!((second, reading.gaps), (vec![5, 6, 7, 8], 0));
 }
 
 #[test]
@@ -85,8 +87,18 @@ fn a_file_that_was_packed_is_read_on_where_it_was() {
     (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &live)])));
     let (packed, new) = (gzip(&bytes(1..6)), bytes(6..8));
     let files: [(u64, &str, &[u8]); 2] = [(9, "pacct.1.gz", &packed), (8, "pacct", &new)];
-    let pids: Vec<u32> = (0..4).flat_map(|_| poll(&mut cursor, &files).0).collect();
-    assert_eq!((pids, poll(&mut cursor, &files).1.gaps), (vec![4, 5, 6, 7], 0));
+    let (first, reading) = poll(&mut cursor, &files);
+    let rest = (0..3).flat_map(|_| poll(&mut cursor, &files).0);
+    let pids: Vec<u32> = first.into_iter().chain(rest).collect();
+    assert_eq!((pids, reading.gaps), (vec![4, 5, 6, 7], 0));
+}
+
+/// Each poll leaves records itself: a file that stands still is written by nobody.
+#[test]
+fn a_silence_is_one_gap_however_long_it_is() {
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
+    let gaps = [4, 6, 6, 6, 6, 8, 8].map(|end| poll(&mut cursor, &[(7, "pacct", &bytes(1..end))]).1.gaps);
+    assert_eq!(gaps, [0, 0, 1, 1, 1, 1, 2]);
 }
 
 /// Packed by the host: 200,000 records are more than one piece of it, and than one piece unpacks to.

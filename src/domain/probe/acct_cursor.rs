@@ -60,6 +60,8 @@ pub struct AcctCursor {
     pub(super) newest_s: Option<u32>,
     pub(super) gaps: u32,
     pub(super) live_size: Option<(u64, u64)>,
+    /// Whether it grew the last time that this could be told.
+    pub(super) was_written: bool,
 }
 
 /// What is remembered beside it while the engine runs.
@@ -160,6 +162,19 @@ impl AcctCursor {
                     memory.lose_place();
                 }
             }
+        }
+    }
+
+    /// Switched off, or suspended: what ends meanwhile is not recorded. It is one gap, however long.
+    pub(super) fn note_written(&mut self, grew: Option<bool>) {
+        match grew {
+            Some(true) => self.was_written = true,
+            Some(false) if self.was_written => {
+                self.was_written = false;
+                self.note_gap();
+            }
+            Some(false) => self.unbroken_from_s = None,
+            None => {}
         }
     }
 

@@ -131,6 +131,9 @@ pub struct CronReading {
     pub covers_from: Option<DateTime<Utc>>,
     /// Tables, directories and logs that may not be read.
     pub denied: Vec<SafeText>,
+    /// Tables that cron refused to load, or loaded again, in the order of its log: the file, and why it is ignored.
+    #[serde(default)]
+    pub loads: Vec<TableLoad>,
     /// The scripts that these entries begin; `None` where they were not asked for, as in the first poll.
     #[serde(default)]
     pub scripts: Option<Vec<Script>>,
@@ -170,6 +173,14 @@ pub struct CronEntry {
 pub struct ListedRun {
     pub status: Status,
     pub words: SafeText,
+}
+
+/// What cron made of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableLoad {
+    pub file: SafeText,
+    /// `None` where it was loaded.
+    pub refused: Option<SafeText>,
 }
 
 /// A run that cron's log tells of.
@@ -312,6 +323,9 @@ fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading)
                     run.failed_with = Some(status);
                 }
                 reading.runs.extend(run(at, message, line));
+                reading.loads.extend(table_load(message));
+                let surplus = reading.loads.len().saturating_sub(ENTRIES_MAX);
+                reading.loads.drain(..surplus);
             }
         }
     }
@@ -373,6 +387,16 @@ fn run(at: DateTime<Utc>, message: &str, line: &[u8]) -> Option<CronRun> {
     };
     let (pid, command) = numbered().or_else(|| Some((of_ident()?, command)))?;
     Some(CronRun { at, user: user.into(), command: command.trim().into(), pid, failed_with: None, line })
+}
+
+/// `cron[1]: Error: bad minute; while reading /etc/cron.d/jobs`, and `cron[1]: (*system*jobs) RELOAD (/etc/cron.d/jobs)`.
+fn table_load(message: &str) -> Option<TableLoad> {
+    let (_, text) = message.split_once(": ")?;
+    if let Some((why, file)) = text.strip_prefix("Error: ").and_then(|rest| rest.split_once("; while reading ")) {
+        return Some(TableLoad { file: file.trim().into(), refused: Some(why.into()) });
+    }
+    let (_, file) = text.split_once(") RELOAD (")?;
+    Some(TableLoad { file: file.strip_suffix(')')?.into(), refused: None })
 }
 
 /// `(CRON) error (grandchild #124 failed with exit status 3)`.

@@ -73,6 +73,18 @@ fn busybox_crond_is_read() {
     );
 }
 
+/// Debian's cron 3.0pl1-162, after a table with a bad line was written and then mended.
+#[test]
+fn a_table_that_cron_refuses_and_loads_again_is_told_with_its_file() {
+    let log = "Nov 21 04:30:01 h cron[9]: Error: bad minute; while reading /etc/cron.d/jobs\n\
+               Nov 21 04:30:01 h cron[9]: (*system*jobs) ERROR (Syntax error, this crontab file will be ignored)\n\
+               Nov 21 04:31:01 h cron[9]: (*system*jobs) RELOAD (/etc/cron.d/jobs)\n";
+    let loads = read("", "", "", &format!("e x\n{log}")).loads;
+    let told: Vec<(&str, Option<&str>)> =
+        loads.iter().map(|load| (load.file.as_str(), load.refused.as_ref().map(|why| why.as_str()))).collect();
+    assert_eq!(told, [("/etc/cron.d/jobs", Some("bad minute")), ("/etc/cron.d/jobs", None)]);
+}
+
 /// `busybox syslogd -n` with `busybox crond -f -l 5 -S`, BusyBox 1.35.0 of Debian 12: the facility stands before the name.
 #[test]
 fn busybox_crond_is_read_as_its_own_syslogd_writes_it() {

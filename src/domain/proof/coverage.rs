@@ -35,17 +35,20 @@ impl Accounting {
         }
     }
 
-    /// Whether a run of then would have its record here, had it ended. Of one that `is_kept` the records are known that an
-    /// earlier process of ours read; of another only those of this one.
-    pub fn would_show(&self, at: DateTime<Utc>, is_kept: bool) -> bool {
-        let at_s = at.timestamp();
-        let read_from_s = if is_kept { self.unbroken_from_s } else { self.unbroken_from_s.max(self.read_from_s) };
-        let covers = read_from_s.is_some_and(|from| i64::from(from) <= at_s);
+    /// Whether it is on, read up to now, and reaches back to then without a gap. Of a run that `is_kept` the records are
+    /// known that an earlier process of ours read; of another only those of this one.
+    pub fn covers(&self, at: DateTime<Utc>, is_kept: bool) -> bool {
+        let from_s = if is_kept { self.unbroken_from_s } else { self.unbroken_from_s.max(self.read_from_s) };
         self.is_there
             && !self.is_denied
             && self.grew == Some(true)
             && !self.is_behind
-            && covers
-            && self.newest_s.is_some_and(|newest| at_s < i64::from(newest))
+            && self.unbroken_from_s.is_some()
+            && from_s.is_some_and(|from_s| i64::from(from_s) <= at.timestamp())
+    }
+
+    /// Whether a run of then would have its record here, had it ended.
+    pub fn would_show(&self, at: DateTime<Utc>, is_kept: bool) -> bool {
+        self.covers(at, is_kept) && self.newest_s.is_some_and(|newest_s| at.timestamp() < i64::from(newest_s))
     }
 }

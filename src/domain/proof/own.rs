@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::acct::AcctRecord;
+use super::acct::{AcctRecord, Ended};
+use crate::domain::probe::script::END_STATUS;
 
 /// Processes of sessions that are ours, between two looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,10 +38,10 @@ impl OwnTree {
             .iter()
             .rev()
             .map(|record| {
-                // A terminal has nobody but a person.
+                // On the own machine polls have the terminal that this program has; a person's shell there ends otherwise.
+                let is_polls = record.tty == 0 || record.ended() == Ended::Exited(END_STATUS as u8);
                 let is_own = record.pid != 0
-                    && record.tty == 0
-                    && (self.sessions.contains(&record.ppid) || own.contains(&record.ppid));
+                    && ((self.sessions.contains(&record.ppid) && is_polls) || own.contains(&record.ppid));
                 if is_own {
                     own.insert(record.pid);
                 } else {
@@ -77,6 +78,20 @@ mod tests {
     fn the_shells_of_our_sessions_and_what_they_began_are_ours_and_nothing_else() {
         // A grandchild, its parent, a stranger, the shell of an earlier poll, a child of the shell that reads.
         assert_eq!(tree(&[(702, 701), (701, 700), (3, 1), (700, 500), (901, 900)]), [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn on_a_terminal_a_poll_is_told_from_a_shell_that_a_person_opened_by_its_end() {
+        let mut own = OwnTree::default();
+        own.learn(500, 900);
+        let record = |pid: u32, ppid: u32, status: u32| AcctRecord {
+            ppid,
+            tty: 0x8800,
+            ..record("sh", pid, 1_790_000_000, 1, status)
+        };
+        let poll = END_STATUS as u32 * 0x100;
+        let records = [record(701, 700, 0), record(700, 500, poll), record(801, 800, 0), record(800, 500, 0)];
+        assert_eq!(own.mark(&records), [true, true, false, false]);
     }
 
     #[test]

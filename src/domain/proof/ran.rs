@@ -11,6 +11,7 @@ use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::CronRun;
 use crate::domain::probe::script::END_STATUS;
 use crate::domain::text::SafeText;
+use crate::domain::time::words_exact;
 
 /// Processes that are told of; the lightest of more are counted.
 const ROWS_MAX: usize = 2_000;
@@ -33,7 +34,7 @@ pub struct RanRow {
     pub pid: u32,
     /// The command of cron's that it is, or that began it.
     pub of_job: Option<SafeText>,
-    /// Whether it looks like a poll of Dogwatch's: a shell without a terminal that ended with its status, or below one.
+    /// Whether it looks like a poll of Dogwatch's: a shell that ended with its status, or below one.
     pub like_own_poll: bool,
 }
 
@@ -89,7 +90,7 @@ pub fn ran(
         }
     }
     // Anybody's shell can end so: such processes are told, after all others.
-    let is_poll = |record: &AcctRecord| record.tty == 0 && record.ended() == Ended::Exited(END_STATUS as u8);
+    let is_poll = |record: &AcctRecord| record.ended() == Ended::Exited(END_STATUS as u8);
     rows.extend(then.iter().enumerate().map(|(index, found)| {
         let record = &found.record;
         RanRow {
@@ -161,6 +162,15 @@ impl RanRow {
             Some(job) => job.as_str(),
             None if self.like_own_poll => "as a poll of Dogwatch",
             None => "",
+        }
+    }
+
+    /// Its CPU time; nothing where no record tells of it.
+    pub fn cpu_words(&self) -> String {
+        match (self.end, self.cpu_ms) {
+            (None, _) => String::new(),
+            (Some(_), cpu_ms @ 0..10_000) => format!("{}.{:02} s", cpu_ms / 1_000, cpu_ms % 1_000 / 10),
+            (Some(_), cpu_ms) => words_exact(cpu_ms),
         }
     }
 

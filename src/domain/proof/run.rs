@@ -176,6 +176,7 @@ impl JobRun {
             by_words: self.words.iter().map(|word| word.by).collect(),
             left_archive: self.archive.is_some(),
             lacks_archive: self.lacks.archive,
+            lacks_word: self.lacks.word,
         }
     }
 

@@ -16,6 +16,8 @@ use crate::domain::time::{words, words_exact};
 
 /// A run that has no record so long after its beginning still runs; before, the record may just be on its way.
 const SETTLED_MS: u64 = 5_000;
+/// So long after its beginning a run is new: accounting is read each minute.
+const NEW_MS: i64 = 90_000;
 /// An archive may be awaited so long after its run's end: backup sets are looked at less often than logs.
 const AWAITED_MS: i64 = 45 * 60_000;
 /// Runs of a declared job that began closer together than this part of its period are too many.
@@ -198,12 +200,13 @@ impl Case<'_> {
 
     /// Whether accounting would show its end, and does not.
     fn still_runs(&self) -> bool {
-        let now_ms = self.now.timestamp_millis();
-        let would_show = self.history.accounting.as_ref().is_some_and(|accounting| {
-            now_ms <= accounting.fresh_until_ms && accounting.would_show(self.run.run.at, self.run.is_kept)
-        });
+        let Some(accounting) = &self.history.accounting else { return false };
+        let (now_ms, at, is_kept) = (self.now.timestamp_millis(), self.run.run.at, self.run.is_kept);
+        // Of one that just began accounting may have nothing newer to tell yet.
+        let is_new = now_ms - self.run.begin_ms() < NEW_MS;
+        let would_show = accounting.would_show(at, is_kept) || is_new && accounting.covers(at, is_kept);
         let is_here = self.history.booted_ms.is_none_or(|booted| booted <= self.run.begin_ms());
-        would_show && is_here && !self.history.is_contradicted(&self.run.run)
+        now_ms <= accounting.fresh_until_ms && would_show && is_here && !self.history.is_contradicted(&self.run.run)
     }
 
     /// Its record, where there is one end that it tells.

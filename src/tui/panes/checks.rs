@@ -138,6 +138,11 @@ fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
 }
 
 fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize) -> Vec<Cell> {
+    let mut reason = reason_piece(view);
+    // The check's name says which job it is.
+    if let (CheckKind::CronJob, Some(job)) = (view.id.kind, &view.id.subject) {
+        reason.text = reason.text.replacen(&format!("job {job}: "), "", 1);
+    }
     vec![
         Cell::Text(status_piece(view)),
         Cell::Text(piece(host.as_str(), Meaning::Title)),
@@ -147,6 +152,6 @@ fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize) -> 
             _ => trend_of(model.board.hosts.get(host), view, trend_width),
         },
         Cell::Text(piece(format!("{:>4}", view.age.to_string()), Meaning::Dim)),
-        Cell::Text(reason_piece(view)),
+        Cell::Text(reason),
     ]
 }

@@ -73,6 +73,11 @@ pub fn selected_at_ms(model: &Model, name: &HostName, job: &SafeText) -> Option<
     Some(i64::from(run.at_s) * 1_000)
 }
 
+/// When the newest run began.
+pub fn newest_at_ms(model: &Model, name: &HostName, job: &SafeText) -> Option<i64> {
+    Some(i64::from(runs::runs_of(model, name, job.as_str()).last()?.at_s) * 1_000)
+}
+
 /// The host's zone, as cron goes by it.
 pub fn zone(model: &Model, name: &HostName) -> Tz {
     let seen = model.board.hosts.get(name).and_then(|host| host.probes.get(&ProbeId::Cron)?.reading.as_ref());
@@ -101,6 +106,7 @@ fn columns(width: u16) -> Vec<Column> {
 
 fn row(run: &RunMark, zone: Tz) -> Vec<Cell> {
     let status = match run.is_ok {
+        Some(true) if run.lacks_word => Status::Warning,
         Some(true) => Status::Ok,
         Some(false) => Status::Critical,
         None => Status::Unknown,
@@ -125,6 +131,7 @@ fn end_words(run: &RunMark) -> String {
     }
     match &run.end {
         Some(RunEnd::Exited(0)) if run.lacks_archive => "exit status 0, and no archive".to_owned(),
+        Some(RunEnd::Exited(0)) if run.lacks_word => "exit status 0, its log silent".to_owned(),
         Some(RunEnd::Exited(status)) => format!("exit status {status}"),
         Some(RunEnd::Killed { signal, core }) => {
             format!("killed by signal {signal}{}", if *core { ", with a core" } else { "" })

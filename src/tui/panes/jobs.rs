@@ -7,6 +7,7 @@ use crate::domain::fleet::HostName;
 use crate::domain::observed::{Freshness, Quality};
 use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::{ProbeId, Reading};
+use crate::domain::status::Status;
 use crate::domain::time::Age;
 use crate::tui::model::Model;
 use crate::tui::screen::{Cell, piece};
@@ -21,7 +22,7 @@ pub struct Job<'a> {
     quality: Quality,
 }
 
-/// The fleet's inventory, the next to run first.
+/// The fleet's inventory: what failed first, then what is known to have run, then the next to run.
 pub fn inventory(model: &Model) -> Vec<Job<'_>> {
     let mut jobs: Vec<Job> = model
         .board
@@ -45,7 +46,8 @@ pub fn inventory(model: &Model) -> Vec<Job<'_>> {
         let words = [job.entry.command.as_str(), job.entry.source.as_str()];
         model.filter.keeps_words(job.host, model.board.hosts.get(job.host), &words)
     });
-    jobs.sort_by_key(|job| (job.entry.next.is_none(), job.entry.next, job.host));
+    let rank = |job: &Job| std::cmp::Reverse(job.entry.told.as_ref().map_or(Status::Ok, |told| told.status));
+    jobs.sort_by_key(|job| (rank(job), job.entry.told.is_none(), job.entry.next.is_none(), job.entry.next, job.host));
     jobs
 }
 
@@ -78,6 +80,7 @@ pub fn told(job: &Job) -> String {
     let user = entry.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
     let last = match &entry.told {
         Some(told) => told.words.to_string(),
+        None if entry.last.is_none() => "no run seen yet".to_owned(),
         None => format!("last {}{ended}", shown(entry.last)),
     };
     let (schedule, source) = (&entry.schedule, &entry.source);

@@ -47,13 +47,17 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
         0 => String::new(),
         count => format!(" and {count} lighter ones left out"),
     };
+    let known = match &asked.answer {
+        Some(Ok(_)) => format!(", {} known{cut}; the heaviest first", all.len()),
+        Some(Err(_)) | None => String::new(),
+    };
     let title = vec![
         piece(format!("What ran on {host}  "), Meaning::Title),
         piece(
             format!("{} to {} {}", from.format("%Y-%m-%d %H:%M:%S"), to.format(until), zone.name()),
             Meaning::Heading,
         ),
-        piece(format!(", {} known{cut}; the heaviest first", all.len()), Meaning::Dim),
+        piece(known, Meaning::Dim),
     ];
     let detail = match &asked.answer {
         None => String::new(),
@@ -102,7 +106,7 @@ fn cells(row: &RanRow, zone: Tz) -> Vec<Cell> {
     vec![
         Cell::Text(piece(began, Meaning::Dim)),
         Cell::Text(piece(format!("{:>8}", row.took_ms.map_or(String::new(), words_exact)), Meaning::Plain)),
-        Cell::Text(piece(format!("{:>8}", words_exact(row.cpu_ms)), Meaning::Plain)),
+        Cell::Text(piece(format!("{:>8}", row.cpu_words()), Meaning::Plain)),
         Cell::Text(piece(row.user.as_str(), Meaning::Dim)),
         Cell::Text(piece(end, Meaning::Status(status, Quality::Fresh))),
         Cell::Text(piece(row.command.as_str(), Meaning::Plain)),
@@ -116,12 +120,15 @@ pub fn words(row: &RanRow) -> String {
     let job = row.of_job.as_ref().map_or(String::new(), |job| format!(", of cron's «{job}»"));
     let took = row.took_ms.map_or(String::new(), |took_ms| format!(" took {}", words_exact(took_ms)));
     let began = row.begin.format("%Y-%m-%d %H:%M:%S UTC");
+    let cpu = match row.cpu_words() {
+        none if none.is_empty() => none,
+        cpu => format!(", {cpu} of CPU with its children"),
+    };
     format!(
-        "{} [{}] by {}{terminal} began {began}{took}, {} of CPU with its children: {}{job}",
+        "{} [{}] by {}{terminal} began {began}{took}{cpu}: {}{job}",
         row.command,
         row.pid,
         row.user,
-        words_exact(row.cpu_ms),
         row.end_words()
     )
 }

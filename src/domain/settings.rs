@@ -217,6 +217,15 @@ pub struct Marker {
     pub failed: Option<regex::bytes::Regex>,
 }
 
+impl Marker {
+    /// Whether a line says that the job succeeded; `None` where it says nothing of its end. One that says both tells of a
+    /// failure.
+    pub fn says(&self, line: &[u8]) -> Option<bool> {
+        let matches = |pattern: &Option<regex::bytes::Regex>| pattern.as_ref().is_some_and(|it| it.is_match(line));
+        if matches(&self.failed) { Some(false) } else { matches(&self.done).then_some(true) }
+    }
+}
+
 impl PartialEq for Marker {
     fn eq(&self, other: &Self) -> bool {
         let patterns = |marker: &Self| {

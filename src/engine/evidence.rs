@@ -12,12 +12,15 @@ use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
+use crate::domain::probe::backup::{self, BackupReading};
 use crate::domain::probe::cron::{CronReading, CronRun, runs_in, timer_name};
+use crate::domain::probe::script::{Answer, Section};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::coverage::Accounting;
 use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::evidence::KeptRun;
 use crate::domain::proof::history::RunHistory;
+use crate::domain::proof::listening::{self, Clocks, words_in};
 use crate::domain::proof::run::JobRun;
 use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
 use crate::domain::proof::unit_journal;
@@ -66,13 +69,24 @@ pub struct Found {
     pub lacks: Vec<String>,
 }
 
+/// What was pulled, decoded.
+struct Pulled {
+    raw: Vec<RawRecord>,
+    runs: Vec<CronRun>,
+    /// The content of the job's own log.
+    own: Vec<u8>,
+    archives: Option<BackupReading>,
+}
+
 /// Asks the host for everything that bears on the window.
 pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, ActionError> {
     let mut site = Site::new(wish.spec, secrets.clone());
     site.connect().await?;
     let sent_ms = clock::now().utc_ms;
     let accounting = wish.spec.settings.accounting.clone().unwrap_or_else(|| "-".to_owned());
-    let reply = site.ask(LIST, vec![accounting, wish.from.timestamp().to_string()]).await?;
+    let own_log = wish.job.marker.as_ref().filter(|marker| marker.log.starts_with('/'));
+    let own_log = own_log.map_or_else(|| "-".to_owned(), |marker| marker.log.clone());
+    let reply = site.ask(LIST, vec![accounting, wish.from.timestamp().to_string(), own_log]).await?;
     let received_ms = clock::now().utc_ms;
     let host = wish.spec.name.clone();
     let sources = parse(&reply.body).map_err(|error| ActionError::Host { host, why: error.to_string() })?;
@@ -94,22 +108,17 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
     if sources.zone.as_deref().and_then(|zone| zone.parse::<Tz>().ok()).is_none() {
         found.lacks.push("the host's time zone could not be read: UTC is assumed".to_owned());
     }
-    let (raw, runs) = pull(&mut site, wish, &sources, &mut found).await?;
+    let pulled = pull(&mut site, wish, &sources, &mut found).await?;
     let told = match &wish.job.evidence {
         JobEvidence::Timer { unit } => pull_unit(&mut site, wish, unit, &mut found).await?,
         JobEvidence::CronLog { .. } => Vec::new(),
     };
-    judge(wish, raw, runs, told, &sources, &mut found);
+    judge(wish, pulled, told, &sources, &mut found);
     Ok(found)
 }
 
-async fn pull(
-    site: &mut Site,
-    wish: &Wish<'_>,
-    sources: &Sources,
-    found: &mut Found,
-) -> Result<(Vec<RawRecord>, Vec<CronRun>), ActionError> {
-    let (mut raw, mut runs, mut cpu) = (Vec::new(), Vec::new(), CpuTree::default());
+async fn pull(site: &mut Site, wish: &Wish<'_>, sources: &Sources, found: &mut Found) -> Result<Pulled, ActionError> {
+    let (mut raw, mut runs, mut cpu, mut own) = (Vec::new(), Vec::new(), CpuTree::default(), Vec::new());
     for source in &sources.files {
         if PACK_BYTES_MAX < found.files.iter().map(|file| file.bytes.len() as u64).sum::<u64>() + source.size {
             found.lacks.push(format!("{} was left out: a pack holds {PACK_BYTES_MAX} bytes at most", source.path));
@@ -130,6 +139,7 @@ async fn pull(
             Kind::Log => {
                 runs.extend(runs_in(&unpacked(source, &bytes, &mut found.lacks), found.zone, clock::now().utc()))
             }
+            Kind::Own => own.extend(unpacked(source, &bytes, &mut found.lacks)),
             Kind::Table => {}
         }
         found.files.push(Collected { name: source.name(), bytes, source: SafeText::new(&source.path) });
@@ -141,7 +151,40 @@ async fn pull(
         runs.extend(runs_in(&bytes, found.zone, clock::now().utc()));
         found.files.push(Collected { name: "raw/journal-cron.txt".to_owned(), bytes, source: "journalctl".into() });
     }
-    Ok((raw, runs))
+    let archives = pull_archives(site, wish, found).await?;
+    Ok(Pulled { raw, runs, own, archives })
+}
+
+/// The archives of the set that the job leaves some in, as their tool lists them.
+async fn pull_archives(
+    site: &mut Site,
+    wish: &Wish<'_>,
+    found: &mut Found,
+) -> Result<Option<BackupReading>, ActionError> {
+    let sets = &wish.spec.settings.backups;
+    let Some(set) = wish.job.leaves.as_ref().and_then(|name| sets.iter().find(|set| set.name.as_str() == name)) else {
+        return Ok(None);
+    };
+    let Section { script, parameters } = backup::section(set);
+    let reply = site.ask_within(script, parameters, PIECE_DEADLINE).await?;
+    let parts: Vec<&[u8]> = reply.parts.iter().map(Vec::as_slice).collect();
+    let bytes = [parts.concat().as_slice(), reply.body.as_slice()].concat();
+    found.files.push(Collected {
+        name: "raw/archives.txt".to_owned(),
+        bytes,
+        source: format!("the listing of {}", set.name).into(),
+    });
+    match backup::parse(&Answer { body: &reply.body, parts, status: 0 }, set, clock::now().utc()) {
+        Ok(reading) => {
+            let trouble = reading.trouble.as_ref();
+            found.lacks.extend(trouble.map(|trouble| format!("the archives of {}: {trouble}", set.name)));
+            Ok(Some(reading))
+        }
+        Err(error) => {
+            found.lacks.push(format!("the archives of {} can't be listed: {error}", set.name));
+            Ok(None)
+        }
+    }
 }
 
 /// What systemd and its journal tell of a timer's service.
@@ -217,26 +260,29 @@ fn unpacked(source: &Source, bytes: &[u8], lacks: &mut Vec<String>) -> Vec<u8> {
 }
 
 /// Joins what was found and says what it proves of the run that was asked about.
-fn judge(
-    wish: &Wish<'_>,
-    raw: Vec<RawRecord>,
-    logged: Vec<CronRun>,
-    told: Vec<JobRun>,
-    sources: &Sources,
-    found: &mut Found,
-) {
+fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, found: &mut Found) {
     let mut history = RunHistory::whole();
     history.restore(
         wish.job.name.as_str(),
         wish.kept.iter().filter_map(KeptRun::run).filter(|run| run.run.at <= wish.to).collect(),
     );
-    let mut logged = logged;
+    let Pulled { raw, runs: mut logged, own, archives } = pulled;
     logged.retain(|run| run.at <= wish.to);
     logged.sort_by_key(|run| run.at);
     let reading = CronReading { runs: logged, ..CronReading::default() };
     history.take_runs(wish.job, &reading);
     history.take_told(wish.job, told);
     history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() }, i64::MAX);
+    // What is there now of its own log and its set; that something is missing there proves nothing of an old run.
+    let clocks = Clocks { now_ms: clock::now().utc_ms, skew_ms: found.skew_ms };
+    history.zone = found.zone;
+    let mut words = words_in(&own, wish.job, &history, clocks);
+    words.retain(|word| wish.from.timestamp_millis() <= word.at_ms && word.at_ms <= wish.to.timestamp_millis());
+    history.take_words(wish.job, words, None, clocks.now_ms);
+    if let Some(reading) = archives {
+        let jobs = std::slice::from_ref(wish.job);
+        listening::take_archives(&reading, &mut history, jobs, Clocks { now_ms: 0, ..clocks });
+    }
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.
     history.accounting = Some(Accounting { is_there, fresh_until_ms: i64::MAX, ..Accounting::default() });

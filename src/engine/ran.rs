@@ -51,7 +51,7 @@ pub async fn ran_then(
     let mut site = Site::new(spec, secrets.clone());
     site.connect().await?;
     let accounting = spec.settings.accounting.clone().unwrap_or_else(|| "-".to_owned());
-    let reply = site.ask(LIST, vec![accounting, from.timestamp().to_string()]).await?;
+    let reply = site.ask(LIST, vec![accounting, from.timestamp().to_string(), "-".to_owned()]).await?;
     let host = spec.name.clone();
     let sources = parse(&reply.body).map_err(|error| ActionError::Host { host, why: error.to_string() })?;
     let zone = sources.zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);

@@ -148,11 +148,25 @@ fn its_own_log_and_the_archive_it_left_are_witnesses_and_of_two_the_one_that_tel
     machine.remember("job-empty", 4_002, 2, 60_000, 0);
     fs::write(directory.path("full/a.tar"), "x").unwrap();
     run("touch", &["-d", &format!("@{}", now_s() - 2 * 3_600 + 30), &path("full/a.tar")]);
-    let _machine = machine.start(true);
+    let running = machine.start(true);
     let said = machine.until("job lies: proven FAILED: «gave up», though its record says 0, took 3.");
     assert!(said.contains("(cron's log, accounting, its own log)"), "{said}");
     machine.until("(cron's log, accounting, a new archive, a.tar)");
     machine.until("job empty: proven FAILED: no new archive in empty, though its exit status is 0, took 60 s");
+    // A pack has the same verdicts, and what they rest on.
+    let pack = |job: &str, at: &str| {
+        let (out, at) = (path(&format!("pack-{job}")), run("date", &["-u", "-d", at, "+%Y-%m-%dT%H:%M:%SZ"]));
+        let asked = ["evidence", "me", "--job", job, "--at", at.trim(), "--window", "30m", "--out", &out, "--unsigned"];
+        let (succeeded, said) = machine.inside(&running, &asked);
+        assert!(succeeded, "{said}");
+        (said, fs::read_to_string(format!("{out}/SHA256SUMS")).unwrap())
+    };
+    let (said, files) = pack("lies", "now");
+    assert!(said.contains("proven FAILED: «gave up», though its record says 0") && files.contains("job.log"), "{said}");
+    let (said, files) = pack("empty", "-2 hours");
+    assert!(said.contains("proven FAILED: no new archive in empty") && files.contains("raw/archives.txt"), "{said}");
+    let (said, _) = pack("full", "-2 hours");
+    assert!(said.contains("(cron's log, accounting, a new archive, a.tar)"), "{said}");
 }
 
 /// What nobody declared is listed with its verdict, by cron's tables of a real cron.
@@ -162,6 +176,13 @@ fn a_job_that_nobody_declared_is_listed_with_the_verdict_of_its_last_run() {
     let _machine = machine.start(true);
     machine.until_frame("exit status 7");
     machine.until_frame("proven ok, took 0.");
+}
+
+#[test]
+fn a_table_that_cron_ignores_for_one_bad_line_is_critical_with_cron_s_own_words() {
+    let machine = Machine::new("% * * * * root broken\n0 3 * * * root : fine\n", "");
+    let _machine = machine.start(true);
+    machine.until("cron IGNORES /etc/cron.d/jobs, all of it: bad minute");
 }
 
 #[test]

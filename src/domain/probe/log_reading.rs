@@ -155,14 +155,9 @@ impl LogReading {
     fn hear(&mut self, complete: &[u8], jobs: &[JobSpec]) {
         for job in jobs {
             let Some(marker) = job.marker.as_ref().filter(|marker| marker.log == self.watch.as_str()) else { continue };
-            let matches = |pattern: &Option<regex::bytes::Regex>, line: &[u8]| {
-                pattern.as_ref().is_some_and(|pattern| pattern.is_match(line))
-            };
             let before = self.heard.len();
             for (_, line) in lines(complete) {
-                // A line that says both tells of a failure.
-                let is_ok = !matches(&marker.failed, line);
-                if !is_ok || matches(&marker.done, line) {
+                if let Some(is_ok) = marker.says(line) {
                     let line = SafeText::from_bytes_capped(line, 300);
                     self.heard.push(HeardLine { job: job.name.clone(), is_ok, line });
                 }

@@ -5,12 +5,17 @@ use chrono::{DateTime, Offset, TimeZone, Utc};
 use super::history::RunHistory;
 use super::word::{SeenArchives, Speaker, Word};
 use crate::domain::probe::backup::BackupReading;
+use crate::domain::probe::lines;
 use crate::domain::probe::logs::{HeardLine, LogReading};
 use crate::domain::settings::JobSpec;
 use crate::domain::stamp::stamp;
+use crate::domain::text::SafeText;
 
 /// A stamp and the look that brought its line lie this far apart at most.
 const STAMP_APART_MS: i64 = 300_000;
+
+/// Characters of a line that are kept.
+const LINE_CHARS_MAX: usize = 300;
 
 /// The clocks of a poll.
 #[derive(Clone, Copy)]
@@ -55,6 +60,20 @@ fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks:
         None => (before_ms.unwrap_or(now_ms), now_ms),
     };
     Word { by: Speaker::OwnLog, is_ok: heard.is_ok, from_ms, at_ms, took_ms: None, text: heard.line.clone() }
+}
+
+/// What a job says in its own log, by lines that have a time of their own: for a pack, which reads it whole.
+pub fn words_in(content: &[u8], job: &JobSpec, history: &RunHistory, clocks: Clocks) -> Vec<Word> {
+    let Some(marker) = &job.marker else { return Vec::new() };
+    let now = DateTime::from_timestamp_millis(clocks.on_host(clocks.now_ms)).unwrap_or_default();
+    let zone = history.zone.offset_from_utc_datetime(&now.naive_utc()).fix();
+    let word = |line: &[u8]| {
+        let is_ok = marker.says(line)?;
+        let text = SafeText::from_bytes_capped(line, LINE_CHARS_MAX);
+        let at_ms = stamp(text.as_str(), zone, now)?.at.timestamp_millis();
+        Some(Word { by: Speaker::OwnLog, is_ok, from_ms: at_ms, at_ms, took_ms: None, text })
+    };
+    lines(content).filter_map(|(_, line)| word(line)).collect()
 }
 
 /// Takes the archives of a set; what can't be listed proves nothing.

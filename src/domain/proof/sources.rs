@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::domain::probe::{ParseError, lines};
 use crate::domain::text::SafeText;
 
-/// `$1` the accounting file or `-`, `$2` the window's beginning in seconds since the epoch: older files are left out.
+/// `$1` the accounting file or `-`, `$2` the window's beginning in seconds since the epoch: older files are left out; `$3`
+/// the job's own log, `-` for none.
 ///
-/// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `w UID NAME` each user, `f KIND SIZE MTIME PATH` of each file (`acct`, `log` or
-/// `table`), `j` where only the journal has cron's lines, and `d PATH` of what may not be read.
+/// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `w UID NAME` each user, `f KIND SIZE MTIME PATH` of each
+/// file (`acct`, `log`, `own` or `table`), `j` where only the journal has cron's lines, and `d PATH` of what may not be read.
 pub const LIST: &str = r#"
 if [ -L /etc/localtime ]; then dw_say "z $(readlink /etc/localtime </dev/null)"
 elif [ -r /etc/timezone ]; then read -r dw_l </etc/timezone; dw_say "z $dw_l"; fi
@@ -41,6 +42,10 @@ for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; d
   break
 done
 for dw_f in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/*; do dw_file table "$dw_f"; done
+[ "$3" = - ] || {
+  [ -f "$3" ] || dw_say "d $3"
+  for dw_g in "$3".[0-9]* "$3"-[0-9]* "$3"; do dw_file own "$dw_g"; done
+}
 [ -z "$dw_any" ] && command -v journalctl >/dev/null && dw_say j
 :
 "#;
@@ -66,6 +71,8 @@ dw_cut
 pub enum Kind {
     Accounting,
     Log,
+    /// The job's own log.
+    Own,
     Table,
 }
 
@@ -122,6 +129,7 @@ pub fn parse(body: &[u8]) -> Result<Sources, ParseError> {
                 let kind = match words.next() {
                     Some("acct") => Kind::Accounting,
                     Some("log") => Kind::Log,
+                    Some("own") => Kind::Own,
                     Some("table") => Kind::Table,
                     Some(_) | None => return Err(strange()),
                 };

@@ -192,6 +192,7 @@ impl CommandError {
                 | ActionError::Parameter(_)
                 | ActionError::TooManyHosts(..),
             ) => EXIT_USAGE,
+            CommandError::Action(ActionError::Transport { .. }) => EXIT_FAILED,
             CommandError::Action(_) | CommandError::Sign(_) => 1,
             CommandError::Transport(_) => EXIT_FAILED,
             CommandError::Failed(_) => 1,

@@ -352,6 +352,25 @@ fn any_size_is_survived() {
 }
 
 #[test]
+fn the_first_key_after_another_size_is_taken_at_once() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &own(), 24, 80);
+    terminal.until("disk.space:/");
+    for (rows, cols) in [(35, 120), (24, 80)] {
+        terminal.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        terminal.screen.screen_mut().set_size(size(rows), size(cols));
+        // The new size is painted before the key is pressed.
+        terminal.until(if cols == 120 { " UTC" } else { "? help" });
+        terminal.press("5");
+        terminal.until("Jobs over the fleet");
+        terminal.press("1");
+        terminal.until("Fleet, by need");
+    }
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
 fn a_second_screen_attaches_and_says_so() {
     let place = Place::new();
     let mut first = Terminal::start(&place, &own(), 24, 120);

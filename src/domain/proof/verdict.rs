@@ -85,7 +85,14 @@ impl Verdict {
         };
         let (usual, gives_up) = (history.usual(job), job.gives_up);
         let (leaves, among) = (job.leaves.as_deref(), odd_among(job, history, runs, zone));
-        Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict()
+        match (Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict(), failed_before(runs)) {
+            // A failure that was proven is not forgotten for a run of which nobody knows.
+            (Verdict::RanUnknown { why }, Some(at)) => {
+                let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
+                Verdict::RanUnknown { why: format!("{why}; the last one that is proven FAILED, {at}") }
+            }
+            (verdict, _) => verdict,
+        }
     }
 
     /// Of the last run of an entry that nobody declared.
@@ -304,6 +311,13 @@ impl Case<'_> {
             () => "cron's log tells starts only, and accounting has no record of it",
         })
     }
+}
+
+/// When the newest run before the last one began that is proven, where that failed.
+fn failed_before(runs: &[JobRun]) -> Option<DateTime<Utc>> {
+    let [earlier @ .., _] = runs else { return None };
+    let proven = earlier.iter().rev().find(|run| run.is_ok().is_some())?;
+    (proven.is_ok() == Some(false)).then_some(proven.run.at)
 }
 
 /// What the runs before the last one say of it: one that still runs, or one that came too soon before.

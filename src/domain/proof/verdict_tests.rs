@@ -294,3 +294,20 @@ fn what_a_set_was_not_seen_for_is_awaited_and_then_unknown_and_a_lack_is_kept() 
     });
     check(kept, Status::Critical, "proven FAILED: no new archive in nightly");
 }
+
+#[test]
+fn a_failure_that_was_proven_is_told_beside_a_run_of_which_nobody_knows() {
+    let run = |hours_ago: i64, failed_with| CronRun {
+        at: DateTime::from_timestamp(i64::from(BEGAN_S) - hours_ago * 3_600, 0).unwrap_or_default(),
+        user: "root".into(),
+        command: "transfer".into(),
+        pid: 77,
+        failed_with,
+        line: RemoteBytes::default(),
+    };
+    let runs = vec![run(24, Some(3)), run(0, None)];
+    let reading = CronReading { runs, ..CronReading::default() };
+    let off = |reading: &mut AccountingReading| reading.path = None;
+    let told = of_runs(&job(), NOW_MS, |history| history.take_runs(&job(), &reading), off, |_| {});
+    check(told, Status::Unknown, "; the last one that is proven FAILED, 2026-09-20 14:13:20 UTC");
+}

@@ -1,5 +1,6 @@
 //! `dogwatch ran`: what ran on a host at a time.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use clap::Args;
 use super::{CommandError, Common, block_on};
 use crate::domain::proof::ran::RanRow;
 use crate::domain::time::words_exact;
-use crate::engine::ran::ran_then;
+use crate::engine::ran::{RanThen, ran_then};
 
 /// Before and after a time: a quarter of a year.
 const WINDOW_MAX: Duration = Duration::from_secs(92 * 86_400);
@@ -33,16 +34,28 @@ pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError
     let (from, to) = around(arguments.at, arguments.window)?;
     let secrets = common.secrets()?;
     let then = block_on(ran_then(spec, &secrets, from, to))??;
-    println!("{:<19} {:>9} {:>9} {:<12} {:<12} COMMAND", "BEGAN", "TOOK", "CPU", "USER", "END");
-    then.ran.rows.iter().for_each(|row| println!("{}", line(row, then.zone)));
-    if 0 < then.ran.left_out {
-        println!("… and {} lighter ones", then.ran.left_out);
+    Ok(print(&then).or_else(|error| match error.kind() {
+        // Whoever reads it has seen enough.
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })?)
+}
+
+fn print(then: &RanThen) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{:<19} {:>9} {:>9} {:<12} {:<12} COMMAND", "BEGAN", "TOOK", "CPU", "USER", "END")?;
+    for row in &then.ran.rows {
+        writeln!(out, "{}", line(row, then.zone))?;
     }
-    then.lacks.iter().for_each(|lack| println!("▲ {lack}"));
+    if 0 < then.ran.left_out {
+        writeln!(out, "… and {} lighter ones", then.ran.left_out)?;
+    }
+    for lack in &then.lacks {
+        writeln!(out, "▲ {lack}")?;
+    }
     let count = then.ran.rows.len() + then.ran.left_out;
     let processes = if count == 1 { "process" } else { "processes" };
-    println!("{count} {processes}, times in {}; what still runs has no record", then.zone.name());
-    Ok(())
+    writeln!(out, "{count} {processes}, times in {}; what still runs has no record", then.zone.name())
 }
 
 /// A time with so much before and after it.

@@ -222,7 +222,7 @@ impl Core {
                         (accounting.records, accounting.users) = (Vec::new(), BTreeMap::new());
                     }
                     if let Reading::Cron(cron) = &mut reading {
-                        listed::tell(&mut memory.lately.runs, cron, at.utc());
+                        listed::tell(&mut memory.lately.runs, cron, &spec.settings.jobs, at.utc());
                     }
                     changes.extend(step.settle_vanished(&reading, memory.lately.disk.as_deref(), &mut results));
                     let results: Vec<_> = results.into_iter().map(Arc::new).collect();

@@ -283,6 +283,14 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         let jobs = std::slice::from_ref(wish.job);
         listening::take_archives(&reading, &mut history, jobs, Clocks { now_ms: 0, ..clocks });
     }
+    let first = raw.iter().map(|found| found.record.end_ms()).min().and_then(DateTime::from_timestamp_millis);
+    if first.is_none_or(|first| wish.from < first) {
+        let begins =
+            first.map_or("has no record".to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        found
+            .lacks
+            .push(format!("accounting {begins}: of the window before that it proves nothing, nor by what it lacks"));
+    }
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.
     history.accounting = Some(Accounting { is_there, fresh_until_ms: i64::MAX, ..Accounting::default() });

@@ -57,6 +57,10 @@ pub async fn ran_then(
     let zone = sources.zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
     let mut lacks: Vec<SafeText> =
         sources.denied.iter().map(|path| format!("{path} may not be read by this login").into()).collect();
+    if sources.clock_s < to.timestamp() {
+        let clock = DateTime::from_timestamp(sources.clock_s, 0).unwrap_or_default();
+        lacks.push(format!("what comes after {} is still to come there", clock.format("%Y-%m-%d %H:%M:%S UTC")).into());
+    }
     let records = records(&mut site, &sources, (from, to), &mut lacks).await?;
     let logged = logged(&mut site, &sources, zone, (from, to), &mut lacks).await?;
     let ran = ran(&records, &logged, &sources.users, from, to);
@@ -72,7 +76,7 @@ async fn records(
 ) -> Result<Vec<RawRecord>, ActionError> {
     let mut files: Vec<&Source> = sources.files.iter().filter(|source| source.kind == Kind::Accounting).collect();
     if files.is_empty() {
-        lacks.push("no accounting file: what ran leaves no trace, see dogwatch action run accounting.enable".into());
+        lacks.push("no accounting file was written since: it is off, or nothing ended; see proof.health".into());
     }
     let any_file = !files.is_empty();
     files.sort_by_key(|source| source.written_s);

@@ -222,6 +222,7 @@ mod tests {
             last: None,
             unit: None,
             told: None,
+            is_declared: false,
         };
         CronReading { entries: lines.iter().map(entry).collect(), ..CronReading::default() }
     }

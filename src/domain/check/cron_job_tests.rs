@@ -240,6 +240,7 @@ fn a_timers_result_is_a_proof() {
         last: Some(utc("2026-11-21T04:00:00Z")),
         unit: Some(UnitState { result: Some("success".into()), ..UnitState::default() }),
         told: None,
+        is_declared: false,
     };
     let reading = CronReading { zone: "UTC".to_owned(), entries: vec![entry], ..CronReading::default() };
     run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: proven ok, started 2026-11-21 04:00:00 UTC (systemd)");

@@ -127,6 +127,7 @@ mod tests {
             last: None,
             unit: None,
             told: None,
+            is_declared: false,
         }
     }
 

@@ -168,6 +168,8 @@ pub struct CronEntry {
     pub unit: Option<UnitState>,
     /// What is known of its last run, where nobody declared it as a job: filled in by whoever joins the witnesses.
     pub told: Option<ListedRun>,
+    /// Whether it is a job that hosts.toml declares, which has a check.
+    pub is_declared: bool,
 }
 
 /// The last run of an entry that nobody declared, with its verdict.
@@ -269,7 +271,7 @@ fn read_tables(text: &[u8], now: DateTime<Utc>, reading: &mut CronReading) -> Tz
 
 impl CronEntry {
     pub fn new(source: SafeText, user: Option<SafeText>, schedule: SafeText, command: SafeText) -> Self {
-        Self { source, user, schedule, command, next: None, last: None, unit: None, told: None }
+        Self { source, user, schedule, command, next: None, last: None, unit: None, told: None, is_declared: false }
     }
 }
 

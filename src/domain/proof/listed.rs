@@ -10,7 +10,8 @@ use super::join::{Begun, find};
 use super::run::JobRun;
 use super::verdict::{BegunBy, Verdict};
 use crate::domain::probe::accounting::RawRecord;
-use crate::domain::probe::cron::{CronEntry, CronReading, CronRun, ListedRun};
+use crate::domain::probe::cron::{CronEntry, CronReading, CronRun, ListedRun, timer_name};
+use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 
 /// A line of a table, by its file, user, schedule and command.
@@ -60,7 +61,7 @@ impl Listed {
 }
 
 /// Fills in the last run of each entry, and what is known of it.
-pub fn tell(history: &mut RunHistory, reading: &mut CronReading, now: DateTime<Utc>) {
+pub fn tell(history: &mut RunHistory, reading: &mut CronReading, jobs: &[JobSpec], now: DateTime<Utc>) {
     let mut listed = std::mem::take(&mut history.listed);
     listed.take_runs(reading, history.recent());
     let zone: Tz = reading.zone.parse().unwrap_or(Tz::UTC);
@@ -70,6 +71,7 @@ pub fn tell(history: &mut RunHistory, reading: &mut CronReading, now: DateTime<U
             let (status, words) = Verdict::of_listed(run, begun_by, history, now).told(false, &at, true);
             ListedRun { status, words: words.into() }
         };
+        entry.is_declared = jobs.iter().any(|job| is_declared_by(entry, job));
         if let Some(state) = &entry.unit {
             let run = state.ran.as_ref().map(|ran| JobRun::of_unit(ran, state, &entry.command));
             entry.told = run.map(|run| told(&run, BegunBy::Timer));
@@ -84,6 +86,18 @@ pub fn tell(history: &mut RunHistory, reading: &mut CronReading, now: DateTime<U
 
 fn key(entry: &CronEntry) -> Key {
     (entry.source.clone(), entry.user.clone(), entry.schedule.clone(), entry.command.clone())
+}
+
+/// Whether a declared job is this entry.
+fn is_declared_by(entry: &CronEntry, job: &JobSpec) -> bool {
+    match &job.evidence {
+        JobEvidence::Timer { unit } => entry.unit.is_some() && entry.source.as_str() == timer_name(unit),
+        JobEvidence::CronLog { command, user } => {
+            let is_user =
+                user.is_none() || entry.user.is_none() || user.as_deref() == entry.user.as_ref().map(|it| it.as_str());
+            entry.unit.is_none() && is_user && entry.command.as_str().contains(command.as_str())
+        }
+    }
 }
 
 /// Whether cron's log tells of this entry. cron logs what stands before the first `%`; of what run-parts begins it logs the
@@ -145,7 +159,7 @@ mod tests {
             entry("/etc/cron.d/never", "never"),
         ];
         let mut reading = CronReading { zone: "UTC".to_owned(), entries, runs, ..CronReading::default() };
-        tell(history, &mut reading, DateTime::from_timestamp(i64::from(AT) + 60, 0).unwrap_or_default());
+        tell(history, &mut reading, &[], DateTime::from_timestamp(i64::from(AT) + 60, 0).unwrap_or_default());
         let told = |entry: CronEntry| entry.told.map(|told| (told.status, told.words.to_string()));
         reading.entries.into_iter().map(told).collect()
     }

@@ -68,7 +68,7 @@ impl<'a> Rows<'a> {
         let columns = columns(width, pane);
         let trend_width = usize::from(columns[3].width);
         let row_at = |index: usize| match self.checks.get(index) {
-            Some((host, view)) => row(model, host, view, trend_width),
+            Some((host, view)) => row(model, host, view, trend_width, 0 < columns[2].width),
             None => self.jobs.get(index - self.checks.len()).map(jobs::row).unwrap_or_default(),
         };
         TableView { rows: shown.map(row_at).collect(), selected: None, columns, empty: empty(pane) }
@@ -137,10 +137,10 @@ fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
     views
 }
 
-fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize) -> Vec<Cell> {
+fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize, is_named: bool) -> Vec<Cell> {
     let mut reason = reason_piece(view);
-    // The check's name says which job it is.
-    if let (CheckKind::CronJob, Some(job)) = (view.id.kind, &view.id.subject) {
+    // Where there is room for it, the check's name says which job it is.
+    if let (CheckKind::CronJob, Some(job), true) = (view.id.kind, &view.id.subject, is_named) {
         reason.text = reason.text.replacen(&format!("job {job}: "), "", 1);
     }
     vec![

@@ -43,6 +43,10 @@ pub fn inventory(model: &Model) -> Vec<Job<'_>> {
         })
         .collect();
     jobs.retain(|job| {
+        // What is declared has a check, and its row above.
+        if job.entry.is_declared {
+            return false;
+        }
         let words = [job.entry.command.as_str(), job.entry.source.as_str()];
         model.filter.keeps_words(job.host, model.board.hosts.get(job.host), &words)
     });

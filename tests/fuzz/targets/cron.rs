@@ -39,6 +39,6 @@ fuzz_target!(|output: &[u8]| {
         history.take_runs(&job, &reading);
         let _ = Verdict::of(&job, &history, Tz::Europe__Berlin, now).told(false, "then", true);
     }
-    listed::tell(&mut history, &mut reading, now);
+    listed::tell(&mut history, &mut reading, &[JOB.clone()], now);
     let _ = history.marks();
 });

@@ -90,6 +90,8 @@ mod tests {
             archive: None,
             lacks: Default::default(),
             invocation: None,
+            is_searched: true,
+            is_contradicted: false,
         }
     }
 

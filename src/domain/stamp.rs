@@ -1,11 +1,13 @@
 //! When a log's line says that it was written.
 
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime, TimeZone, Utc};
+use chrono_tz::Tz;
 
 /// How far into a line a stamp is looked for: web servers write it after the client's address.
 const LOOKED_AT_CHARS: usize = 120;
 /// A stamp without a year lies at most this far ahead; one further ahead is of last year.
 const AHEAD_MAX: chrono::Duration = chrono::Duration::days(2);
+const HOUR_S: i32 = 3_600;
 
 /// A line's time, and where what follows its stamp begins: 0 where the stamp is not the beginning of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,17 @@ pub fn stamp(line: &str, zone: FixedOffset, now: DateTime<Utc>) -> Option<Stamp>
         .or_else(|| access(text).map(|at| (at, line)))?;
     let rest_at = if rest.len() == line.len() { 0 } else { line.len() - rest.trim_start_matches([']', ' ']).len() };
     Some(Stamp { at, rest_at })
+}
+
+/// The time of a line's stamp; `zone` is the host's own, by whose rules of that moment a stamp without a zone is read.
+pub fn time_of(line: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let read = |offset_s: i32| Some(stamp(line, FixedOffset::east_opt(offset_s)?, now)?.at);
+    let as_utc = read(0)?;
+    // One that names its zone is the same whatever the host's is.
+    match read(HOUR_S)? == as_utc {
+        true => Some(as_utc),
+        false => zone.from_local_datetime(&as_utc.naive_utc()).earliest().map(|at| at.with_timezone(&Utc)),
+    }
 }
 
 /// `1795235401.5 …`.
@@ -105,6 +118,16 @@ mod tests {
         let now = "2026-11-21T12:00:00Z".parse().unwrap_or_else(|error| panic!("{error}"));
         let shown = stamp(line, zone, now).map(|stamp| stamp.at.format("%Y-%m-%dT%H:%M:%S%.3f").to_string());
         assert_eq!(shown.unwrap_or_else(|| "none".to_owned()), expected, "{line}");
+    }
+
+    #[test]
+    fn a_stamp_without_a_zone_is_read_by_the_rules_of_its_own_day() {
+        let now = "2026-11-21T12:00:00Z".parse().unwrap_or_default();
+        let read = |line: &str| time_of(line, Tz::Europe__Berlin, now).map(|at| at.format("%m-%dT%H:%M").to_string());
+        assert_eq!(read("2026-10-20 04:00:00 gave up").as_deref(), Some("10-20T02:00"));
+        assert_eq!(read("Nov 20 04:00:00 h x: gave up").as_deref(), Some("11-20T03:00"));
+        assert_eq!(read("2026-10-20T04:00:00+00:00 gave up").as_deref(), Some("10-20T04:00"));
+        assert_eq!(read("gave up"), None);
     }
 
     #[test]

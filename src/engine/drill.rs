@@ -276,7 +276,7 @@ impl DrilledLane {
 fn offsets(memory: &LaneMemory, spec: &HostSpec) -> Offsets {
     let told = memory.cursors.logs.parameters(spec.settings.logs.iter(), spec.settings.log);
     let pairs = told.iter().flat_map(|known| known.split(' ')).filter_map(|pair| pair.split_once(':'));
-    let accounting = memory.cursors.accounting.place();
+    let accounting = memory.cursors.accounting.place(&memory.accounting);
     let accounting = accounting.map(|(inode, offset)| (inode.to_string(), offset.to_string()));
     pairs.map(|(file, offset)| (file.to_owned(), offset.to_owned())).chain(accounting).collect()
 }

@@ -276,6 +276,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     // What is there now of its own log and its set; that something is missing there proves nothing of an old run.
     let clocks = Clocks { now_ms: clock::now().utc_ms, skew_ms: found.skew_ms };
     history.zone = found.zone;
+    history.known_to_ms = i64::MAX;
     let mut words = words_in(&own, wish.job, &history, clocks);
     words.retain(|word| wish.from.timestamp_millis() <= word.at_ms && word.at_ms <= wish.to.timestamp_millis());
     history.take_words(wish.job, words, None, clocks.now_ms);

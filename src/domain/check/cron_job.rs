@@ -16,6 +16,8 @@ use crate::domain::text::SafeText;
 const EARLY: Duration = Duration::seconds(90);
 /// A timer's time and the beginning of its service's process lie this far apart at most.
 const APART: Duration = Duration::minutes(5);
+/// A run may be dated so far ahead of the host's clock, and of ours.
+const FUTURE_MS_MAX: i64 = 600_000;
 /// Past its due time a job is given this long before it counts as late.
 const PUNCTUAL: Duration = Duration::seconds(150);
 /// One result for each declared job.
@@ -53,6 +55,13 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
         }
     };
     let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+    let host_now_ms = now.timestamp_millis().max(history.known_to_ms);
+    if let Some(last) = last.as_ref().filter(|last| host_now_ms + FUTURE_MS_MAX < last.at.timestamp_millis()) {
+        // Nothing would be due before it: a job that is dead would look well.
+        let reason =
+            format!("job {}: its last run is dated in the future, {}, which proves nothing", job.name, shown(last.at));
+        return CheckResult::missing(id, reason, Unit::Seconds);
+    }
     let covered_from = match job.evidence {
         JobEvidence::CronLog { .. } => history.covers_from,
         JobEvidence::Timer { .. } => None,

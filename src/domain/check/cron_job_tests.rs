@@ -245,3 +245,13 @@ fn a_timers_result_is_a_proof() {
     let reading = CronReading { zone: "UTC".to_owned(), entries: vec![entry], ..CronReading::default() };
     run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: proven ok, started 2026-11-21 04:00:00 UTC (systemd)");
 }
+
+#[test]
+fn a_run_of_the_future_proves_nothing_and_hides_no_missed_one() {
+    check(
+        &[("2026-11-22T03:30:01Z", None)],
+        true,
+        "2026-11-21T12:00:00Z",
+        "UNKNOWN job transfer: its last run is dated in the future, 2026-11-22 04:30:01 CET, which proves nothing",
+    );
+}

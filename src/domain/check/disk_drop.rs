@@ -38,6 +38,14 @@ struct Drop {
     at_ms: i64,
     bytes: u64,
     who: Option<String>,
+    is_final: bool,
+}
+
+impl Drop {
+    /// One that goes on from look to look is one.
+    fn go_on(&mut self, more: &Drop) {
+        (self.at_ms, self.bytes, self.is_final) = (more.at_ms, self.bytes.saturating_add(more.bytes), false);
+    }
 }
 
 impl Drops {
@@ -49,15 +57,22 @@ impl Drops {
             let Some(before) = self.used.get(&fs.mount).filter(|seen| seen.source == fs.source) else { continue };
             let bytes = before.used.saturating_sub(usage.used_bytes);
             if (usage.size_bytes / PART_MIN).max(BYTES_MIN) <= bytes {
-                let drop = Drop { from_ms: before.at_ms, at_ms: now_ms, bytes, who: None };
-                self.drops.insert(fs.mount.clone(), drop);
+                let new = Drop { from_ms: before.at_ms, at_ms: now_ms, bytes, who: None, is_final: false };
+                match self.drops.get_mut(&fs.mount) {
+                    Some(known) if known.at_ms == new.from_ms => known.go_on(&new),
+                    // The one that matters is not hidden by what is freed each night.
+                    Some(known) if new.bytes < known.bytes => {}
+                    Some(_) | None => drop(self.drops.insert(fs.mount.clone(), new)),
+                }
             }
         }
         self.used = used;
         self.drops.retain(|mount, drop| now_ms - drop.at_ms < NEWS_FOR_MS && self.used.contains_key(mount));
-        let is_open = |drop: &&mut Drop| drop.who.is_none() && now_ms - drop.at_ms < LEARN_FOR_MS;
+        // Until accounting has told of all of it another command may be found.
+        let is_open = |drop: &&mut Drop| !drop.is_final && now_ms - drop.at_ms < LEARN_FOR_MS;
         for drop in self.drops.values_mut().filter(is_open) {
-            drop.who = deeds.named(Kind::Cuts, drop.from_ms, drop.at_ms);
+            drop.who = deeds.named(Kind::Cuts, drop.from_ms, drop.at_ms).or(drop.who.take());
+            drop.is_final = deeds.are_read_to(drop.at_ms);
         }
     }
 
@@ -104,11 +119,29 @@ mod tests {
         assert_eq!(told(&mut drops, 90_000_000_000, &deeds, 0), "");
         assert_eq!(told(&mut drops, 89_500_000_000, &deeds, 10), "");
         assert_eq!(told(&mut drops, 77_500_000_000, &deeds, 20), "fell by 12 GB at 14:13 UTC");
-        let rm = AcctRecord { uid: 1_000, tty: 0x8803, ..record("rm", 7, AT_S + 15, 1_000, 0) };
-        deeds.take([&rm].into_iter(), &BTreeMap::new(), &[], &AccountingReading::default());
-        let named = "fell by 12 GB at 14:13 UTC: rm by uid 1000 on pts/3 at 14:13:35 UTC, outside Dogwatch";
+        let known = |newest_s| AccountingReading { newest_s: Some(newest_s), ..AccountingReading::default() };
+        let rm = |uid, second| AcctRecord { uid, tty: 0x8803, ..record("rm", 7, AT_S + second, 1_000, 0) };
+        deeds.take([&rm(1_000, 12)].into_iter(), &BTreeMap::new(), &[], &known(AT_S + 15));
+        let named = "fell by 12 GB at 14:13 UTC: rm by uid 1000 on pts/3 at 14:13:32 UTC, outside Dogwatch";
         assert_eq!(told(&mut drops, 77_500_000_000, &deeds, 60), named);
-        assert_eq!(told(&mut drops, 77_600_000_000, &Deeds::default(), 3_600), named);
+        // What ended later is told later.
+        deeds.take([&rm(1_001, 18)].into_iter(), &BTreeMap::new(), &[], &known(AT_S + 75));
+        let both = told(&mut drops, 77_500_000_000, &deeds, 120);
+        assert!(both.contains("rm by uid 1001 on") && both.contains("rm by uid 1000 on"), "{both}");
+        // By then all of it was told.
+        assert_eq!(told(&mut drops, 77_600_000_000, &Deeds::default(), 130), both);
+        assert_eq!(told(&mut drops, 77_600_000_000, &Deeds::default(), 3_600), both);
         assert_eq!(told(&mut drops, 77_600_000_000, &Deeds::default(), 90_000), "");
+    }
+
+    #[test]
+    fn a_drop_over_several_looks_is_one_and_a_smaller_one_later_hides_it_not() {
+        let (mut drops, deeds) = (Drops::default(), Deeds::default());
+        for (second, used) in [(0, 90), (10, 70), (20, 50), (30, 50)] {
+            told(&mut drops, used * 1_000_000_000, &deeds, second);
+        }
+        assert_eq!(told(&mut drops, 50_000_000_000, &deeds, 40), "fell by 40 GB at 14:13 UTC");
+        assert_eq!(told(&mut drops, 48_000_000_000, &deeds, 3_600), "fell by 40 GB at 14:13 UTC");
+        assert_eq!(told(&mut drops, 1_000_000_000, &deeds, 7_200), "fell by 47 GB at 16:13 UTC");
     }
 }

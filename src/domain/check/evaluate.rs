@@ -87,6 +87,8 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             logs::check(reading, &mut lately.journal, &around, context)
         }
         Reading::Cron(reading) => {
+            lately.runs.known_to_ms =
+                clocks(lately, context).on_host(context.now.utc_ms).saturating_sub(LOGGED_WITHIN_MS);
             let mut results = cron_job::check(reading, &mut lately.runs, context);
             results.extend(cron_changed::check(reading, &mut lately.jobs, &lately.deeds, context.now.utc_ms));
             results
@@ -124,6 +126,9 @@ fn tell_drops(drops: &Drops, results: &mut [CheckResult]) {
         }
     }
 }
+
+/// A run that began so long before a look at cron's log was taken is in it: a poll takes its time, and so does syslog.
+const LOGGED_WITHIN_MS: i64 = 15_000;
 
 fn clocks(lately: &Lately, context: &Context) -> Clocks {
     Clocks { now_ms: context.now.utc_ms, skew_ms: lately.deeds.skew_ms }

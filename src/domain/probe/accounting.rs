@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::acct_cursor::{AcctCursor, AcctMemory, BYTES_MAX};
-use super::acct_cursor::{Segment, take};
+use super::acct_cursor::{Segment, Untaken, take};
 use super::script::Answer;
 use super::{ParseError, lines, number};
 use crate::domain::proof::acct::{AcctRecord, RECORD_BYTES};
@@ -163,7 +163,7 @@ pub fn parse(
     let mut reading = AccountingReading::default();
     let head = answer.parts.first().copied().unwrap_or(answer.body);
     let mut segments = Vec::new();
-    let (mut read_from, mut is_unreadable) = (None, false);
+    let (mut read_from, mut is_unreadable, mut is_another) = (None, false, false);
     for (index, line) in lines(head) {
         match line {
             [b'k', b' ', rest @ ..] => reading.limits = limits(rest),
@@ -213,11 +213,19 @@ pub fn parse(
     });
     segments.sort_by_key(|segment| segment.written_s);
     segments.extend(live.clone());
-    let (bytes, known_bytes) = (answer.parts.get(1).copied().unwrap_or_default(), cursor.offset);
+    let (bytes, mut known_bytes) = (answer.parts.get(1).copied().unwrap_or_default(), cursor.offset);
     if let Some((inode, from)) = read_from
         && (inode, from) == (cursor.inode, cursor.from(memory))
     {
-        is_unreadable |= take(bytes, cursor, memory, now_s, &mut reading).is_err();
+        match take(bytes, cursor, memory, now_s, &mut reading) {
+            Ok(()) => {}
+            Err(Untaken::Broken) => is_unreadable = true,
+            Err(Untaken::Another) => {
+                // Its number was given to another file, or another packed one was taken for it.
+                cursor.begin_anew(memory);
+                (is_another, known_bytes) = (true, 0);
+            }
+        }
     }
     if is_unreadable {
         // Passed over: whatever it held is not known.
@@ -227,8 +235,10 @@ pub fn parse(
     cursor.list(segments, memory, known_bytes, now_s);
     let is_live = live.as_ref().is_some_and(|live| live.inode == cursor.inode);
     let has_more = memory.packed.as_ref().is_some_and(|packed| packed.inode == cursor.inode && packed.has_more);
-    let is_through =
-        read_from.is_some_and(|(inode, _)| inode == cursor.inode) && (bytes.len() as u64) < BYTES_MAX && !has_more;
+    let is_through = read_from.is_some_and(|(inode, _)| inode == cursor.inode)
+        && (bytes.len() as u64) < BYTES_MAX
+        && !has_more
+        && !is_another;
     if (is_through || is_unreadable) && !is_live {
         cursor.go_on(memory);
     }

@@ -167,3 +167,27 @@ fn without_a_file_that_is_said_and_the_system_is_searched_once() {
         (None, Some((2, 4)), "-")
     );
 }
+
+/// ext4 gives a freed number to the next file.
+#[test]
+fn another_file_under_the_same_number_is_read_from_its_beginning_behind_a_gap() {
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
+    (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &bytes(1..4))])));
+    let pids: Vec<u32> =
+        [109, 110].iter().flat_map(|end| poll(&mut cursor, &[(7, "pacct", &bytes(100..*end))]).0).collect();
+    assert_eq!((pids, cursor.0.gaps), ((100..110).collect(), 1));
+}
+
+#[test]
+fn a_packed_file_that_is_not_the_one_that_was_read_is_read_whole_behind_a_gap() {
+    for other in [bytes(100..109), bytes(100..101)] {
+        let mut cursor = <(AcctCursor, AcctMemory)>::default();
+        (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &bytes(1..4))])));
+        let (packed, new) = (gzip(&other), bytes(200..202));
+        let files: [(u64, &str, &[u8]); 2] = [(9, "pacct.1.gz", &packed), (8, "pacct", &new)];
+        let pids: Vec<u32> = (0..5).flat_map(|_| poll(&mut cursor, &files).0).collect();
+        assert!(pids.starts_with(&[100]) && pids.ends_with(&[200, 201]), "{pids:?}");
+        assert_eq!(pids.len(), other.len() / RECORD_BYTES + 2);
+        assert!(1 <= cursor.0.gaps);
+    }
+}

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::accounting::{AccountingReading, RawRecord};
-use crate::domain::proof::acct::{AcctRecord, Decoder};
+use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
-use crate::domain::proof::gunzip::{Broken, Gunzip};
+use crate::domain::proof::gunzip::Gunzip;
 use crate::domain::proof::own::OwnTree;
 
 /// Bytes that one poll brings, before what is left is "catching up".
@@ -54,6 +54,8 @@ pub struct AcctCursor {
     pub(super) offset: u64,
     /// Bytes before the offset that are the beginning of a record: a process that ends forgets them.
     pub(super) held: u64,
+    /// The last bytes before the offset, a record's length at most: where they are others the file is another one.
+    tail: Vec<u8>,
     pub(super) segments: Vec<Segment>,
     pub(super) covers_from_s: Option<u32>,
     pub(super) unbroken_from_s: Option<u32>,
@@ -84,8 +86,12 @@ pub(super) struct Packed {
     gunzip: Gunzip,
     /// Bytes of the packed file that were taken.
     taken: u64,
-    /// Bytes of the content that were read before.
-    skip: u64,
+    /// Bytes of its content that were unpacked, that were passed before, and from which it is read on.
+    at: u64,
+    known: u64,
+    start: u64,
+    /// The last bytes of what was passed before.
+    seen: Vec<u8>,
     pub(super) has_more: bool,
 }
 
@@ -94,6 +100,7 @@ impl AcctMemory {
     pub(super) fn lose_place(&mut self) {
         self.decoder = Decoder::default();
         self.cpu.clear();
+        self.packed = None;
     }
 }
 
@@ -107,11 +114,18 @@ impl AcctCursor {
         [place.to_owned()].into_iter().chain(numbers).chain([names.to_owned()]).collect()
     }
 
-    /// From which byte of the file, as it lies on its host, reading goes on.
+    /// From which byte of the file, as it lies on its host, reading goes on: of one that is not packed a little before it.
     pub(super) fn from(&self, memory: &AcctMemory) -> u64 {
-        let is_packed = self.segments.iter().any(|segment| segment.inode == self.inode && segment.is_packed());
         let packed = memory.packed.as_ref().filter(|packed| packed.inode == self.inode);
-        if is_packed { packed.map_or(0, |packed| packed.taken) } else { self.start(memory) }
+        match self.is_packed() {
+            true => packed.map_or(0, |packed| packed.taken),
+            false => self.start(memory).min(self.offset - self.tail.len() as u64),
+        }
+    }
+
+    /// Whether the file that is read on is packed.
+    fn is_packed(&self) -> bool {
+        self.segments.iter().any(|segment| segment.inode == self.inode && segment.is_packed())
     }
 
     /// From which byte of its content the file is read on.
@@ -119,9 +133,30 @@ impl AcctCursor {
         if memory.decoder.held() == 0 { self.offset.saturating_sub(self.held) } else { self.offset }
     }
 
+    /// Reads on from the beginning of this file.
+    fn begin(&mut self, inode: u64) {
+        (self.inode, self.offset, self.held) = (inode, 0, 0);
+        self.tail.clear();
+    }
+
+    /// What was taken for the file that was read before is another one: its content is read from its beginning.
+    pub(super) fn begin_anew(&mut self, memory: &mut AcctMemory) {
+        self.note_gap();
+        self.begin(self.inode);
+        memory.lose_place();
+    }
+
+    /// Moves past bytes of the content.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(RECORD_BYTES)..]);
+        let surplus = self.tail.len().saturating_sub(RECORD_BYTES);
+        self.tail.drain(..surplus);
+    }
+
     /// The inode that is read on, and from which byte; `None` before a file was seen.
-    pub fn place(&self) -> Option<(u64, u64)> {
-        (self.inode != 0).then_some((self.inode, self.offset))
+    pub fn place(&self, memory: &AcctMemory) -> Option<(u64, u64)> {
+        (self.inode != 0).then(|| (self.inode, self.from(memory)))
     }
 
     /// Whether more is there to be read than one poll brought.
@@ -135,19 +170,16 @@ impl AcctCursor {
     pub(super) fn list(&mut self, segments: Vec<Segment>, memory: &mut AcctMemory, known_bytes: u64, now_s: i64) {
         let before = std::mem::replace(&mut self.segments, segments);
         let Some(live) = self.segments.last().map(|live| live.inode) else {
-            (self.inode, self.offset) = (0, 0);
+            self.begin(0);
             return;
         };
         let wanted = |segment: &&Segment| now_s - LOOK_BACK_S <= segment.written_s || segment.inode == live;
         if self.inode == 0 {
-            self.inode = self.segments.iter().find(wanted).map_or(live, |first| first.inode);
-            self.offset = 0;
+            self.begin(self.segments.iter().find(wanted).map_or(live, |first| first.inode));
         } else if let Some(here) = self.segments.iter().find(|segment| segment.inode == self.inode) {
             if !here.is_packed() && here.size < known_bytes {
                 // Cut to nothing under the same name: what came between is lost.
-                self.note_gap();
-                self.offset = 0;
-                memory.lose_place();
+                self.begin_anew(memory);
             }
         } else {
             // Packed meanwhile, it has another inode and the same content: a packed file that was not there before.
@@ -156,10 +188,8 @@ impl AcctCursor {
             match packed {
                 Some(packed) => self.inode = packed.inode,
                 None => {
-                    self.note_gap();
-                    self.inode = self.segments.iter().find(is_new).map_or(live, |next| next.inode);
-                    self.offset = 0;
-                    memory.lose_place();
+                    self.begin(self.segments.iter().find(is_new).map_or(live, |next| next.inode));
+                    self.begin_anew(memory);
                 }
             }
         }
@@ -188,7 +218,7 @@ impl AcctCursor {
         memory.packed = None;
         let here = self.segments.iter().position(|segment| segment.inode == self.inode);
         if let Some(next) = here.and_then(|here| self.segments.get(here + 1)) {
-            (self.inode, self.offset) = (next.inode, 0);
+            self.begin(next.inode);
         }
     }
 
@@ -206,18 +236,26 @@ impl AcctCursor {
     }
 }
 
-/// Takes what came of the file that is read on; an error where it is packed and can't be unpacked.
+/// Why what came can't be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untaken {
+    /// It is packed, and can't be unpacked.
+    Broken,
+    /// It is not the file that was read before.
+    Another,
+}
+
+/// Takes what came of the file that is read on.
 pub(super) fn take(
     bytes: &[u8],
     cursor: &mut AcctCursor,
     memory: &mut AcctMemory,
     now_s: i64,
     reading: &mut AccountingReading,
-) -> Result<(), Broken> {
+) -> Result<(), Untaken> {
     let mut found: Vec<RawRecord> = Vec::new();
-    cursor.offset = cursor.start(memory);
     let before = memory.decoder.passed_over;
-    let is_packed = cursor.segments.iter().any(|segment| segment.inode == cursor.inode && segment.is_packed());
+    let (asked, start) = (cursor.from(memory), cursor.start(memory));
     let AcctMemory { decoder, cpu, packed, .. } = memory;
     let mut decode = |content: &[u8]| {
         decoder.feed(content, |raw, record| {
@@ -225,23 +263,25 @@ pub(super) fn take(
             found.push(RawRecord { raw: *raw, record, whole_cpu_ms });
         });
     };
-    let taken = match is_packed {
+    let taken = match cursor.is_packed() {
         true => {
             let packed = match packed.as_mut().filter(|packed| packed.inode == cursor.inode) {
                 Some(packed) => packed,
-                None => packed.insert(Packed {
-                    inode: cursor.inode,
-                    gunzip: Gunzip::default(),
-                    taken: 0,
-                    skip: cursor.offset,
-                    has_more: false,
-                }),
+                None => packed.insert(Packed::of(cursor.inode, cursor.offset, start)),
             };
-            packed.take(bytes, &mut cursor.offset, decode)
+            packed.take(bytes, cursor, decode)
         }
         false => {
-            decode(bytes);
-            cursor.offset += bytes.len() as u64;
+            // Fewer bytes than were there before are told by the listing.
+            let known = bytes.get((cursor.offset - cursor.tail.len() as u64 - asked) as usize..);
+            match known.and_then(|known| known.get(..cursor.tail.len())) {
+                Some(known) if known != cursor.tail => return Err(Untaken::Another),
+                Some(_) => {
+                    decode(&bytes[(start - asked) as usize..]);
+                    cursor.pass(&bytes[(cursor.offset - asked) as usize..]);
+                }
+                None => {}
+            }
             Ok(())
         }
     };
@@ -255,7 +295,8 @@ pub(super) fn take(
     cursor.covers_from_s = ends.first().copied().into_iter().chain(cursor.covers_from_s).min();
     cursor.unbroken_from_s = cursor.unbroken_from_s.or(ends.first().copied());
     memory.read_from_s = memory.read_from_s.or(ends.first().copied());
-    cursor.newest_s = ends.last().copied().into_iter().chain(cursor.newest_s).max();
+    // A clock that was ahead and was set back is behind what it wrote before: the newest records count.
+    cursor.newest_s = ends.last().copied().or(cursor.newest_s);
     let own = marks.iter().filter(|is_own| **is_own).count();
     (reading.own, reading.others) = (own as u32, (found.len() - own) as u32);
     reading.records = found.into_iter().zip(marks).filter(|(_, is_own)| !is_own).map(|(found, _)| found).collect();
@@ -263,19 +304,43 @@ pub(super) fn take(
 }
 
 impl Packed {
+    /// One whose content was passed up to `known`, and is read on from `start`.
+    fn of(inode: u64, known: u64, start: u64) -> Self {
+        let (gunzip, seen) = (Gunzip::default(), Vec::new());
+        Self { inode, gunzip, taken: 0, at: 0, known, start, seen, has_more: false }
+    }
+
     /// Unpacks what came, and gives what was not read before.
-    fn take(&mut self, bytes: &[u8], offset: &mut u64, mut decode: impl FnMut(&[u8])) -> Result<(), Broken> {
-        let skip = &mut self.skip;
-        let taken = self.gunzip.feed(bytes, UNPACKED_BYTES_MAX, |content| {
-            let known = (*skip).min(content.len() as u64);
-            *skip -= known;
-            let new = &content[known as usize..];
-            *offset += new.len() as u64;
-            decode(new);
-        })?;
+    fn take(&mut self, bytes: &[u8], cursor: &mut AcctCursor, mut decode: impl FnMut(&[u8])) -> Result<(), Untaken> {
+        let Self { gunzip, at, known, start, seen, .. } = self;
+        let mut is_another = false;
+        let fed = gunzip.feed(bytes, UNPACKED_BYTES_MAX, |content| {
+            let end = *at + content.len() as u64;
+            let from = |place: u64| (place.clamp(*at, end) - *at) as usize;
+            if *at < *known {
+                seen.extend_from_slice(&content[..from(*known)]);
+                let surplus = seen.len().saturating_sub(RECORD_BYTES);
+                seen.drain(..surplus);
+                is_another |= *known <= end && !seen.ends_with(&cursor.tail);
+            }
+            if !is_another {
+                decode(&content[from(*start)..]);
+                cursor.pass(&content[from(*known)..]);
+            }
+            *at = end;
+        });
+        if is_another {
+            return Err(Untaken::Another);
+        }
+        let taken = fed.map_err(|_| Untaken::Broken)?;
         self.taken += taken.bytes as u64;
         self.has_more = taken.has_more;
         let is_end = (bytes.len() as u64) < BYTES_MAX && !taken.has_more;
-        if is_end && !self.gunzip.is_whole() { Err(Broken) } else { Ok(()) }
+        match is_end {
+            true if !self.gunzip.is_whole() => Err(Untaken::Broken),
+            // It holds less than was read of the one that it was taken for.
+            true if self.at < self.known => Err(Untaken::Another),
+            true | false => Ok(()),
+        }
     }
 }

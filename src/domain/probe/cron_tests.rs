@@ -1,3 +1,5 @@
+use chrono::Datelike;
+
 use super::*;
 
 fn now() -> DateTime<Utc> {

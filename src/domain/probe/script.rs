@@ -34,7 +34,10 @@ pub struct Section {
 }
 
 /// Says where the shell stands: the prologue shows what the login shell cost, the epilogue what the poll cost.
-const COST: &str = "read -r dw_stat </proc/$$/stat; read -r dw_up </proc/uptime; dw_say \"cost $dw_up $dw_stat\"\n";
+/// Of `/proc/PID/stat` it tells fields 14 to 17, user, system and waited-for children's ticks, and 22, the start.
+const COST: &str = r#"read -r dw_stat </proc/$$/stat; read -r dw_up dw_x </proc/uptime; set -- ${dw_stat##*) }
+dw_say "cost $dw_up $$ ${12} ${13} ${14} ${15} ${20}"
+"#;
 
 /// What every script may call. `dw_say` gathers lines, and `dw_end` lets them out with the section's mark in one write:
 /// each write of a shell is a packet of its own, which costs the host's sshd and us more than the line is worth.
@@ -184,18 +187,17 @@ struct ShellCost {
 }
 
 impl ShellCost {
-    /// `cost UPTIME IDLE STAT…`, proc(5): fields 14–17 of stat are user, system and waited-for children's ticks, 22 the start.
+    /// Reads [`COST`]'s line, `cost UPTIME PID UTIME STIME CUTIME CSTIME START`, proc(5).
     fn parse(body: &[u8]) -> Option<Self> {
         const TICK_MS: u64 = 10;
         let line = std::str::from_utf8(body).ok()?.lines().find_map(|line| line.strip_prefix("cost "))?;
-        let (uptime, stat) = line.split_once(' ')?;
+        let (uptime, rest) = line.split_once(' ')?;
         let uptime_ms = (uptime.parse::<f64>().ok()? * 1_000.0) as u64;
-        // After the idle time, the other half of /proc/uptime.
-        let pid = stat.split(' ').nth(1)?.parse().ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        let ticks = field(14)? + field(15)? + field(16)? + field(17)?;
-        let start_ticks = field(22)?;
+        let mut numbers = rest.split(' ').map(|word| word.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let pid = u32::try_from(next()?).ok()?;
+        let ticks = [next()?, next()?, next()?, next()?].into_iter().fold(0, u64::saturating_add);
+        let start_ticks = next()?;
         let age_ms = uptime_ms.saturating_sub(start_ticks.saturating_mul(TICK_MS));
         Some(Self {
             age_ms: clamp_u32(age_ms),
@@ -271,13 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_of_a_login_shell_is_read_from_its_stat_line() {
-        let stat = "77 (sh) S 1 77 77 0 -1 4194304 0 0 0 0 4 3 2 1 20 0 1 0 5000 0";
-        let later = "77 (sh) S 1 77 77 0 -1 4194304 0 0 0 0 5 3 3 1 20 0 1 0 5000 0";
+    fn the_cost_of_a_login_shell_is_told_by_its_own_numbers() {
         let output = marked(&[
             ("", "start 0"),
-            (&format!("cost 50.12 9.0 {stat}"), "prologue 0"),
-            (&format!("cost 50.20 9.0 {later}"), "epilogue 0"),
+            ("cost 50.12 77 4 3 2 1 5000", "prologue 0"),
+            ("cost 50.20 77 5 3 3 1 5000", "epilogue 0"),
         ]);
         let cost = split(output.as_bytes(), &nonce(), 0).cost;
         assert_eq!(cost, Some(PollCost { login_wall_ms: 120, login_cpu_ms: 100, script_cpu_ms: 20 }));

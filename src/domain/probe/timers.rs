@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::cron::{CronEntry, CronReading};
@@ -11,7 +11,7 @@ use crate::domain::text::SafeText;
 /// The newest run of a timer's service, as systemd remembers it since the host was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitRun {
-    /// By the host's clock, to about a second.
+    /// By the host's clock, in whole seconds.
     pub at: DateTime<Utc>,
     pub pid: u32,
     /// systemd's id of the run, whatever its processes; `None` before systemd 232.
@@ -49,32 +49,17 @@ struct TimerRow {
     activates: Option<String>,
 }
 
-/// The host's clock and its time since the start, as one look told both.
-#[derive(Clone, Copy)]
-struct Clock {
-    now: DateTime<Utc>,
-    up: Duration,
+/// `Thu 2026-11-26 04:30:00 UTC`, as systemctl writes a time where TZ is UTC.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let stamp = text.strip_suffix(" UTC")?;
+    let (_weekday, stamp) = stamp.split_once(' ')?;
+    Some(NaiveDateTime::parse_from_str(stamp, "%Y-%m-%d %H:%M:%S").ok()?.and_utc())
 }
 
-impl Clock {
-    fn parse(line: &str) -> Option<Self> {
-        let (seconds, up) = line.strip_prefix("now ")?.split_once(' ')?;
-        let (whole, hundredths) = up.trim().split_once('.')?;
-        let up = Duration::seconds(whole.parse().ok()?)
-            + Duration::milliseconds(hundredths.parse::<i64>().ok()?.checked_mul(10)?);
-        Some(Self { now: DateTime::from_timestamp(seconds.parse().ok()?, 0)?, up })
-    }
-
-    fn at(self, monotonic_us: i64) -> Option<DateTime<Utc>> {
-        self.now.checked_sub_signed(self.up.checked_sub(&Duration::microseconds(monotonic_us))?)
-    }
-}
-
-/// Reads what `systemctl show` printed of `ExecMain*` (org.freedesktop.systemd1(5)); monotonic times need no locale and no
-/// zone. Behind a line `now SECONDS UPTIME`, blocks of `Key=value`, apart by empty lines.
+/// Reads what `systemctl show` printed of `ExecMain*` (org.freedesktop.systemd1(5)): blocks of `Key=value`, apart by empty
+/// lines. How long a run took is told by systemd's monotonic times, which no step of the clock bends.
 fn states(text: &[u8]) -> BTreeMap<String, UnitState> {
     let text = String::from_utf8_lossy(text);
-    let clock = text.lines().next().and_then(Clock::parse);
     let block = |block: &str| {
         let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         let number = |key: &str| value(key)?.parse::<i64>().ok();
@@ -90,11 +75,11 @@ fn states(text: &[u8]) -> BTreeMap<String, UnitState> {
         };
         let result = value("Result").filter(|_| !runs);
         let never_ran = began_us == Some(0);
-        let ran = clock.filter(|_| is_begun).and_then(|clock| {
+        let ran = value("ExecMainStartTimestamp").and_then(time).filter(|_| is_begun).and_then(|at| {
             let began_us = began_us.filter(|began_us| 0 < *began_us)?;
             let took_us = ended_us.map(|ended_us| ended_us - began_us);
             Some(UnitRun {
-                at: clock.at(began_us)?,
+                at,
                 pid: u32::try_from(number("ExecMainPID")?).ok()?,
                 invocation: value("InvocationID").filter(|id| !id.is_empty()).map(SafeText::new),
                 took_ms: took_us.and_then(|took_us| u64::try_from(took_us / 1_000).ok()),
@@ -152,15 +137,16 @@ mod tests {
     }
 
     fn ran(lines: &str) -> Option<UnitRun> {
-        let times = "ExecMainStartTimestampMonotonic=40000000\nExecMainExitTimestampMonotonic=";
-        read_one(&format!("now 1795235500 100.50\nId=x.service\nExecMainPID=77\n{times}{lines}\n")).ran
+        let times = "ExecMainStartTimestamp=Sat 2026-11-21 04:30:39 UTC\nExecMainStartTimestampMonotonic=40000000\n\
+                     ExecMainExitTimestampMonotonic=";
+        read_one(&format!("Id=x.service\nExecMainPID=77\n{times}{lines}\n")).ran
     }
 
     #[test]
     fn a_run_that_ended_has_its_time_its_length_and_how() {
         let failed = "41500000\nActiveState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=3";
         let ended = Some(UnitEnd { is_success: false, words: "exit-code: exit status 3".into() });
-        let at = "2026-11-21T04:30:39.500Z".parse().unwrap_or_default();
+        let at = "2026-11-21T04:30:39Z".parse().unwrap_or_default();
         assert_eq!(ran(failed), Some(UnitRun { at, pid: 77, invocation: None, took_ms: Some(1_500), ended }));
         let killed = "41500000\nActiveState=failed\nResult=signal\nExecMainCode=2\nExecMainStatus=9";
         let words = ran(killed).and_then(|ran| ran.ended).map(|end| end.words.to_string());
@@ -186,7 +172,7 @@ mod tests {
     #[test]
     fn a_result_without_any_process_is_no_run() {
         let state = read_one(
-            "now 1795235500 100.50\nId=x.service\nResult=success\nActiveState=inactive\nExecMainPID=0\n\
+            "Id=x.service\nResult=success\nActiveState=inactive\nExecMainPID=0\n\
              ExecMainStartTimestampMonotonic=0\nExecMainExitTimestampMonotonic=0\n",
         );
         assert_eq!((state.ran, state.never_ran, state.runs), (None, true, false));

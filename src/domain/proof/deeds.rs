@@ -175,6 +175,11 @@ impl Deeds {
         (!named.is_empty()).then(|| named.join("; "))
     }
 
+    /// Whether everything that ended by then, by our own clock, has been told.
+    pub fn are_read_to(&self, at_ms: i64) -> bool {
+        self.read_to_ms.is_some_and(|read_to_ms| at_ms.saturating_add(self.skew_ms) <= read_to_ms)
+    }
+
     /// Who may have left a log shorter between two looks at it, by our own clock; or that nobody accounts for it. Nothing
     /// where accounting tells nothing of that time.
     pub fn who_cut(&self, from_ms: i64, to_ms: i64) -> Option<Cut> {

@@ -1,6 +1,8 @@
 //! The evidence of a job's run as it is kept: the bytes of cron's line and of the kernel's record, for longer than a host
 //! keeps its own.
 
+use std::collections::HashMap;
+
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +44,27 @@ pub struct KeptRun {
     pub lacks: Lacks,
     #[serde(default)]
     pub invocation: Option<SafeText>,
+    #[serde(default)]
+    pub is_searched: bool,
+    #[serde(default)]
+    pub is_contradicted: bool,
 }
 
 impl KeptRun {
     pub fn of(run: &JobRun) -> Self {
-        let JobRun { run: told, invocation, proof, words, archive, load_peak, runs_now: _, is_kept: _, lacks } = run;
+        let JobRun {
+            run: told,
+            invocation,
+            proof,
+            words,
+            archive,
+            load_peak,
+            lacks,
+            is_searched,
+            is_contradicted,
+            runs_now: _,
+            is_kept: _,
+        } = run;
         Self {
             at_ms: told.at.timestamp_millis(),
             user: told.user.clone(),
@@ -62,6 +80,8 @@ impl KeptRun {
             archive: archive.clone(),
             lacks: *lacks,
             invocation: invocation.clone(),
+            is_searched: *is_searched,
+            is_contradicted: *is_contradicted,
         }
     }
 
@@ -93,6 +113,8 @@ impl KeptRun {
             load_peak,
             runs_now: false,
             is_kept: true,
+            is_searched: self.is_searched,
+            is_contradicted: self.is_contradicted,
             lacks: self.lacks,
         })
     }
@@ -101,11 +123,12 @@ impl KeptRun {
 /// The runs of a file's lines, of which a later one of the same run counts; and how many lines are none.
 pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
     let mut runs: Vec<KeptRun> = Vec::new();
+    let mut places: HashMap<(i64, u32), usize> = HashMap::new();
     let mut strange = 0;
     for line in text.lines().filter(|line| !line.is_empty()) {
         match serde_json::from_str::<KeptRun>(line) {
             Ok(run) if run.at_ms < oldest_ms => {}
-            Ok(run) => match runs.iter_mut().rev().find(|known| (known.at_ms, known.pid) == (run.at_ms, run.pid)) {
+            Ok(run) => match places.get(&(run.at_ms, run.pid)).and_then(|place| runs.get_mut(*place)) {
                 // A witness that was heard once is not forgotten for a later line that lacks it.
                 Some(known) => {
                     let KeptRun {
@@ -116,6 +139,8 @@ pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
                         whole_cpu_ms,
                         archive,
                         words,
+                        is_searched,
+                        is_contradicted,
                         ..
                     } = known.clone();
                     let is_new = |word: &Word| run.words.iter().all(|new: &Word| new.by != word.by);
@@ -128,10 +153,15 @@ pub fn runs(text: &str, oldest_ms: i64) -> (Vec<KeptRun>, usize) {
                         whole_cpu_ms: run.whole_cpu_ms.or(whole_cpu_ms),
                         archive: run.archive.clone().or(archive),
                         words,
+                        is_searched: run.is_searched || is_searched,
+                        is_contradicted: run.is_contradicted || is_contradicted,
                         ..run
                     };
                 }
-                None => runs.push(run),
+                None => {
+                    places.insert((run.at_ms, run.pid), runs.len());
+                    runs.push(run);
+                }
             },
             Err(_) => strange += 1,
         }

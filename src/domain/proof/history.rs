@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::coverage::Accounting;
-use super::join::{Begun, Proof, find};
+use super::join::{Begun, Proof};
 use super::listed::Listed;
 use super::run::{JobRun, Witnesses, times_of};
 use super::usual::Usual;
@@ -23,10 +23,13 @@ const RECENT_MS: i64 = 600_000;
 const MARKS_MAX: usize = 40;
 /// Where no job is declared, records are remembered as long as the entry of a list may still need one.
 const RECENT_OF_LISTED_MS: i64 = 150_000;
+/// Two looks at one run tell its beginning within this.
+const SAME_WITHIN_MS: i64 = 2_000;
 /// Where nobody tells of a run's end, its archive comes within so many usual times, or its grace.
 const USUALS_MAX: u64 = 3;
 /// Loads that are remembered for runs that have not ended: half a day of one a minute.
 const LOADS_MAX: usize = 720;
+const MINUTE_MS: i64 = 60_000;
 /// Records that are remembered for runs that cron's log tells later.
 const RECORDS_MAX: usize = 4_096;
 
@@ -39,6 +42,10 @@ pub struct RunHistory {
     /// The host's, as cron goes by it.
     pub zone: Tz,
     recent: VecDeque<RawRecord>,
+    /// Of the records that are not remembered any more the newest ended then, by the host's clock.
+    forgotten_to_ms: i64,
+    /// Every run that began by then is known, by the host's clock.
+    pub known_to_ms: i64,
     /// Of what nobody declared.
     pub listed: Listed,
     /// What each job's own log said, and the archives of each set.
@@ -61,6 +68,8 @@ impl Default for RunHistory {
             covers_from: None,
             zone: Tz::UTC,
             recent: VecDeque::new(),
+            forgotten_to_ms: i64::MIN,
+            known_to_ms: i64::MIN,
             listed: Listed::default(),
             heard: BTreeMap::new(),
             archives: BTreeMap::new(),
@@ -83,20 +92,29 @@ impl RunHistory {
         if self.runs.is_empty() {
             return;
         }
-        if LOADS_MAX <= self.loads.len() {
-            self.loads.pop_front();
+        // The highest of each minute, whatever the cadence.
+        match self
+            .loads
+            .back_mut()
+            .filter(|(known_ms, _)| known_ms.div_euclid(MINUTE_MS) == at_ms.div_euclid(MINUTE_MS))
+        {
+            Some((_, known)) => *known = known.max(per_cpu as f32),
+            None => {
+                if LOADS_MAX <= self.loads.len() {
+                    self.loads.pop_front();
+                }
+                self.loads.push_back((at_ms, per_cpu as f32));
+            }
         }
-        self.loads.push_back((at_ms, per_cpu as f32));
     }
 
     /// Takes what accounting told: runs that had no proof may have one now.
     pub fn take_records(&mut self, reading: &AccountingReading, fresh_until_ms: i64) {
-        let begun = Begun::of(&reading.records);
+        let begun = Begun::of(reading.records.iter());
         for (job, runs) in &mut self.runs {
-            for run in runs.iter_mut().filter(|run| run.proof.is_none() && begun.covers(run.run.at)) {
-                run.proof = find(&run.run, reading.records.iter());
-                if let Some(proof) = &run.proof {
-                    run.load_peak = peak(&self.loads, proof);
+            for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
+                if run.look_through(reading.records.iter(), begun) {
+                    run.load_peak = run.proof.as_ref().and_then(|proof| peak(&self.loads, proof));
                     self.news.push((job.clone(), run.clone()));
                 }
             }
@@ -104,15 +122,34 @@ impl RunHistory {
         self.listed.take_records(&reading.records, begun);
         self.accounting = Some(Accounting::of(reading, fresh_until_ms));
         let recent_ms = if self.runs.is_empty() { RECENT_OF_LISTED_MS } else { RECENT_MS };
-        let newest = reading.records.len().saturating_sub(RECORDS_MAX);
-        let surplus = (self.recent.len() + reading.records.len() - newest).saturating_sub(RECORDS_MAX);
-        self.recent.drain(..surplus);
-        self.recent.extend(&reading.records[newest..]);
-        let newest_ms = self.recent.back().map_or(0, |found| found.record.end_ms());
+        self.remember(&reading.records, recent_ms);
+    }
+
+    /// Remembers the newest records, for runs that are told of later.
+    fn remember(&mut self, records: &[RawRecord], recent_ms: i64) {
+        let newest_ms = records.last().or(self.recent.back()).map_or(0, |found| found.record.end_ms());
+        let left_out = records.len().saturating_sub(RECORDS_MAX);
+        let forget = |forgotten_to_ms: &mut i64, found: &RawRecord| {
+            *forgotten_to_ms = found.record.end_ms().max(*forgotten_to_ms);
+        };
+        records[..left_out].iter().for_each(|found| forget(&mut self.forgotten_to_ms, found));
+        let surplus = (self.recent.len() + records.len() - left_out).saturating_sub(RECORDS_MAX);
         let is_old = |found: &RawRecord| found.record.end_ms() < newest_ms - recent_ms;
-        while RECORDS_MAX < self.recent.len() || self.recent.front().is_some_and(is_old) {
-            self.recent.pop_front();
+        let mut forgotten = 0;
+        while self.recent.front().is_some_and(|front| forgotten < surplus || is_old(front)) {
+            forgotten += 1;
+            if let Some(found) = self.recent.pop_front() {
+                forget(&mut self.forgotten_to_ms, &found);
+            }
         }
+        self.recent.extend(&records[left_out..]);
+    }
+
+    /// A run that was just told of, with what the records of lately say of it.
+    pub fn meet(&self, run: JobRun) -> JobRun {
+        let mut met = JobRun { is_searched: self.forgotten_to_ms < run.begin_ms(), ..run };
+        met.look_through(self.recent.iter(), Begun::of(self.recent.iter()));
+        met
     }
 
     /// Takes what cron's log, or systemd, tells of a job.
@@ -129,6 +166,8 @@ impl RunHistory {
                 newest.for_each(|run| self.add(job.name.as_str(), JobRun::begun(run.clone())));
             }
             JobEvidence::Timer { unit } => {
+                // A run that systemd does not tell of any more runs no more.
+                self.runs.get_mut(job.name.as_str()).into_iter().flatten().for_each(|run| run.runs_now = false);
                 let entry = reading.timer(unit);
                 let ran =
                     entry.and_then(|entry| entry.unit.as_ref()).and_then(|state| Some((state.ran.as_ref()?, state)));
@@ -144,7 +183,9 @@ impl RunHistory {
     /// Takes what one look at a job's own log brought; `from_ms` is when it was looked at before, by the host's clock, and
     /// `None` where something between is missing.
     pub fn take_words(&mut self, job: &JobSpec, words: Vec<Word>, from_ms: Option<i64>, to_ms: i64) {
-        self.heard.entry(job.name.as_str().to_owned()).or_default().take(words.into_iter(), from_ms, to_ms);
+        let begin = if self.runs_max == usize::MAX { Heard::whole } else { Heard::default };
+        let heard = self.heard.entry(job.name.as_str().to_owned()).or_insert_with(begin);
+        heard.take(words.into_iter(), from_ms, to_ms);
         self.ask_witnesses(job);
     }
 
@@ -161,11 +202,11 @@ impl RunHistory {
         }
         let usual_ms = self.usual(job).map_or(0, |usual| usual.median_ms.saturating_mul(USUALS_MAX));
         let grace_ms = u64::try_from(job.grace.as_millis()).unwrap_or(u64::MAX);
+        let limit_ms = i64::try_from(usual_ms.max(grace_ms)).unwrap_or(i64::MAX);
         let witnesses = Witnesses {
             heard: self.heard.get(job.name.as_str()),
             says_done: job.marker.as_ref().is_some_and(|marker| marker.done.is_some()),
             archives: job.leaves.as_ref().and_then(|set| self.archives.get(set)),
-            limit_ms: i64::try_from(usual_ms.max(grace_ms)).unwrap_or(i64::MAX),
             has_accounting: self
                 .accounting
                 .as_ref()
@@ -173,9 +214,12 @@ impl RunHistory {
         };
         let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
         let times = times_of(runs);
-        let words = self.heard.get(job.name.as_str()).map(|heard| heard.words_of(&times)).unwrap_or_default();
+        let known_to_ms = self.known_to_ms;
+        let words = witnesses.heard.map(|heard| heard.words_of(&times, known_to_ms)).unwrap_or_default();
+        let left = witnesses.archives.map(|seen| seen.left_by(&times, known_to_ms, limit_ms)).unwrap_or_default();
         for (index, (run, time)) in runs.iter_mut().zip(times).enumerate() {
-            if run.ask(&witnesses, words.get(index).copied().flatten(), time) {
+            let own = (words.get(index).copied().flatten(), left.get(index).copied().flatten());
+            if run.ask(&witnesses, own, time) {
                 self.news.push((job.name.as_str().to_owned(), run.clone()));
             }
         }
@@ -201,7 +245,10 @@ impl RunHistory {
         // It was forgotten already: cron's log is read again and again.
         let is_forgotten =
             self.runs_max <= known.len() && known.first().is_some_and(|oldest| new.run.at < oldest.run.at);
-        match known.iter_mut().rev().find(|old| new.is_same_as(old)) {
+        // One that is the same began about then, or is among the newest.
+        let first = known.partition_point(|old| old.begin_ms() < new.begin_ms() - SAME_WITHIN_MS);
+        let first = if new.invocation.is_some() { first.min(known.len().saturating_sub(RUNS_MAX)) } else { first };
+        match known[first..].iter_mut().rev().find(|old| new.is_same_as(old)) {
             Some(old) => {
                 old.runs_now = new.runs_now;
                 // The first look at its beginning counts.
@@ -215,10 +262,11 @@ impl RunHistory {
             }
             None if is_forgotten => {}
             None => {
-                let proof = find(&new.run, self.recent.iter());
-                let load_peak = proof.as_ref().and_then(|proof| peak(&self.loads, proof));
-                let run = JobRun { proof, load_peak, ..new };
+                let met = self.meet(new);
+                let load_peak = met.proof.as_ref().and_then(|proof| peak(&self.loads, proof));
+                let run = JobRun { load_peak, ..met };
                 self.news.push((job.to_owned(), run.clone()));
+                let known = self.runs.entry(job.to_owned()).or_default();
                 let place = known.partition_point(|other| other.run.at <= run.run.at);
                 known.insert(place, run);
             }
@@ -230,17 +278,6 @@ impl RunHistory {
         known.sort_by_key(|run| run.run.at);
         let surplus = known.len().saturating_sub(self.runs_max);
         known.drain(..surplus);
-    }
-
-    /// Whether a process of this run's number ended after it began, though it began at another time.
-    pub fn is_contradicted(&self, run: &CronRun) -> bool {
-        let at_ms = run.at.timestamp_millis();
-        self.recent.iter().any(|found| found.record.pid == run.pid && at_ms <= found.record.end_ms())
-    }
-
-    /// The newest records.
-    pub fn recent(&self) -> impl Iterator<Item = &RawRecord> + Clone {
-        self.recent.iter()
     }
 
     /// The runs of a job, the newest last.

@@ -72,9 +72,11 @@ pub struct Begun {
 }
 
 impl Begun {
-    pub fn of(records: &[RawRecord]) -> Self {
-        let begins = || records.iter().map(|found| found.record.begin_ms());
-        Self { from_ms: begins().min().unwrap_or(i64::MAX), to_ms: begins().max().unwrap_or(i64::MIN) }
+    pub fn of<'a>(records: impl Iterator<Item = &'a RawRecord>) -> Self {
+        records.fold(Self { from_ms: i64::MAX, to_ms: i64::MIN }, |begun, found| {
+            let begin_ms = found.record.begin_ms();
+            Self { from_ms: begun.from_ms.min(begin_ms), to_ms: begun.to_ms.max(begin_ms) }
+        })
     }
 
     pub fn covers(self, at: DateTime<Utc>) -> bool {

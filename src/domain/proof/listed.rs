@@ -1,18 +1,22 @@
 //! The last run of everything that runs by the clock and that nobody declared: it has no check, and its verdict all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::history::RunHistory;
-use super::join::{Begun, find};
+use super::join::Begun;
 use super::run::JobRun;
 use super::verdict::{BegunBy, Verdict};
 use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::{CronEntry, CronReading, CronRun, ListedRun, timer_name};
 use crate::domain::settings::{JobEvidence, JobSpec};
+use crate::domain::status::Status;
 use crate::domain::text::SafeText;
+
+/// What begins every script of a directory.
+const RUN_PARTS: &str = "run-parts";
 
 /// A line of a table, by its file, user, schedule and command.
 type Key = (SafeText, Option<SafeText>, SafeText, SafeText);
@@ -34,25 +38,24 @@ impl Listed {
 
     /// Takes what accounting told.
     pub fn take_records(&mut self, records: &[RawRecord], begun: Begun) {
-        for run in self.last.values_mut().filter(|run| run.proof.is_none() && begun.covers(run.run.at)) {
-            run.proof = find(&run.run, records.iter());
+        for run in self.last.values_mut().filter(|run| run.proof.is_none()) {
+            run.look_through(records.iter(), begun);
         }
     }
 
     /// Takes what cron's log told, and forgets lines that are in no table any more.
-    fn take_runs<'a>(&mut self, reading: &CronReading, recent: impl Iterator<Item = &'a RawRecord> + Clone) {
+    fn take_runs(&mut self, reading: &CronReading, meet: impl Fn(JobRun) -> JobRun) {
+        let logged = Logged::of(&reading.runs);
         let mut before = std::mem::take(&mut self.last);
         for entry in reading.entries.iter().filter(|entry| entry.unit.is_none()) {
             let key = key(entry);
-            let known = before.remove(&key);
-            let newest = reading.runs.iter().filter(|run| is_of(entry, run)).max_by_key(|run| run.at);
-            let last = match (known, newest) {
+            let last = match (before.remove(&key), logged.newest_of(entry)) {
                 (Some(known), Some(run)) if run.at < known.run.at => Some(known),
                 // That it failed may have been logged since.
                 (Some(known), Some(run)) if run.at == known.run.at && run.pid == known.run.pid => {
                     Some(JobRun { run: run.clone(), ..known })
                 }
-                (_, Some(run)) => Some(JobRun { proof: find(run, recent.clone()), ..JobRun::begun(run.clone()) }),
+                (_, Some(run)) => Some(meet(JobRun::begun(run.clone()))),
                 (known, None) => known,
             };
             self.last.extend(last.map(|last| (key, last)));
@@ -60,10 +63,62 @@ impl Listed {
     }
 }
 
+/// The runs of one look at cron's log, by their commands.
+struct Logged<'a> {
+    by_command: HashMap<&'a str, Vec<&'a CronRun>>,
+    /// Of whole directories.
+    of_run_parts: Vec<&'a CronRun>,
+}
+
+impl<'a> Logged<'a> {
+    fn of(runs: &'a [CronRun]) -> Self {
+        let mut by_command: HashMap<&str, Vec<&CronRun>> = HashMap::new();
+        runs.iter().for_each(|run| by_command.entry(run.command.as_str()).or_default().push(run));
+        let of_run_parts = runs.iter().filter(|run| run.command.as_str().contains(RUN_PARTS)).collect();
+        Self { by_command, of_run_parts }
+    }
+
+    /// The newest run of an entry. cron logs what stands before the first `%`, and of what run-parts begins the directory.
+    fn newest_of(&self, entry: &CronEntry) -> Option<&'a CronRun> {
+        if let Some(directory) = run_parts_of(entry) {
+            let is_its = |run: &&&CronRun| {
+                let mut words = run.command.as_str().split_ascii_whitespace();
+                words.any(|word| word.trim_end_matches([';', ')', '}']) == directory)
+            };
+            return self.of_run_parts.iter().filter(is_its).max_by_key(|run| run.at).copied();
+        }
+        let is_its = |run: &&&CronRun| entry.user.as_ref().is_none_or(|user| *user == run.user);
+        let runs = self.by_command.get(logged_part(entry.command.as_str()).trim())?;
+        runs.iter().filter(is_its).max_by_key(|run| run.at).copied()
+    }
+}
+
+/// The directory of a script that run-parts begins with all others of it.
+fn run_parts_of(entry: &CronEntry) -> Option<&str> {
+    let path = entry.command.as_str();
+    (path == entry.source.as_str()).then(|| path.rsplit_once('/').map_or("", |(directory, _)| directory))
+}
+
+/// The verdict of a script that run-parts begins: it is that of all of its directory.
+fn of_directory(told: ListedRun, run: &CronRun) -> ListedRun {
+    let leaves_it = run.command.as_str().starts_with("test -x") && run.command.as_str().contains("||");
+    match leaves_it && told.status == Status::Ok {
+        true => ListedRun {
+            status: Status::Unknown,
+            words: format!(
+                "run-parts' line {}: whether it ran any, or left them to another, is not logged",
+                told.words
+            )
+            .into(),
+        },
+        false => ListedRun { words: format!("run-parts as a whole: {}", told.words).into(), ..told },
+    }
+}
+
 /// Fills in the last run of each entry, and what is known of it.
 pub fn tell(history: &mut RunHistory, reading: &mut CronReading, jobs: &[JobSpec], now: DateTime<Utc>) {
     let mut listed = std::mem::take(&mut history.listed);
-    listed.take_runs(reading, history.recent());
+    listed.take_runs(reading, |run| history.meet(run));
     let zone: Tz = reading.zone.parse().unwrap_or(Tz::UTC);
     for entry in &mut reading.entries {
         let told = |run: &JobRun, begun_by| {
@@ -78,7 +133,10 @@ pub fn tell(history: &mut RunHistory, reading: &mut CronReading, jobs: &[JobSpec
         } else if let Some(run) = listed.last.get(&key(entry)) {
             entry.last = Some(run.run.at);
             let before = listed.told_before.get(&key(entry)).filter(|(at, _)| *at == run.run.at && run.proof.is_none());
-            entry.told = before.map(|(_, told)| told.clone()).or_else(|| Some(told(run, BegunBy::Cron)));
+            entry.told = before.map(|(_, told)| told.clone()).or_else(|| {
+                let told = told(run, BegunBy::Cron);
+                Some(if run_parts_of(entry).is_some() { of_directory(told, &run.run) } else { told })
+            });
         }
     }
     history.listed = listed;
@@ -98,19 +156,6 @@ fn is_declared_by(entry: &CronEntry, job: &JobSpec) -> bool {
             entry.unit.is_none() && is_user && entry.command.as_str().contains(command.as_str())
         }
     }
-}
-
-/// Whether cron's log tells of this entry. cron logs what stands before the first `%`; of what run-parts begins it logs the
-/// directory alone.
-fn is_of(entry: &CronEntry, run: &CronRun) -> bool {
-    let (of_entry, of_run) = (entry.command.as_str(), run.command.as_str());
-    if of_entry == entry.source.as_str() {
-        let directory = of_entry.rsplit_once('/').map_or("", |(directory, _)| directory);
-        return of_run.contains("run-parts")
-            && of_run.split_ascii_whitespace().any(|word| word.trim_end_matches(')') == directory);
-    }
-    let is_user = entry.user.as_ref().is_none_or(|user| *user == run.user);
-    is_user && !of_run.is_empty() && logged_part(of_entry).trim() == of_run
 }
 
 /// What cron runs of a line, and logs: all before the first `%` that is not escaped; an escaped one is `%` itself.
@@ -133,7 +178,6 @@ mod tests {
     use crate::domain::action::objects::RemoteBytes;
     use crate::domain::probe::accounting::AccountingReading;
     use crate::domain::proof::acct::{tests::record, write};
-    use crate::domain::status::Status;
 
     const AT: u32 = 1_790_000_000;
 
@@ -166,7 +210,10 @@ mod tests {
 
     #[test]
     fn a_command_is_what_stands_before_its_first_percent_sign() {
-        let is_its = |command: &str, logged: &str| is_of(&entry("/etc/crontab", command), &self::logged(logged, 1));
+        let is_its = |command: &str, logged: &str| {
+            let runs = [self::logged(logged, 1)];
+            Logged::of(&runs).newest_of(&entry("/etc/crontab", command)).is_some()
+        };
         assert!(is_its(r"date +\%F >>/x % input", "date +%F >>/x"));
         assert!(is_its("/opt/sync", "/opt/sync") && !is_its("/opt/sync --full", "/opt/sync"));
     }
@@ -189,7 +236,27 @@ mod tests {
         let after = told(&mut history, Vec::new());
         let (status, words) = after[0].clone().unwrap_or((Status::Ok, String::new()));
         assert!(status == Status::Critical && words.starts_with("proven FAILED: exit status 3, took 1.0 s"), "{words}");
-        assert_eq!(after[1].as_ref().map(|(status, _)| *status), Some(Status::Ok));
+        assert_eq!(after[1].as_ref().map(|(status, _)| *status), Some(Status::Unknown));
         assert_eq!(after[2], None);
+    }
+
+    #[test]
+    fn run_parts_of_any_make_is_told_as_a_whole_and_one_that_leaves_its_work_to_another_proves_nothing() {
+        let told = |command: &str, status: u32| {
+            let mut history = RunHistory::default();
+            let record = record("sh", 8, AT, 1_000, status);
+            let records = vec![RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }];
+            history.take_records(&AccountingReading { records, ..AccountingReading::default() }, i64::MAX);
+            told(&mut history, vec![logged(command, 8)]).swap_remove(1).unwrap_or((Status::Ok, "nothing".to_owned()))
+        };
+        let debian_11 = "test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )";
+        let debian_12 = "test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }";
+        for command in [debian_11, debian_12] {
+            let (status, words) = told(command, 0);
+            assert!(status == Status::Unknown && words.contains("whether it ran any"), "{words}");
+            assert_eq!(told(command, 0x100).0, Status::Critical);
+        }
+        let (status, words) = told("cd / && run-parts --report /etc/cron.daily", 0);
+        assert!(status == Status::Ok && words.starts_with("run-parts as a whole: proven ok"), "{words}");
     }
 }

@@ -1,6 +1,6 @@
 //! What a poll of logs and backup sets tells of jobs: lines of their own logs, and the archives that they left.
 
-use chrono::{DateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Utc};
 
 use super::history::RunHistory;
 use super::word::{SeenArchives, Speaker, Word};
@@ -8,7 +8,7 @@ use crate::domain::probe::backup::BackupReading;
 use crate::domain::probe::lines;
 use crate::domain::probe::logs::{HeardLine, LogReading};
 use crate::domain::settings::JobSpec;
-use crate::domain::stamp::stamp;
+use crate::domain::stamp::time_of;
 use crate::domain::text::SafeText;
 
 /// A stamp and the look that brought its line lie this far apart at most.
@@ -27,7 +27,8 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    fn on_host(self, ms: i64) -> i64 {
+    /// Our time by the host's clock.
+    pub fn on_host(self, ms: i64) -> i64 {
         ms.saturating_add(self.skew_ms)
     }
 }
@@ -49,11 +50,10 @@ pub fn take_logs(logs: &[LogReading], history: &mut RunHistory, jobs: &[JobSpec]
 fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks: Clocks) -> Word {
     let now_ms = clocks.on_host(clocks.now_ms);
     let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
-    let zone = history.zone.offset_from_utc_datetime(&now.naive_utc()).fix();
     // A line is as old as the look that brought it: a stamp of another time is of another clock or zone.
     let looked_at = before_ms.unwrap_or(now_ms).saturating_sub(STAMP_APART_MS)..=now_ms.saturating_add(STAMP_APART_MS);
-    let stamped_ms = stamp(heard.line.as_str(), zone, now)
-        .map(|stamp| stamp.at.timestamp_millis())
+    let stamped_ms = time_of(heard.line.as_str(), history.zone, now)
+        .map(|at| at.timestamp_millis())
         .filter(|stamped_ms| looked_at.contains(stamped_ms));
     let (from_ms, at_ms) = match stamped_ms {
         Some(stamped_ms) => (stamped_ms, stamped_ms),
@@ -66,14 +66,15 @@ fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks:
 pub fn words_in(content: &[u8], job: &JobSpec, history: &RunHistory, clocks: Clocks) -> Vec<Word> {
     let Some(marker) = &job.marker else { return Vec::new() };
     let now = DateTime::from_timestamp_millis(clocks.on_host(clocks.now_ms)).unwrap_or_default();
-    let zone = history.zone.offset_from_utc_datetime(&now.naive_utc()).fix();
     let word = |line: &[u8]| {
         let is_ok = marker.says(line)?;
         let text = SafeText::from_bytes_capped(line, LINE_CHARS_MAX);
-        let at_ms = stamp(text.as_str(), zone, now)?.at.timestamp_millis();
+        let at_ms = time_of(text.as_str(), history.zone, now)?.timestamp_millis();
         Some(Word { by: Speaker::OwnLog, is_ok, from_ms: at_ms, at_ms, took_ms: None, text })
     };
-    lines(content).filter_map(|(_, line)| word(line)).collect()
+    let mut words: Vec<Word> = lines(content).filter_map(|(_, line)| word(line)).collect();
+    words.sort_by_key(|word| word.at_ms);
+    words
 }
 
 /// Takes the archives of a set; what can't be listed proves nothing.
@@ -83,6 +84,6 @@ pub fn take_archives(reading: &BackupReading, history: &mut RunHistory, jobs: &[
     }
     let at_ms = |at: DateTime<Utc>| at.timestamp_millis();
     let archives = reading.archives.iter().map(|archive| (at_ms(archive.at), archive.name.clone())).collect();
-    let seen = SeenArchives { archives, seen_ms: clocks.on_host(clocks.now_ms) };
+    let seen = SeenArchives::new(archives, clocks.on_host(clocks.now_ms));
     history.take_archives(reading.set.as_str(), seen, jobs);
 }

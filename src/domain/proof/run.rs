@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::acct::Ended;
-use super::join::{Certainty, Proof};
+use super::join::{Begun, Certainty, Proof, find};
 use super::word::{Heard, RunTime, SeenArchives, Speaker, Word};
 use crate::domain::action::objects::RemoteBytes;
-use crate::domain::probe::accounting::{RunEnd, RunMark};
+use crate::domain::probe::accounting::{RawRecord, RunEnd, RunMark};
 use crate::domain::probe::cron::CronRun;
 use crate::domain::probe::timers::{UnitRun, UnitState};
 use crate::domain::text::SafeText;
@@ -31,6 +31,10 @@ pub struct JobRun {
     pub runs_now: bool,
     /// Whether an earlier process of ours kept it: what accounting told until then was taken into it.
     pub is_kept: bool,
+    /// Whether every record was looked through that may be its own: where one is not found, there was none.
+    pub is_searched: bool,
+    /// Whether a process of its number ended after it began, though it began at another time.
+    pub is_contradicted: bool,
     pub lacks: Lacks,
 }
 
@@ -46,6 +50,8 @@ impl JobRun {
             load_peak: None,
             runs_now: false,
             is_kept: false,
+            is_searched: false,
+            is_contradicted: false,
             lacks: Lacks::default(),
         }
     }
@@ -89,7 +95,7 @@ impl JobRun {
         self.proof.as_ref().map(|proof| proof.record().elapsed_ms).or_else(by_word)
     }
 
-    /// Whether systemd says that it succeeded: a unit may say of more exit statuses than 0 that they are a success.
+    /// Whether systemd says that it succeeded: a unit may take more exit statuses than 0, and signals, for a success.
     pub fn is_well_by_systemd(&self) -> bool {
         self.words.iter().any(|word| word.by == Speaker::Systemd && word.is_ok)
     }
@@ -106,7 +112,7 @@ impl JobRun {
             return Some(false);
         }
         if self.is_well_by_systemd() {
-            return Some(!self.record_end().is_some_and(|end| matches!(end, Ended::Killed { .. })));
+            return Some(true);
         }
         let by_proof = match &self.proof {
             Some(Proof { certainty: Certainty::Differ(_), .. }) | None => None,
@@ -115,8 +121,28 @@ impl JobRun {
         by_proof.or_else(|| (!self.words.is_empty() || self.archive.is_some()).then_some(true))
     }
 
+    /// Looks for its record among these; tells whether anything of it is new.
+    pub fn look_through<'a>(&mut self, records: impl Iterator<Item = &'a RawRecord> + Clone, begun: Begun) -> bool {
+        if begun.covers(self.run.at) {
+            self.proof = find(&self.run, records.clone());
+        }
+        let began_otherwise = |found: &RawRecord| {
+            let record = &found.record;
+            record.pid != 0 && record.pid == self.run.pid && self.begin_ms() <= record.end_ms()
+        };
+        let is_contradicted = self.proof.is_none() && records.into_iter().any(began_otherwise);
+        let is_new = self.proof.is_some() || (is_contradicted && !self.is_contradicted);
+        self.is_contradicted |= is_contradicted;
+        is_new
+    }
+
     /// Takes what its witnesses say; tells whether anything of it is new.
-    pub fn ask(&mut self, witnesses: &Witnesses, word: Option<&Word>, time: RunTime) -> bool {
+    pub fn ask(
+        &mut self,
+        witnesses: &Witnesses,
+        (word, archive): (Option<&Word>, Option<&SafeText>),
+        time: RunTime,
+    ) -> bool {
         let mut is_new = false;
         if let Some(word) = word {
             match self.words.iter_mut().find(|known| known.by == word.by) {
@@ -131,8 +157,8 @@ impl JobRun {
                 }
             }
         }
-        if let (None, Some(archives)) = (&self.archive, witnesses.archives) {
-            self.archive = archives.left_by(time, witnesses.limit_ms).cloned();
+        if self.archive.is_none() {
+            self.archive = archive.cloned();
             is_new |= self.archive.is_some();
         }
         let ended = if witnesses.has_accounting { time } else { RunTime { end_ms: self.end_ms(), ..time } };
@@ -211,8 +237,6 @@ pub struct Witnesses<'a> {
     /// Whether its own log says something of success.
     pub says_done: bool,
     pub archives: Option<&'a SeenArchives>,
-    /// An archive of a run whose end nobody knows comes within this time.
-    pub limit_ms: i64,
     /// Whether accounting tells of ends: a word of its own log is then none.
     pub has_accounting: bool,
 }

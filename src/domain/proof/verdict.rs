@@ -133,7 +133,10 @@ impl Verdict {
             ),
             Verdict::Awaited { set, is_new: false, took: time, witnesses } => (
                 Status::Unknown,
-                format!("ended well{}, started {at} ({witnesses}), but {set} was not seen since", took(time)),
+                format!(
+                    "ended well{}, started {at} ({witnesses}), but {set} was not seen since, or shows none that is its alone",
+                    took(time)
+                ),
             ),
             Verdict::RanUnknown { .. } if accept_ran => {
                 (Status::Ok, format!("ran {at} (accepted without proof of its outcome)"))
@@ -166,12 +169,8 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn verdict(self) -> Verdict {
-        // Whatever was said or left meanwhile: what accounting would show has not ended.
-        if self.begun_by == BegunBy::Cron
-            && self.run.proof.is_none()
-            && self.run.run.failed_with.is_none()
-            && self.still_runs()
-        {
+        // Whatever was said or left meanwhile, and whichever of its processes ended.
+        if self.runs() {
             return self.running();
         }
         let record_end = self.run.record_end();
@@ -205,15 +204,24 @@ impl Case<'_> {
         Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent) }
     }
 
+    /// Whether it runs, by whoever can tell: systemd of a timer, and accounting of all else.
+    fn runs(&self) -> bool {
+        match self.begun_by {
+            BegunBy::Timer => self.run.runs_now,
+            BegunBy::Cron => self.run.proof.is_none() && self.run.run.failed_with.is_none() && self.has_no_end(),
+        }
+    }
+
     /// Whether accounting would show its end, and does not.
-    fn still_runs(&self) -> bool {
+    fn has_no_end(&self) -> bool {
         let Some(accounting) = &self.history.accounting else { return false };
         let (now_ms, at, is_kept) = (self.now.timestamp_millis(), self.run.run.at, self.run.is_kept);
         // Of one that just began accounting may have nothing newer to tell yet.
         let is_new = now_ms - self.run.begin_ms() < NEW_MS;
         let would_show = accounting.would_show(at, is_kept) || is_new && accounting.covers(at, is_kept);
         let is_here = self.history.booted_ms.is_none_or(|booted| booted <= self.run.begin_ms());
-        now_ms <= accounting.fresh_until_ms && would_show && is_here && !self.history.is_contradicted(&self.run.run)
+        let is_known = self.run.is_searched && !self.run.is_contradicted;
+        now_ms <= accounting.fresh_until_ms && would_show && is_here && is_known
     }
 
     /// Its record, where there is one end that it tells.
@@ -225,8 +233,8 @@ impl Case<'_> {
     fn failure(&self, record_end: Option<Ended>) -> Option<String> {
         let by_record = match record_end {
             Some(Ended::Exited(0)) | None => None,
-            // As SuccessExitStatus= of its unit says.
-            Some(Ended::Exited(_)) if self.run.is_well_by_systemd() => None,
+            // As SuccessExitStatus= of its unit says, or a stop of it by hand.
+            Some(_) if self.run.is_well_by_systemd() => None,
             Some(Ended::Exited(status)) => Some(format!("exit status {status}")),
             Some(Ended::Killed { signal, core }) => {
                 Some(format!("killed by signal {signal}{}", if core { ", with a core" } else { "" }))
@@ -274,10 +282,7 @@ impl Case<'_> {
     /// Where nobody tells of its end.
     fn unproven(&self) -> Verdict {
         if self.begun_by == BegunBy::Timer {
-            return match self.run.runs_now {
-                true => self.running(),
-                false => Verdict::unknown("systemd tells no result of it"),
-            };
+            return Verdict::unknown("systemd tells no result of it");
         }
         if let Some(Proof { certainty: Certainty::Differ(count), .. }) = &self.run.proof {
             return Verdict::RanUnknown { why: format!("{count} records of accounting fit it, and they differ") };
@@ -291,11 +296,8 @@ impl Case<'_> {
         if self.history.booted_ms.is_some_and(|booted| self.run.begin_ms() < booted) {
             return Verdict::unknown("the host was started since: how it ended was not recorded");
         }
-        if self.history.is_contradicted(&self.run.run) {
+        if self.run.is_contradicted {
             return Verdict::unknown("a process of its number ended, and began at another time than cron's log says");
-        }
-        if self.still_runs() {
-            return self.running();
         }
         Verdict::unknown(match () {
             () if !accounting.is_there => {
@@ -326,7 +328,8 @@ fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz) -> 
     let shows = |run: &JobRun| {
         let is_here = history.booted_ms.is_none_or(|booted| booted <= run.run.at.timestamp_millis());
         is_here
-            && !history.is_contradicted(&run.run)
+            && run.is_searched
+            && !run.is_contradicted
             && history.accounting.as_ref().is_some_and(|accounting| accounting.would_show(run.run.at, run.is_kept))
     };
     let stuck = earlier.iter().chain([before]).filter(|run| run.proof.is_none() && run.run.failed_with.is_none());

@@ -173,6 +173,7 @@ fn by_accounting(
             reading.path = reading.path.take().filter(|_| is_there);
         },
         |history| {
+            history.known_to_ms = now_ms;
             let at_ms = begin_ms + 29_000;
             let word = word.map(|(is_ok, text)| Word {
                 by: Speaker::OwnLog,
@@ -184,7 +185,7 @@ fn by_accounting(
             });
             history.take_words(&job, word.into_iter().collect(), Some(begin_ms - 60_000), now_ms);
             let archives = archive.map(|name| (at_ms, name.into())).into_iter().collect();
-            history.take_archives("nightly", SeenArchives { archives, seen_ms: now_ms }, std::slice::from_ref(&job));
+            history.take_archives("nightly", SeenArchives::new(archives, now_ms), std::slice::from_ref(&job));
         },
     )
 }
@@ -310,4 +311,81 @@ fn a_failure_that_was_proven_is_told_beside_a_run_of_which_nobody_knows() {
     let off = |reading: &mut AccountingReading| reading.path = None;
     let told = of_runs(&job(), NOW_MS, |history| history.take_runs(&job(), &reading), off, |_| {});
     check(told, Status::Unknown, "; the last one that is proven FAILED, 2026-09-20 14:13:20 UTC");
+}
+
+/// A timer's run by what its look says of it.
+fn timed(change: impl Fn(&mut JobRun), record: Option<u32>) -> (Status, String) {
+    let job = JobSpec { evidence: JobEvidence::Timer { unit: "x".to_owned() }, ..job() };
+    let run = CronRun {
+        at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
+        user: "".into(),
+        command: "x.service".into(),
+        pid: 77,
+        failed_with: None,
+        line: RemoteBytes::default(),
+    };
+    let mut timed = JobRun::begun(run);
+    change(&mut timed);
+    let begin = |history: &mut RunHistory| history.restore("transfer", vec![timed.clone()]);
+    let records = |reading: &mut AccountingReading| {
+        reading.records = record.map(|status| ended(77, 100, status)).into_iter().collect();
+    };
+    of_runs(&job, NOW_MS, begin, records, |_| {})
+}
+
+fn word(by: Speaker, is_ok: bool) -> Word {
+    Word { by, is_ok, from_ms: 0, at_ms: 0, took_ms: None, text: "done".into() }
+}
+
+#[test]
+fn what_systemd_says_runs_still_runs_whatever_it_said_or_left_and_whichever_process_ended() {
+    let left = |run: &mut JobRun| {
+        run.runs_now = true;
+        run.words = vec![word(Speaker::OwnLog, true)];
+        run.archive = Some("a.tar".into());
+    };
+    check(timed(left, None), Status::Ok, "running since then");
+    check(timed(|run| run.runs_now = true, Some(0x100)), Status::Ok, "running since then");
+    check(timed(|_| {}, Some(0x100)), Status::Critical, "proven FAILED: exit status 1");
+}
+
+#[test]
+fn a_signal_that_systemd_takes_for_a_success_is_none_of_failure() {
+    let stopped = |is_ok| move |run: &mut JobRun| run.words = vec![word(Speaker::Systemd, is_ok)];
+    check(timed(stopped(true), Some(15)), Status::Ok, "proven ok");
+    check(timed(stopped(false), Some(15)), Status::Critical, "proven FAILED: killed by signal 15");
+}
+
+/// A record of its number contradicts it for good, not for as long as that is remembered.
+#[test]
+fn what_was_contradicted_or_never_looked_for_is_never_told_to_run() {
+    let contradicted = |history: &mut RunHistory| {
+        let other = record("sh", 77, BEGAN_S + 30, 1_000, 0);
+        let raw = RawRecord { raw: write(&other), record: other, whole_cpu_ms: 0 };
+        history.take_records(&AccountingReading { records: vec![raw], ..healthy() }, NOW_MS + 1);
+        for minute in 1..30 {
+            let later = record("ls", 900 + minute, READ_S + 60 * minute, 0, 0);
+            let raw = RawRecord { raw: write(&later), record: later, whole_cpu_ms: 0 };
+            history.take_records(&AccountingReading { records: vec![raw], ..healthy() }, NOW_MS + 1);
+        }
+    };
+    check(of(|_| {}, contradicted), Status::Unknown, "began at another time than cron's log says");
+    // It is told of once its record, if there was one, is remembered no more.
+    let told_late = |history: &mut RunHistory| {
+        for minute in 0..30 {
+            let other = record("ls", 900 + minute, BEGAN_S + 60 * minute, 0, 0);
+            let raw = RawRecord { raw: write(&other), record: other, whole_cpu_ms: 0 };
+            history.take_records(&AccountingReading { records: vec![raw], ..healthy() }, i64::MAX);
+        }
+        let run = history.meet(JobRun::begun(CronRun {
+            at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
+            user: "root".into(),
+            command: "transfer".into(),
+            pid: 77,
+            failed_with: None,
+            line: RemoteBytes::default(),
+        }));
+        assert!(!run.is_searched);
+    };
+    of(|_| {}, told_late);
 }

@@ -8,6 +8,8 @@ use crate::domain::text::SafeText;
 
 /// Words of one job's own log that are remembered until cron's log tells of their run.
 const HEARD_MAX: usize = 64;
+/// Archives of one set that runs are looked for among, the newest.
+const ARCHIVES_MAX: usize = 256;
 /// A run writes so long before the second that its beginning is logged with, and so long after its end.
 const EARLY_MS: i64 = 2_000;
 const AFTER_MS: i64 = 60_000;
@@ -65,19 +67,37 @@ impl RunTime {
     }
 }
 
+/// The one run that something of these times can belong to; `None` where none fits, or two do.
+fn only_one(runs: &[RunTime], fits: impl Fn(&RunTime) -> bool) -> Option<usize> {
+    let mut fitting = (0..runs.len()).filter(|index| fits(&runs[*index]));
+    fitting.next().filter(|_| fitting.next().is_none())
+}
+
 /// What a job's own log said lately, and since when nothing that it said can be missing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Heard {
+    words_max: usize,
     words: VecDeque<Word>,
     unbroken_from_ms: Option<i64>,
     read_to_ms: i64,
 }
 
+impl Default for Heard {
+    fn default() -> Self {
+        Self { words_max: HEARD_MAX, words: VecDeque::new(), unbroken_from_ms: None, read_to_ms: 0 }
+    }
+}
+
 impl Heard {
+    /// One that forgets no word: for a pack, which is made once.
+    pub fn whole() -> Self {
+        Self { words_max: usize::MAX, ..Self::default() }
+    }
+
     /// Takes one look at the log; `from_ms` is when it was looked at before, `None` where something between is missing.
     pub fn take(&mut self, words: impl Iterator<Item = Word>, from_ms: Option<i64>, to_ms: i64) {
         self.words.extend(words);
-        let surplus = self.words.len().saturating_sub(HEARD_MAX);
+        let surplus = self.words.len().saturating_sub(self.words_max);
         self.words.drain(..surplus);
         self.unbroken_from_ms =
             from_ms.map(|from_ms| self.unbroken_from_ms.map_or(from_ms, |known| known.min(from_ms)));
@@ -85,12 +105,12 @@ impl Heard {
     }
 
     /// The last word of each run: one that failed in the end may have said before that a part of it succeeded. What may be
-    /// the word of two runs is that of neither.
-    pub fn words_of(&self, runs: &[RunTime]) -> Vec<Option<&Word>> {
+    /// the word of two runs is that of neither, and what was said after `known_to_ms` may be that of a run that nobody has
+    /// told of yet.
+    pub fn words_of(&self, runs: &[RunTime], known_to_ms: i64) -> Vec<Option<&Word>> {
         let mut words = vec![None; runs.len()];
-        for word in &self.words {
-            let mut fits = (0..runs.len()).filter(|index| runs[*index].holds(word.from_ms, word.at_ms));
-            if let (Some(index), None) = (fits.next(), fits.next()) {
+        for word in self.words.iter().filter(|word| word.at_ms <= known_to_ms) {
+            if let Some(index) = only_one(runs, |run| run.holds(word.from_ms, word.at_ms)) {
                 words[index] = Some(word);
             }
         }
@@ -107,25 +127,40 @@ impl Heard {
 /// The archives of a backup set, as they were seen last.
 #[derive(Clone, Debug, Default)]
 pub struct SeenArchives {
-    /// Times by the host's clock.
-    pub archives: Vec<(i64, SafeText)>,
-    pub seen_ms: i64,
+    /// The newest first, with times by the host's clock.
+    archives: Vec<(i64, SafeText)>,
+    seen_ms: i64,
 }
 
 impl SeenArchives {
-    /// The archive that a run left. Of a run whose end nobody knows it must have come within `limit_ms`: a later one may be
-    /// somebody's by hand.
-    pub fn left_by(&self, run: RunTime, limit_ms: i64) -> Option<&SafeText> {
-        let is_its = |at_ms: i64| {
-            let is_in_time = run.end_ms.is_some() || at_ms <= run.begin_ms.saturating_add(limit_ms);
-            is_in_time && run.holds(at_ms, at_ms)
-        };
-        self.archives.iter().find(|(at_ms, _)| is_its(*at_ms)).map(|(_, name)| name)
+    /// Of these archives, as they were seen then.
+    pub fn new(mut archives: Vec<(i64, SafeText)>, seen_ms: i64) -> Self {
+        archives.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
+        archives.truncate(ARCHIVES_MAX);
+        Self { archives, seen_ms }
+    }
+
+    /// The newest archive that each run left. What two runs may have left proves neither, and neither does one of after
+    /// `known_to_ms`. Of a run whose end nobody knows it must have come within `limit_ms`: a later one may be somebody's by
+    /// hand.
+    pub fn left_by(&self, runs: &[RunTime], known_to_ms: i64, limit_ms: i64) -> Vec<Option<&SafeText>> {
+        let mut left = vec![None; runs.len()];
+        for (at_ms, name) in self.archives.iter().rev().filter(|(at_ms, _)| *at_ms <= known_to_ms) {
+            let fits = |run: &RunTime| {
+                let is_in_time = run.end_ms.is_some() || *at_ms <= run.begin_ms.saturating_add(limit_ms);
+                is_in_time && run.holds(*at_ms, *at_ms)
+            };
+            if let Some(index) = only_one(runs, fits) {
+                left[index] = Some(name);
+            }
+        }
+        left
     }
 
     /// Whether a run that ended left none, though it would be there.
     pub fn lack_one_of(&self, run: RunTime) -> bool {
-        self.left_by(run, i64::MAX).is_none() && run.end_ms.is_some_and(|end_ms| end_ms + SETTLED_MS < self.seen_ms)
+        let is_settled = run.end_ms.is_some_and(|end_ms| end_ms + SETTLED_MS < self.seen_ms);
+        is_settled && !self.archives.iter().any(|(at_ms, _)| run.holds(*at_ms, *at_ms))
     }
 }
 
@@ -141,7 +176,7 @@ mod tests {
         let mut heard = Heard::default();
         heard.take(words.iter().map(|(from_ms, at_ms)| word(*from_ms, *at_ms)), Some(0), 10_000_000);
         let run = RunTime { begin_ms: run.0, end_ms: run.1, next_ms: run.2 };
-        assert_eq!(heard.words_of(&[run])[0].map(|word| word.at_ms), expected);
+        assert_eq!(heard.words_of(&[run], i64::MAX)[0].map(|word| word.at_ms), expected);
     }
 
     #[test]
@@ -164,7 +199,7 @@ mod tests {
         let said = |from_ms: i64, at_ms: i64, runs: &[RunTime]| {
             let mut heard = Heard::default();
             heard.take([word(from_ms, at_ms)].into_iter(), Some(0), 10_000_000);
-            heard.words_of(runs).iter().map(|word| word.is_some()).collect::<Vec<bool>>()
+            heard.words_of(runs, i64::MAX).iter().map(|word| word.is_some()).collect::<Vec<bool>>()
         };
         // An hour's look over runs of each half hour.
         let halves = [run(0, 60_000, Some(1_800_000)), run(1_800_000, 1_860_000, None)];
@@ -192,13 +227,32 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_is_lacked_only_once_it_would_be_there() {
+    fn a_word_waits_until_its_run_can_be_known() {
+        let mut heard = Heard::default();
+        heard.take([word(90_000, 90_000)].into_iter(), Some(0), 100_000);
+        let run = RunTime { begin_ms: 10_000, end_ms: None, next_ms: None };
+        assert!(heard.words_of(&[run], 80_000)[0].is_none() && heard.words_of(&[run], 95_000)[0].is_some());
+    }
+
+    #[test]
+    fn an_archive_is_a_run_s_where_it_can_be_no_other_s_and_lacked_once_it_would_be_there() {
         let run = RunTime { begin_ms: 100_000, end_ms: Some(150_000), next_ms: None };
-        let seen = |at_ms: i64, seen_ms| SeenArchives { archives: vec![(at_ms, "a".into())], seen_ms };
-        assert!(seen(140_000, 900_000).left_by(run, 0).is_some() && !seen(140_000, 900_000).lack_one_of(run));
+        let seen = |at_ms: i64, seen_ms| SeenArchives::new(vec![(at_ms, "a".into())], seen_ms);
+        let left = |at_ms, runs: &[RunTime], known_to_ms, limit_ms| {
+            let seen = seen(at_ms, 900_000);
+            seen.left_by(runs, known_to_ms, limit_ms).iter().map(Option::is_some).collect::<Vec<bool>>()
+        };
+        assert_eq!(left(140_000, &[run], i64::MAX, 0), [true]);
+        assert_eq!(left(140_000, &[run], 130_000, 0), [false]);
         let without_end = RunTime { end_ms: None, ..run };
-        assert!(seen(140_000, 900_000).left_by(without_end, 60_000).is_some());
-        assert!(seen(700_000, 900_000).left_by(without_end, 60_000).is_none());
+        assert_eq!(left(140_000, &[without_end], i64::MAX, 60_000), [true]);
+        assert_eq!(left(700_000, &[without_end], i64::MAX, 60_000), [false]);
+        let other = RunTime { begin_ms: 120_000, end_ms: Some(400_000), next_ms: None };
+        let overlapping = [RunTime { next_ms: Some(120_000), ..run }, other];
+        assert_eq!(left(140_000, &overlapping, i64::MAX, 0), [false, false]);
+        assert_eq!(left(390_000, &overlapping, i64::MAX, 0), [false, true]);
+        // It may be this run's: it is not lacked.
+        assert!(!seen(140_000, 900_000).lack_one_of(overlapping[0]));
         assert!(seen(50_000, 900_000).lack_one_of(run) && !seen(50_000, 200_000).lack_one_of(run));
     }
 }

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::action::ActionError;
 use super::action::site::Site;
+use super::ran::begins;
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
@@ -286,8 +287,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     }
     let first = raw.iter().map(|found| found.record.end_ms()).min().and_then(DateTime::from_timestamp_millis);
     if first.is_none_or(|first| wish.from < first) {
-        let begins =
-            first.map_or("has no record".to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        let begins = begins(first, "has no record");
         found
             .lacks
             .push(format!("accounting {begins}: of the window before that it proves nothing, nor by what it lacks"));

@@ -23,8 +23,10 @@ use crate::domain::text::SafeText;
 
 /// Bytes of accounting that one question brings: whole records.
 const PIECE_BYTES: u64 = 1 << 20;
-/// Bytes of accounting that are read at most, and that a packed file unpacks to.
+/// Bytes of accounting that are read at most, the newest.
 const BYTES_MAX: u64 = 128 << 20;
+/// Bytes that a packed file may unpack to: a small one can hold without end.
+const UNPACKED_BYTES_MAX: u64 = 2 << 30;
 /// Bytes of the end of each log of cron.
 const LOG_BYTES_MAX: u64 = 4 << 20;
 const PIECE_DEADLINE: Duration = Duration::from_secs(60);
@@ -84,7 +86,7 @@ async fn records(
     let mut left = BYTES_MAX;
     for file in files.into_iter().rev() {
         let reached = match file.path.ends_with(".gz") {
-            true => read_packed(site, file, &mut left, &mut pieces, from).await?,
+            true => read_packed(site, file, &mut left, &mut pieces, from, lacks).await?,
             false => read_back(site, file, &mut left, &mut pieces, from).await?,
         };
         if reached {
@@ -108,9 +110,7 @@ async fn records(
     pieces.iter().rev().for_each(|piece| decoder.feed(piece, &mut push));
     decoder.finish(&mut push);
     if first_ms.is_none_or(|first_ms| from_ms < first_ms) && any_file {
-        let begins = first_ms.and_then(DateTime::from_timestamp_millis);
-        let begins =
-            begins.map_or("holds no record".to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        let begins = begins(first_ms.and_then(DateTime::from_timestamp_millis), "holds no record");
         lacks.push(format!("accounting {begins}: what ran before left no trace there").into());
     }
     Ok(found)
@@ -139,28 +139,57 @@ async fn read_back(
     Ok(false)
 }
 
+/// As [`read_back`]: a packed file is unpacked from its beginning, and its end is kept.
 async fn read_packed(
     site: &mut Site,
     file: &Source,
     left: &mut u64,
     pieces: &mut Vec<Vec<u8>>,
     from: DateTime<Utc>,
+    lacks: &mut Vec<SafeText>,
 ) -> Result<bool, ActionError> {
+    if *left < file.size {
+        *left = 0;
+        return Ok(false);
+    }
     let mut packed = Vec::new();
-    while (packed.len() as u64) < file.size.min(*left) {
+    while (packed.len() as u64) < file.size {
         let piece = read_piece(site, &file.path, packed.len() as u64, PIECE_BYTES).await?;
         if piece.is_empty() {
             break;
         }
         packed.extend(piece);
     }
-    let mut content = Vec::new();
-    // What can't be unpacked to its end is believed as far as it goes.
-    let _ = flate2::read::MultiGzDecoder::new(packed.as_slice()).take(*left).read_to_end(&mut content);
+    let (content, is_whole) = end_of(&packed, *left as usize);
+    if !is_whole {
+        lacks.push(format!("{} can't be unpacked to its end", file.path).into());
+    }
     *left -= content.len() as u64;
     let begins_before = begins_before(&content, from);
     pieces.push(content);
     Ok(begins_before)
+}
+
+/// The last bytes of what a packed file holds, whole records; whether it could be unpacked to its end. What can't is
+/// believed as far as it goes.
+fn end_of(packed: &[u8], bytes_max: usize) -> (Vec<u8>, bool) {
+    let bytes_max = bytes_max - bytes_max % RECORD_BYTES;
+    let mut reader = flate2::read::MultiGzDecoder::new(packed).take(UNPACKED_BYTES_MAX + 1);
+    let (mut content, mut bytes) = (Vec::new(), 0);
+    let is_whole = loop {
+        match reader.by_ref().take(PIECE_BYTES).read_to_end(&mut content) {
+            Ok(0) => break bytes <= UNPACKED_BYTES_MAX,
+            Ok(came) => bytes += came as u64,
+            Err(_) => break false,
+        }
+        // Pieces are of whole records, and so is what goes.
+        if 2 * bytes_max < content.len() {
+            content.drain(..content.len() - bytes_max);
+        }
+    };
+    let surplus = content.len().saturating_sub(bytes_max).next_multiple_of(RECORD_BYTES).min(content.len());
+    content.drain(..surplus);
+    (content, is_whole)
 }
 
 /// Whether the first record of a piece ended before: records come in the order of their ends.
@@ -199,9 +228,38 @@ async fn logged(
         take(reply.parts.get(1).map_or(&[], Vec::as_slice));
     }
     if first.is_none_or(|first| begin < first) {
-        let begins =
-            first.map_or("tells of no run".to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        let begins = begins(first, "tells of no run");
         lacks.push(format!("what was read of cron's log {begins}: jobs of before are not named").into());
     }
     Ok(runs.into_values().collect())
+}
+
+/// `begins 2026-11-21 04:30:01 UTC`, or that it has nothing.
+pub(super) fn begins(first: Option<DateTime<Utc>>, nothing: &str) -> String {
+    first.map_or(nothing.to_owned(), |at| format!("begins {}", at.format("%Y-%m-%d %H:%M:%S UTC")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn packed(content: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(content).unwrap_or_else(|error| panic!("{error}"));
+        packer.finish().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn of_a_packed_file_the_newest_whole_records_are_kept() {
+        let records: Vec<u8> = (0..40_000_u32).flat_map(|record| [record.to_le_bytes(); 16].concat()).collect();
+        let (end, is_whole) = end_of(&packed(&records), 100 * RECORD_BYTES + 7);
+        assert!(end == records[records.len() - 100 * RECORD_BYTES..] && is_whole, "{}", end.len());
+        let (all, is_whole) = end_of(&packed(&records), 1 << 30);
+        assert!(all == records && is_whole);
+        let cut = packed(&records);
+        let (some, is_whole) = end_of(&cut[..cut.len() / 2], 1 << 30);
+        assert!(!is_whole && !some.is_empty() && records.starts_with(&some), "{}", some.len());
+    }
 }

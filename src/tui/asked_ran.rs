@@ -39,13 +39,17 @@ pub fn ask_when(model: &mut Model) {
         }
     };
     let at = DateTime::from_timestamp_millis(at_ms.unwrap_or(model.now.utc_ms + skew_ms)).unwrap_or_default();
-    model.prompt = Some(Prompt::new(Asked::When, &when::written(at, panes::job::zone(model, &host))));
+    let text = when::written(at, panes::job::zone(model, &host));
+    model.prompt = Some(Prompt { host: Some(host), ..Prompt::new(Asked::When, &text) });
 }
 
 /// Asks the host, once a time is typed.
 pub fn ask(model: &mut Model, mut prompt: Prompt) -> Option<Effect> {
-    let host = panes::selected_host(model)?;
-    match when::parse(&prompt.text, panes::job::zone(model, &host), model.now.utc()) {
+    let host = prompt.host.clone()?;
+    // The last 04:30 of the host's own clock.
+    let skew_ms = HostClock::of(model.board.hosts.get(&host)).skew_ms;
+    let now = DateTime::from_timestamp_millis(model.now.utc_ms + skew_ms).unwrap_or_default();
+    match when::parse(&prompt.text, panes::job::zone(model, &host), now) {
         Ok(when) => {
             model.ran = Some((host.clone(), panes::ran::Asked { when, answer: None }));
             go(model, View::Ran);
@@ -66,5 +70,21 @@ pub fn take(model: &mut Model, host: &HostName, when: When, answer: Result<RanTh
         && asked.when == when
     {
         asked.answer = Some(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::{host, model};
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_the_host_that_was_selected_when_the_question_began() {
+        let mut model = model(View::Fleet);
+        model.selected_host = Some(host("db1"));
+        ask_when(&mut model);
+        model.selected_host = model.order.iter().find(|name| **name != host("db1")).cloned();
+        let effect = model.prompt.take().and_then(|prompt| ask(&mut model, prompt));
+        assert!(matches!(effect, Some(Effect::AskRan(asked, _)) if asked == host("db1")));
     }
 }

@@ -140,11 +140,15 @@ fn prompt_line(prompt: &Prompt, width: usize) -> Vec<Piece> {
         Asked::Action => {
             (" act: ", prompt.text.clone(), "  ↑ ↓ choose, Enter completes, then plans; nothing is done yet")
         }
-        Asked::When => (" what ran at: ", prompt.text.clone(), "  the host's own time, 5 min around it; or: 04:30 1h"),
+        Asked::When => (" what ran at: ", prompt.text.clone(), "  its own time, 5 min around it; or: 04:30 1h"),
         Asked::Passphrase => {
             let dots = "•".repeat(prompt.text.chars().count().min(PASSPHRASE_DOTS_MAX));
             (" passphrase of your SSH key: ", dots, "  Enter logs in, Esc leaves it")
         }
+    };
+    let asked = match &prompt.host {
+        Some(host) => format!(" {}:{asked}", cut(host.as_str(), width / 4)),
+        None => asked.to_owned(),
     };
     let room = width.saturating_sub(asked.width() + 1);
     let typed = format!("{}▏", tail(&shown, room));

@@ -2,6 +2,8 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::domain::fleet::HostName;
+
 /// Longer input is not taken.
 const CHARS_MAX: usize = 1_024;
 
@@ -29,6 +31,8 @@ pub struct Prompt {
     pub error: Option<String>,
     /// Which of the choices below the line is meant.
     pub choice: usize,
+    /// The host that a time is asked for: by Enter the rows below may have moved.
+    pub host: Option<HostName>,
 }
 
 /// What a key did to a prompt.
@@ -42,7 +46,7 @@ pub enum Typed {
 
 impl Prompt {
     pub fn new(asked: Asked, text: &str) -> Self {
-        Self { asked, text: text.to_owned(), error: None, choice: 0 }
+        Self { asked, text: text.to_owned(), error: None, choice: 0, host: None }
     }
 
     /// Takes what was pasted, its first line.

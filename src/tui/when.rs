@@ -40,9 +40,12 @@ pub fn parse(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<When, String> {
     Ok(When { from, to })
 }
 
-/// As [`parse`] reads it again.
+/// As [`parse`] reads it again: with its zone where the host's clock showed that time twice.
 pub fn written(at: DateTime<Utc>, zone: Tz) -> String {
-    at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string()
+    let local = at.with_timezone(&zone);
+    let is_one = zone.from_local_datetime(&local.naive_local()).single().is_some();
+    let form = if is_one { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%:z" };
+    local.format(form).to_string()
 }
 
 fn moment(text: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -93,5 +96,8 @@ mod tests {
     fn what_is_written_is_read_again() {
         let at = "2026-11-19T03:30:10Z".parse().unwrap_or_default();
         check(&written(at, Tz::Europe__Berlin), "19T03:25:10 600");
+        // The second 02:30 of a night in October.
+        let at = "2026-10-25T01:30:10Z".parse().unwrap_or_default();
+        check(&written(at, Tz::Europe__Berlin), "25T01:25:10 600");
     }
 }

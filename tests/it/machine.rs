@@ -148,30 +148,20 @@ impl Machine {
 
     /// Waits until the pane of jobs shows it.
     pub fn until_frame(&self, text: &str) {
-        let deadline = Instant::now() + GUARD;
-        loop {
-            let output = Command::new(env!("CARGO_BIN_EXE_dogwatch"))
-                .args(["frame", "--view", "cron", "--size", "200x50", "--hosts"])
-                .arg(&self.hosts)
-                .arg("--state")
-                .arg(&self.state)
-                .output()
-                .unwrap();
-            let said = crate::support::text(&output.stdout);
-            if said.contains(text) {
-                return;
-            }
-            let complaint = crate::support::text(&output.stderr);
-            assert!(Instant::now() < deadline, "'{text}' was never shown: {said}{complaint}");
-        }
+        self.until_said(&["frame", "--view", "cron", "--size", "200x50"], text);
     }
 
     /// Waits until the watch says so of the machine.
     pub fn until(&self, text: &str) -> String {
+        self.until_said(&["check", "me", "--json"], text)
+    }
+
+    fn until_said(&self, arguments: &[&str], text: &str) -> String {
         let deadline = Instant::now() + GUARD;
         loop {
             let output = Command::new(env!("CARGO_BIN_EXE_dogwatch"))
-                .args(["check", "me", "--json", "--hosts"])
+                .args(arguments)
+                .arg("--hosts")
                 .arg(&self.hosts)
                 .arg("--state")
                 .arg(&self.state)
@@ -181,7 +171,8 @@ impl Machine {
             if said.contains(text) {
                 return said;
             }
-            assert!(Instant::now() < deadline, "'{text}' was never said: {said}");
+            let complaint = crate::support::text(&output.stderr);
+            assert!(Instant::now() < deadline, "'{text}' was never said: {said}{complaint}");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::cron_scripts::{self, Script};
 use crate::domain::probe::integrity::FileState;
 use crate::domain::proof::deeds::{Deeds, Kind};
+use crate::domain::proof::who::Who;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -30,6 +31,21 @@ struct Line {
     command: SafeText,
 }
 
+/// What changed, when that was seen, and who may have done it; `None` where that is told with it.
+#[derive(Debug)]
+struct Change {
+    at_ms: i64,
+    told: String,
+    who: Option<Who>,
+}
+
+impl Change {
+    /// One that happened between two looks.
+    fn between(told: String, from_ms: i64, at_ms: i64) -> Self {
+        Self { at_ms, told, who: Some(Who::between(Kind::Edits, from_ms, at_ms)) }
+    }
+}
+
 /// The jobs of a host as they were seen last, and what changed of them.
 #[derive(Debug, Default)]
 pub struct Inventory {
@@ -40,7 +56,7 @@ pub struct Inventory {
     scripts: BTreeMap<SafeText, (i64, FileState)>,
     /// Tables that cron ignores, each with why.
     refused: BTreeMap<SafeText, SafeText>,
-    changes: VecDeque<(i64, String)>,
+    changes: VecDeque<Change>,
     /// Whether anything was ever found: that it is no more is told as well.
     was_told: bool,
 }
@@ -57,26 +73,25 @@ impl Inventory {
 
     /// Goes on from what an earlier process told.
     pub fn restore(&mut self, told_ms: i64, words: &str) {
-        self.changes.push_back((told_ms, words.to_owned()));
+        self.changes.push_back(Change { at_ms: told_ms, told: words.to_owned(), who: None });
     }
 
-    fn take(&mut self, reading: &CronReading, deeds: &Deeds, now_ms: i64) {
+    fn take(&mut self, reading: &CronReading, now_ms: i64) {
         let now = lines(reading);
         // What may be read changed: lines that are not seen any more may be there still.
         let is_comparable = self.denied == reading.denied;
         if let Some((seen_ms, before)) = self.seen.as_ref().filter(|_| is_comparable) {
             let told = changes(before, &now, *seen_ms);
-            let who = meanwhile(deeds, *seen_ms, now_ms);
-            self.changes.extend(told.into_iter().map(|told| (now_ms, format!("{told}{who}"))));
-            let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
-            self.changes.drain(..surplus);
+            self.changes.extend(told.into_iter().map(|told| Change::between(told, *seen_ms, now_ms)));
         }
         self.denied.clone_from(&reading.denied);
         self.take_loads(reading);
         self.seen = Some((now_ms, now));
         if let Some(scripts) = &reading.scripts {
-            self.take_scripts(scripts, reading, deeds, now_ms);
+            self.take_scripts(scripts, reading, now_ms);
         }
+        let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
+        self.changes.drain(..surplus);
     }
 
     /// A table that was loaded again, or is gone, is refused no more.
@@ -90,17 +105,16 @@ impl Inventory {
         self.refused.retain(|file, _| reading.entries.iter().any(|entry| entry.source == *file));
     }
 
-    fn take_scripts(&mut self, scripts: &[Script], reading: &CronReading, deeds: &Deeds, now_ms: i64) {
+    fn take_scripts(&mut self, scripts: &[Script], reading: &CronReading, now_ms: i64) {
         let reached = cron_scripts::reached(&reading.entries);
         self.scripts.retain(|path, _| reached.iter().any(|name| path.as_str() == name));
         let is_gone = |path: &SafeText| scripts.iter().all(|(name, _)| name != path);
         let gone: Vec<SafeText> = self.scripts.keys().filter(|path| is_gone(path)).cloned().collect();
         for path in gone {
             if let Some((seen_ms, _)) = self.scripts.remove(&path) {
-                let who = meanwhile(deeds, seen_ms, now_ms);
                 let seen = stamp(seen_ms);
-                let told = format!("{path}: the script is gone, or can't be read any more, was there {seen}{who}");
-                self.changes.push_back((now_ms, told));
+                let told = format!("{path}: the script is gone, or can't be read any more, was there {seen}");
+                self.changes.push_back(Change::between(told, seen_ms, now_ms));
             }
         }
         for (path, state) in scripts {
@@ -108,12 +122,10 @@ impl Inventory {
             if let Some((seen_ms, before)) = before
                 && let Some(told) = host_integrity::change_of(&before, state, seen_ms)
             {
-                let who = meanwhile(deeds, seen_ms, now_ms);
-                self.changes.push_back((now_ms, format!("{path}: the script changed: {told}{who}")));
+                let told = format!("{path}: the script changed: {told}");
+                self.changes.push_back(Change::between(told, seen_ms, now_ms));
             }
         }
-        let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
-        self.changes.drain(..surplus);
     }
 
     /// Scripts that anybody may write, and cron runs.
@@ -124,11 +136,6 @@ impl Inventory {
         })
         .collect()
     }
-}
-
-/// `; meanwhile: crontab by anna (uid 1000) on pts/3 at 04:31:07 UTC, outside Dogwatch`.
-pub(super) fn meanwhile(deeds: &Deeds, from_ms: i64, to_ms: i64) -> String {
-    deeds.named(Kind::Edits, from_ms, to_ms).map_or(String::new(), |who| format!("; meanwhile: {who}"))
 }
 
 fn lines(reading: &CronReading) -> BTreeMap<Line, bool> {
@@ -180,16 +187,20 @@ fn stamp(ms: i64) -> String {
 
 /// What changed within a day; nothing on a host of which no change was ever seen.
 pub fn check(reading: &CronReading, inventory: &mut Inventory, deeds: &Deeds, now_ms: i64) -> Option<CheckResult> {
-    inventory.take(reading, deeds, now_ms);
+    inventory.take(reading, now_ms);
+    inventory.changes.iter_mut().filter_map(|change| change.who.as_mut()).for_each(|who| who.learn(deeds, now_ms));
     let id = CheckId::of(CheckKind::CronChanged);
     let news_ms = i64::try_from(NEWS_FOR.as_millis()).unwrap_or(i64::MAX);
-    let news = inventory.changes.iter().rev().filter(|(at, _)| now_ms - at < news_ms);
-    let told = news.map(|(at, told)| format!("{told} ({})", stamp(*at)));
+    let news = inventory.changes.iter().rev().filter(|change| now_ms - change.at_ms < news_ms);
+    let told = news.map(|Change { at_ms, told, who }| {
+        let who = who.as_ref().map_or(String::new(), |who| who.words("; meanwhile: "));
+        format!("{told}{who} ({})", stamp(*at_ms))
+    });
     let ignored = inventory.refused.iter().map(|(file, why)| format!("cron IGNORES {file}, all of it: {why}"));
     let findings: Vec<String> = ignored.chain(inventory.open_scripts()).chain(told).collect();
     if findings.is_empty() {
         let reason = match inventory.changes.back() {
-            Some((newest, _)) => format!("no job changed since {}", stamp(*newest)),
+            Some(newest) => format!("no job changed since {}", stamp(newest.at_ms)),
             None if inventory.was_told => "no script of cron may be written by everybody any more".to_owned(),
             None => return None,
         };

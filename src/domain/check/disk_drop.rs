@@ -7,6 +7,7 @@ use chrono::DateTime;
 use super::bytes_words;
 use crate::domain::probe::disk::DiskReading;
 use crate::domain::proof::deeds::{Deeds, Kind};
+use crate::domain::proof::who::Who;
 use crate::domain::settings::HOUR;
 use crate::domain::text::SafeText;
 
@@ -14,8 +15,6 @@ use crate::domain::text::SafeText;
 const PART_MIN: u64 = 100;
 const BYTES_MIN: u64 = 10_000_000;
 const NEWS_FOR_MS: i64 = 24 * HOUR.as_millis() as i64;
-/// Accounting is read less often than disks: a command is looked for so long after the drop.
-const LEARN_FOR_MS: i64 = 300_000;
 
 /// The file systems of a host as they were seen last, and what fell since.
 #[derive(Debug, Default)]
@@ -34,18 +33,9 @@ struct Seen {
 
 #[derive(Debug)]
 struct Drop {
-    from_ms: i64,
     at_ms: i64,
     bytes: u64,
-    who: Option<String>,
-    is_final: bool,
-}
-
-impl Drop {
-    /// One that goes on from look to look is one.
-    fn go_on(&mut self, more: &Drop) {
-        (self.at_ms, self.bytes, self.is_final) = (more.at_ms, self.bytes.saturating_add(more.bytes), false);
-    }
+    who: Who,
 }
 
 impl Drops {
@@ -57,31 +47,31 @@ impl Drops {
             let Some(before) = self.used.get(&fs.mount).filter(|seen| seen.source == fs.source) else { continue };
             let bytes = before.used.saturating_sub(usage.used_bytes);
             if (usage.size_bytes / PART_MIN).max(BYTES_MIN) <= bytes {
-                let new = Drop { from_ms: before.at_ms, at_ms: now_ms, bytes, who: None, is_final: false };
                 match self.drops.get_mut(&fs.mount) {
-                    Some(known) if known.at_ms == new.from_ms => known.go_on(&new),
+                    // One that goes on from look to look is one.
+                    Some(known) if known.at_ms == before.at_ms => {
+                        (known.at_ms, known.bytes) = (now_ms, known.bytes.saturating_add(bytes));
+                        known.who.go_on(now_ms);
+                    }
                     // The one that matters is not hidden by what is freed each night.
-                    Some(known) if new.bytes < known.bytes => {}
-                    Some(_) | None => drop(self.drops.insert(fs.mount.clone(), new)),
+                    Some(known) if bytes < known.bytes => {}
+                    Some(_) | None => {
+                        let who = Who::between(Kind::Cuts, before.at_ms, now_ms);
+                        self.drops.insert(fs.mount.clone(), Drop { at_ms: now_ms, bytes, who });
+                    }
                 }
             }
         }
         self.used = used;
         self.drops.retain(|mount, drop| now_ms - drop.at_ms < NEWS_FOR_MS && self.used.contains_key(mount));
-        // Until accounting has told of all of it another command may be found.
-        let is_open = |drop: &&mut Drop| !drop.is_final && now_ms - drop.at_ms < LEARN_FOR_MS;
-        for drop in self.drops.values_mut().filter(is_open) {
-            drop.who = deeds.named(Kind::Cuts, drop.from_ms, drop.at_ms).or(drop.who.take());
-            drop.is_final = deeds.are_read_to(drop.at_ms);
-        }
+        self.drops.values_mut().for_each(|drop| drop.who.learn(deeds, now_ms));
     }
 
     /// `fell by 12 GB at 04:31 UTC: rm by anna (uid 1000) on pts/3 at 04:31:07 UTC, outside Dogwatch`.
     pub fn words(&self, mount: &SafeText) -> Option<String> {
         let drop = self.drops.get(mount)?;
         let at = DateTime::from_timestamp_millis(drop.at_ms).unwrap_or_default().format("%H:%M UTC");
-        let who = drop.who.as_ref().map_or(String::new(), |who| format!(": {who}"));
-        Some(format!("fell by {} at {at}{who}", bytes_words(drop.bytes as f64)))
+        Some(format!("fell by {} at {at}{}", bytes_words(drop.bytes as f64), drop.who.words(": ")))
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 
-use super::cron_changed::meanwhile;
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
 use crate::domain::probe::integrity::{FileState, IntegrityReading, Unseen, WatchedFile};
-use crate::domain::proof::deeds::Deeds;
+use crate::domain::proof::deeds::{Deeds, Kind};
+use crate::domain::proof::who::Who;
 use crate::domain::settings::HOUR;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -28,6 +28,8 @@ struct Before {
     seen_ms: i64,
     state: Result<FileState, Unseen>,
     change: Option<(i64, String)>,
+    /// Who may have done it; `None` where that is told with it.
+    who: Option<Who>,
 }
 
 impl Known {
@@ -35,7 +37,7 @@ impl Known {
     pub fn begin_with(&mut self, reading: &IntegrityReading, seen_ms: i64) {
         for file in &reading.files {
             let change = self.told.get(&file.path).cloned();
-            self.files.insert(file.path.clone(), Before { seen_ms, state: file.state.clone(), change });
+            self.files.insert(file.path.clone(), Before { seen_ms, state: file.state.clone(), change, who: None });
         }
     }
 
@@ -57,19 +59,21 @@ fn check_one(file: &WatchedFile, known: &mut Known, deeds: &Deeds, now_ms: i64) 
         seen_ms: now_ms,
         state: file.state.clone(),
         change: None,
+        who: None,
     });
     if before.state != file.state {
-        let who = meanwhile(deeds, before.seen_ms, now_ms);
-        let told = format!("{}{who}", change(&before.state, &file.state, before.seen_ms));
-        before.change = Some((now_ms, told));
+        before.change = Some((now_ms, change(&before.state, &file.state, before.seen_ms)));
+        before.who = Some(Who::between(Kind::Edits, before.seen_ms, now_ms));
         before.state.clone_from(&file.state);
     }
     before.seen_ms = now_ms;
+    before.who.iter_mut().for_each(|who| who.learn(deeds, now_ms));
     let id = CheckId::on(CheckKind::HostIntegrity, file.path.clone());
     let path = &file.path;
     let news = before.change.as_ref().filter(|(at, _)| now_ms - at < NEWS_FOR_MS);
     if let Some((at, told)) = news {
-        let reason = format!("{path} CHANGED, seen {}: {told}", stamp(*at));
+        let who = before.who.as_ref().map_or(String::new(), |who| who.words("; meanwhile: "));
+        let reason = format!("{path} CHANGED, seen {}: {told}{who}", stamp(*at));
         return CheckResult::new(id, Status::Critical, reason, Unit::Count).value(1.0);
     }
     match &file.state {

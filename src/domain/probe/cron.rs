@@ -68,10 +68,12 @@ done
 [ -f /etc/anacrontab ] && dw_tab anacron /etc/anacrontab
 dw_cut
 if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
-  systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null || printf 'failed\n'
+  dw_all=$(systemctl list-timers --all --no-pager --output=json </dev/null 2>/dev/null) || dw_all=failed
+  printf '%s\n' "$dw_all"
   dw_cut
   set --
-  for dw_u in $(systemctl list-timers --all --no-pager --no-legend --plain </dev/null 2>/dev/null | while read -r dw_l; do printf '%s\n' "${dw_l##* }"; done); do
+  # JSON doubles the backslash of an escaped name.
+  for dw_u in $(printf '%s\n' "$dw_all" | grep -o '"activates":"[^"]*"' | sed 's/^"activates":"//; s/"$//; s/\\\\/\\/g'); do
     case $dw_u in *.service) set -- "$@" "$dw_u" ;; esac
   done
   [ $# -gt 0 ] && TZ=UTC LC_ALL=C systemctl show --no-pager -p Id,Result,ActiveState,InvocationID,ExecMainPID,ExecMainCode,ExecMainStatus,ExecMainStartTimestamp,ExecMainStartTimestampMonotonic,ExecMainExitTimestampMonotonic -- "$@" </dev/null 2>/dev/null

@@ -8,7 +8,7 @@ use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::CronRun;
 
 /// cron's line and the job's own beginning lie this far apart at most: its stamp and the record's are whole seconds.
-const APART_MS: i64 = 3_000;
+pub(super) const APART_MS: i64 = 3_000;
 /// By its name alone a record must lie closer.
 const APART_BY_NAME_MS: i64 = 2_000;
 /// Bytes of a name that a record holds.

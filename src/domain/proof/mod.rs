@@ -18,4 +18,5 @@ pub mod sources;
 pub mod unit_journal;
 pub mod usual;
 pub mod verdict;
+pub mod who;
 pub mod word;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::acct::{AcctRecord, Ended};
-use super::join::find;
+use super::join::{APART_MS, find};
 use super::pack::tty;
 use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::CronRun;
@@ -64,15 +64,10 @@ pub fn ran(
     let mut of_record: BTreeMap<usize, &SafeText> = BTreeMap::new();
     let mut rows = Vec::new();
     for run in logged.iter().filter(|run| run.at <= to) {
-        // Records before version 3 hold no number.
-        let candidates = [run.pid, 0].into_iter().flat_map(|pid| tree.of_pid(pid)).map(|index| then[*index]);
-        match find(run, candidates.clone()) {
+        match find(run, tree.near(run).map(|index| then[index])) {
             Some(proof) => {
-                let place = [run.pid, 0]
-                    .into_iter()
-                    .flat_map(|pid| tree.of_pid(pid))
-                    .find(|index| *then[**index] == proof.found);
-                of_record.extend(place.map(|index| (*index, &run.command)));
+                let place = tree.near(run).find(|index| *then[*index] == proof.found);
+                of_record.extend(place.map(|index| (index, &run.command)));
             }
             None if from <= run.at => rows.push(RanRow {
                 begin: run.at,
@@ -119,15 +114,28 @@ pub fn ran(
 struct Tree<'a> {
     records: &'a [&'a RawRecord],
     by_pid: BTreeMap<u32, Vec<usize>>,
+    /// Records before version 3 hold no number: by their beginnings, in milliseconds.
+    unnumbered: BTreeMap<i64, Vec<usize>>,
 }
 
 impl<'a> Tree<'a> {
     fn of(records: &'a [&'a RawRecord]) -> Self {
         let mut by_pid: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        let mut unnumbered: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (index, found) in records.iter().enumerate() {
-            by_pid.entry(found.record.pid).or_default().push(index);
+            match found.record.pid {
+                0 => unnumbered.entry(found.record.begin_ms()).or_default().push(index),
+                pid => by_pid.entry(pid).or_default().push(index),
+            }
         }
-        Self { records, by_pid }
+        Self { records, by_pid, unnumbered }
+    }
+
+    /// Those that may be a run's own.
+    fn near(&self, run: &CronRun) -> impl Iterator<Item = usize> + Clone + '_ {
+        let at_ms = run.at.timestamp_millis();
+        let then = at_ms.saturating_sub(APART_MS)..=at_ms.saturating_add(APART_MS);
+        self.of_pid(run.pid).iter().chain(self.unnumbered.range(then).flat_map(|(_, found)| found)).copied()
     }
 
     fn of_pid(&self, pid: u32) -> &[usize] {

@@ -44,8 +44,9 @@ impl Usual {
     }
 
     pub fn judge(&self, duration_ms: u64) -> Option<Odd> {
-        let within = self.spread_ms * SPREADS;
-        let long = (self.median_ms * FACTOR_LONG).max(self.median_ms + within).max(self.median_ms + GRAIN_MS);
+        let within = self.spread_ms.saturating_mul(SPREADS);
+        let longer = |by_ms| self.median_ms.saturating_add(by_ms);
+        let long = self.median_ms.saturating_mul(FACTOR_LONG).max(longer(within)).max(longer(GRAIN_MS));
         let short = (self.median_ms / FACTOR_SHORT).min(self.median_ms.saturating_sub(within));
         match duration_ms {
             duration if long < duration => Some(Odd::TooLong),
@@ -60,7 +61,8 @@ pub fn told(duration_ms: u64, usual: Option<Usual>, gives_up_ms: Option<u64>) ->
     let took = words_exact(duration_ms);
     let usual = usual.map_or(String::new(), |usual| format!(", usual {}", words_exact(usual.median_ms)));
     // A program that gives up does so a little after its time.
-    let is_own_end = gives_up_ms.is_some_and(|limit| (limit..=limit + limit / 20 + GRAIN_MS).contains(&duration_ms));
+    let is_own_end =
+        gives_up_ms.is_some_and(|limit| (limit..=limit.saturating_add(limit / 20 + GRAIN_MS)).contains(&duration_ms));
     let why = if is_own_end { ": the job's own timeout" } else { "" };
     format!("{took}{usual}{why}")
 }

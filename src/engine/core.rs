@@ -21,8 +21,9 @@ use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::proof::deeds::ActionTime;
 use crate::domain::proof::history::RunHistory;
 use crate::domain::proof::listed;
+use crate::domain::proof::marks::marks;
 use crate::domain::proof::run::JobRun;
-use crate::domain::settings::HOUR;
+use crate::domain::settings::{HOUR, JobSpec};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
 use crate::domain::time::Moment;
@@ -232,7 +233,7 @@ impl Core {
             };
             observations.push(Arc::new(Observation { probe, fresh_for_ms, seen }));
         }
-        tell_runs(&mut observations, &memory.lately.runs);
+        tell_runs(&mut observations, &memory.lately.runs, &spec.settings.jobs, at);
         let mut inputs: Vec<Input> =
             changes.into_iter().map(|change| Input::Transition(Transition::new(at, change))).collect();
         inputs.push(Input::Batch(Batch { host: polled.host.clone(), at, observations, cost: polled.cost }));
@@ -256,12 +257,12 @@ impl Core {
 }
 
 /// The runs as they stand once every probe of the poll was taken in: cron's log may have told of another.
-fn tell_runs(observations: &mut [Arc<Observation>], runs: &RunHistory) {
+fn tell_runs(observations: &mut [Arc<Observation>], runs: &RunHistory, jobs: &[JobSpec], at: Moment) {
     for observation in observations.iter_mut().filter_map(Arc::get_mut) {
         if let Seen::Reading { reading, .. } = &mut observation.seen
             && let Some(Reading::Accounting(accounting)) = Arc::get_mut(reading)
         {
-            accounting.runs = runs.marks();
+            accounting.runs = marks(runs, jobs, at.utc());
         }
     }
 }

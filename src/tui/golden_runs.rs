@@ -16,6 +16,7 @@ use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::proof::acct::Ended;
 use crate::domain::proof::join::Certainty;
 use crate::domain::proof::ran::{Ran, RanRow};
+use crate::domain::proof::usual::Odd;
 use crate::domain::proof::word::Speaker;
 use crate::domain::time::at;
 use crate::domain::transition::{Batch, Input, Observation, Seen};
@@ -45,6 +46,8 @@ fn runs() -> Vec<RunMark> {
         RunMark { by_words: own_log, ..failed(RunEnd::Told("2026-09-20 02:20:01 partner gave up".into())) },
         RunMark { is_ok: None, by_record: Some(Certainty::Differ(2)), ..ok(44_000) },
         failed(RunEnd::Exited(3)),
+        RunMark { odd: Some(Odd::TooLong), ..ok(480_000) },
+        RunMark { runs: true, ..RunMark::default() },
     ];
     let count = nights.len() as i64;
     let at_s = |night: i64| u32::try_from(at(0).utc_ms / 1_000 - (count - night) * DAY_S).unwrap_or(0);

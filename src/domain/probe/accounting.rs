@@ -10,6 +10,7 @@ use super::script::Answer;
 use super::{ParseError, lines, number};
 use crate::domain::proof::acct::{AcctRecord, RECORD_BYTES};
 use crate::domain::proof::join::Certainty;
+use crate::domain::proof::usual::Odd;
 use crate::domain::proof::word::Speaker;
 use crate::domain::text::SafeText;
 
@@ -74,6 +75,10 @@ pub struct RunMark {
     /// Seconds since the epoch by the host's clock.
     pub at_s: u32,
     pub took_ms: Option<u64>,
+    /// How its time stands to the usual one of its job.
+    pub odd: Option<Odd>,
+    /// Whether it runs still.
+    pub runs: bool,
     /// Whether it is proven to have succeeded or failed.
     pub is_ok: Option<bool>,
     /// How it ended, by whoever tells of it most exactly.

@@ -11,7 +11,7 @@ use super::listed::Listed;
 use super::run::{JobRun, Witnesses, times_of};
 use super::usual::Usual;
 use super::word::{Heard, SeenArchives, Word};
-use crate::domain::probe::accounting::{AccountingReading, RawRecord, RunMark};
+use crate::domain::probe::accounting::{AccountingReading, RawRecord};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::settings::{JobEvidence, JobSpec};
 
@@ -19,8 +19,6 @@ use crate::domain::settings::{JobEvidence, JobSpec};
 const RUNS_MAX: usize = 60;
 /// What ended so long before the newest record proves no run that cron's log still tells.
 const RECENT_MS: i64 = 600_000;
-/// Runs of one job that a screen shows.
-const MARKS_MAX: usize = 40;
 /// Where no job is declared, records are remembered as long as the entry of a list may still need one.
 const RECENT_OF_LISTED_MS: i64 = 150_000;
 /// Two looks at one run tell its beginning within this.
@@ -298,13 +296,6 @@ impl RunHistory {
     /// The runs of every job, the newest last.
     pub fn by_job(&self) -> impl Iterator<Item = (&str, &[JobRun])> {
         self.runs.iter().map(|(job, runs)| (job.as_str(), runs.as_slice()))
-    }
-
-    /// The runs of every job, for screens.
-    pub fn marks(&self) -> BTreeMap<String, Vec<RunMark>> {
-        let newest =
-            |runs: &Vec<JobRun>| runs.iter().skip(runs.len().saturating_sub(MARKS_MAX)).map(JobRun::mark).collect();
-        self.runs.iter().map(|(job, runs)| (job.clone(), newest(runs))).collect()
     }
 
     /// Runs of which something new is known since the last call.

@@ -188,7 +188,7 @@ impl JobRun {
         }
     }
 
-    /// For screens.
+    /// For screens, but for what its job's other runs and accounting at the moment say of it.
     pub fn mark(&self) -> RunMark {
         let record = self.proof.as_ref();
         RunMark {
@@ -200,6 +200,8 @@ impl JobRun {
             load_hundredths: self.load_peak.map(|peak| (peak * 100.0).round() as u32),
             by_record: record.map(|proof| proof.certainty),
             by_words: self.words.iter().map(|word| word.by).collect(),
+            odd: None,
+            runs: false,
             left_archive: self.archive.is_some(),
             lacks_archive: self.lacks.archive,
             lacks_word: self.lacks.word,

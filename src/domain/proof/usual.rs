@@ -1,5 +1,7 @@
 //! How long a job usually takes, and whether it took another time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::time::words_exact;
 
 /// Fewer runs than this show nothing usual.
@@ -21,10 +23,19 @@ pub struct Usual {
 }
 
 /// How a duration stands to the usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Odd {
     TooLong,
     TooShort,
+}
+
+impl Odd {
+    pub fn words(self) -> &'static str {
+        match self {
+            Odd::TooLong => "took too long",
+            Odd::TooShort => "was over too soon",
+        }
+    }
 }
 
 impl Usual {

@@ -4,20 +4,20 @@ use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
 use super::acct::Ended;
+use super::coverage::Accounting;
 use super::history::RunHistory;
 use super::join::{Certainty, Proof};
 use super::run::JobRun;
+use super::still::{BegunBy, runs_still};
 use super::usual::{self, Odd, Usual};
 use super::word::Speaker;
 use crate::domain::schedule;
-use crate::domain::settings::{Expectation, JobEvidence, JobSpec};
+use crate::domain::settings::{Expectation, JobSpec};
 use crate::domain::status::Status;
 use crate::domain::time::{words, words_exact};
 
 /// A run that has no record so long after its beginning still runs; before, the record may just be on its way.
 const SETTLED_MS: u64 = 5_000;
-/// So long after its beginning a run is new: accounting is read each minute.
-const NEW_MS: i64 = 90_000;
 /// An archive may be awaited so long after its run's end: backup sets are looked at less often than logs.
 const AWAITED_MS: i64 = 45 * 60_000;
 /// Runs of a declared job that began closer together than this part of its period are too many.
@@ -79,12 +79,9 @@ impl Verdict {
     pub fn of(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Self {
         let runs = history.runs(job);
         let Some(run) = runs.last() else { return Self::unknown("no run is known") };
-        let begun_by = match job.evidence {
-            JobEvidence::CronLog { .. } => BegunBy::Cron,
-            JobEvidence::Timer { .. } => BegunBy::Timer,
-        };
+        let begun_by = BegunBy::of(&job.evidence);
         let (usual, gives_up) = (history.usual(job), job.gives_up);
-        let (leaves, among) = (job.leaves.as_deref(), odd_among(job, history, runs, zone));
+        let (leaves, among) = (job.leaves.as_deref(), odd_among(job, history, runs, zone, now));
         match (Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict(), failed_before(runs)) {
             // A failure that was proven is not forgotten for a run of which nobody knows.
             (Verdict::RanUnknown { why }, Some(at)) => {
@@ -146,13 +143,6 @@ impl Verdict {
     }
 }
 
-/// Who began a run, and tells of its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BegunBy {
-    Cron,
-    Timer,
-}
-
 /// Everything that bears on one run.
 struct Case<'a> {
     run: &'a JobRun,
@@ -170,7 +160,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn verdict(self) -> Verdict {
         // Whatever was said or left meanwhile, and whichever of its processes ended.
-        if self.runs() {
+        if runs_still(self.run, self.begun_by, self.history, self.now) {
             return self.running();
         }
         let record_end = self.run.record_end();
@@ -196,32 +186,9 @@ impl Case<'_> {
             let is_new = self.now.timestamp_millis() - ended_ms < AWAITED_MS;
             return Verdict::Awaited { set: set.to_owned(), is_new, took, witnesses };
         }
-        let by_time = took_ms.and_then(|took_ms| self.usual?.judge(took_ms)).map(|odd| match odd {
-            Odd::TooLong => "took too long".to_owned(),
-            Odd::TooShort => "was over too soon".to_owned(),
-        });
+        let by_time = took_ms.and_then(|took_ms| self.usual?.judge(took_ms)).map(|odd| odd.words().to_owned());
         let silent = self.run.lacks.word.then(|| "its own log does not say so".to_owned());
         Verdict::ProvenOk { took, witnesses, odd: by_time.or(self.among).or(silent) }
-    }
-
-    /// Whether it runs, by whoever can tell: systemd of a timer, and accounting of all else.
-    fn runs(&self) -> bool {
-        match self.begun_by {
-            BegunBy::Timer => self.run.runs_now,
-            BegunBy::Cron => self.run.proof.is_none() && self.run.run.failed_with.is_none() && self.has_no_end(),
-        }
-    }
-
-    /// Whether accounting would show its end, and does not.
-    fn has_no_end(&self) -> bool {
-        let Some(accounting) = &self.history.accounting else { return false };
-        let (now_ms, at, is_kept) = (self.now.timestamp_millis(), self.run.run.at, self.run.is_kept);
-        // Of one that just began accounting may have nothing newer to tell yet.
-        let is_new = now_ms - self.run.begin_ms() < NEW_MS;
-        let would_show = accounting.would_show(at, is_kept) || is_new && accounting.covers(at, is_kept);
-        let is_here = self.history.booted_ms.is_none_or(|booted| booted <= self.run.begin_ms());
-        let is_known = self.run.is_searched && !self.run.is_contradicted;
-        now_ms <= accounting.fresh_until_ms && would_show && is_here && is_known
     }
 
     /// Its record, where there is one end that it tells.
@@ -299,19 +266,26 @@ impl Case<'_> {
         if self.run.is_contradicted {
             return Verdict::unknown("a process of its number ended, and began at another time than cron's log says");
         }
-        Verdict::unknown(match () {
-            () if !accounting.is_there => {
-                "cron's log tells starts only, and accounting is off: dogwatch action run accounting.enable"
-            }
-            () if accounting.is_denied => {
-                "cron's log tells starts only, and this login may not read the accounting file: see dogwatch doctor"
-            }
-            () if accounting.is_behind => "cron's log tells starts only; accounting is still being read",
+        let why = match () {
+            () if !accounting.is_there => ", and accounting is off: dogwatch action run accounting.enable",
+            () if accounting.is_denied => ", and this login may not read the accounting file: see dogwatch doctor",
+            () if accounting.is_behind => "; accounting is still being read",
             () if accounting.grew == Some(false) => {
-                "cron's log tells starts only, and nothing is written to the accounting file: dogwatch action run accounting.enable"
+                ", and nothing is written to the accounting file: dogwatch action run accounting.enable"
             }
-            () => "cron's log tells starts only, and accounting has no record of it",
-        })
+            () => &self.unrecorded(accounting),
+        };
+        Verdict::RanUnknown { why: format!("cron's log tells starts only{why}") }
+    }
+
+    fn unrecorded(&self, accounting: &Accounting) -> String {
+        let none = ", and accounting has no record of it";
+        let begun_s = self.run.run.at.timestamp();
+        let Some(from_s) = accounting.unbroken_from_s.filter(|from_s| begun_s < i64::from(*from_s)) else {
+            return none.to_owned();
+        };
+        let from = DateTime::from_timestamp(i64::from(from_s), 0).unwrap_or_default().with_timezone(&self.history.zone);
+        format!("{none}, nor is it without a gap before {}", from.format("%a %d %b %H:%M %Z"))
     }
 }
 
@@ -323,17 +297,10 @@ fn failed_before(runs: &[JobRun]) -> Option<DateTime<Utc>> {
 }
 
 /// What the runs before the last one say of it: one that still runs, or one that came too soon before.
-fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz) -> Option<String> {
+fn odd_among(job: &JobSpec, history: &RunHistory, runs: &[JobRun], zone: Tz, now: DateTime<Utc>) -> Option<String> {
     let [earlier @ .., before, last] = runs else { return None };
-    let shows = |run: &JobRun| {
-        let is_here = history.booted_ms.is_none_or(|booted| booted <= run.run.at.timestamp_millis());
-        is_here
-            && run.is_searched
-            && !run.is_contradicted
-            && history.accounting.as_ref().is_some_and(|accounting| accounting.would_show(run.run.at, run.is_kept))
-    };
-    let stuck = earlier.iter().chain([before]).filter(|run| run.proof.is_none() && run.run.failed_with.is_none());
-    if let Some(stuck) = stuck.rev().find(|run| shows(run)) {
+    let mut others = earlier.iter().chain([before]).rev();
+    if let Some(stuck) = others.find(|run| runs_still(run, BegunBy::of(&job.evidence), history, now)) {
         return Some(format!("the run of {} still runs", stuck.run.at.format("%Y-%m-%d %H:%M:%S UTC")));
     }
     let apart = last.run.at - before.run.at;

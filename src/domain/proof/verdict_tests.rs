@@ -4,6 +4,7 @@ use crate::domain::fleet::ItemName;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
 use crate::domain::probe::cron::{CronReading, CronRun};
 use crate::domain::proof::acct::{tests::record, write};
+use crate::domain::proof::marks::marks;
 use crate::domain::proof::run::Lacks;
 use crate::domain::proof::word::{SeenArchives, Word};
 use crate::domain::settings::{HOUR, JobEvidence, Marker};
@@ -96,7 +97,10 @@ fn only_an_accounting_that_would_show_the_end_proves_that_a_run_still_runs() {
         (Box::new(|reading| reading.grew = Some(false)), "nothing is written"),
         (Box::new(|reading| reading.behind_bytes = 1), "still being read"),
         (Box::new(|reading| reading.unbroken_from_s = None), "has no record of it"),
-        (Box::new(|reading| reading.unbroken_from_s = Some(BEGAN_S + 1)), "has no record of it"),
+        (
+            Box::new(|reading| reading.unbroken_from_s = Some(BEGAN_S + 60)),
+            "has no record of it, nor is it without a gap before Mon 21 Sep 14:14 UTC",
+        ),
     ] {
         check(of(change, same), Status::Unknown, words);
     }
@@ -388,4 +392,36 @@ fn what_was_contradicted_or_never_looked_for_is_never_told_to_run() {
         assert!(!run.is_searched);
     };
     of(|_| {}, told_late);
+}
+
+/// What a screen shows of the runs of a job: here of five that took 40 s, one that took none, and one that runs.
+#[test]
+fn a_mark_tells_of_a_run_that_goes_on_and_of_one_that_took_another_time_than_usual() {
+    let began = |day: u32| BEGAN_S - day * 86_400;
+    let run = |day: u32| CronRun {
+        at: DateTime::from_timestamp(i64::from(began(day)), 0).unwrap_or_default(),
+        user: "root".into(),
+        command: "transfer".into(),
+        pid: 77 + day,
+        failed_with: None,
+        line: RemoteBytes::default(),
+    };
+    let mut history = RunHistory::default();
+    history.take_runs(&job(), &CronReading { runs: (0..7).rev().map(run).collect(), ..CronReading::default() });
+    let raw = |day: u32| {
+        let record = record("sh", 77 + day, began(day), if day == 1 { 10 } else { 40_000 }, 0);
+        RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }
+    };
+    let reading = AccountingReading {
+        records: (1..7).rev().map(raw).collect(),
+        unbroken_from_s: Some(began(7)),
+        read_from_s: Some(began(7)),
+        ..healthy()
+    };
+    history.take_records(&reading, NOW_MS + 1);
+    let now = DateTime::from_timestamp_millis(NOW_MS).unwrap_or_default();
+    let marks = marks(&history, &[job()], now).remove("transfer").unwrap_or_default();
+    let shown: Vec<(bool, Option<Odd>)> = marks.iter().map(|mark| (mark.runs, mark.odd)).collect();
+    let usual = [(false, None); 5];
+    assert_eq!(shown, [usual.as_slice(), &[(false, Some(Odd::TooShort)), (true, None)]].concat());
 }

@@ -4,12 +4,14 @@ use super::{Built, jobs, runs};
 use crate::domain::board::CheckView;
 use crate::domain::check::{CheckKind, Pane};
 use crate::domain::fleet::HostName;
+use crate::domain::observed::Quality;
+use crate::domain::status::Status;
 use crate::tui::model::Model;
 use crate::tui::recurrence::whole_reason;
 use crate::tui::screen::{
-    Cell, Column, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window,
+    Cell, Column, Piece, TableView, piece, reason_piece, room_for_reason, status_piece, trend_of, window,
 };
-use crate::tui::theme::Meaning;
+use crate::tui::theme::{Meaning, glyph};
 use crate::tui::wrap::wrapped;
 
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
@@ -27,8 +29,21 @@ pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     (model.row_total, model.row_host) = (all.count(), all.host(selected).cloned());
     (model.page_rows, model.row, model.scroll) = (table_rows, selected, shown.start);
     let detail = wrapped(&reason, usize::from(width), reason_rows);
-    let title = vec![piece(format!("{} over the fleet, most urgent first", title(pane)), Meaning::Heading)];
+    let silent = silent(model);
+    let is_narrow = width < 60 && silent.is_some();
+    let order = if is_narrow { "" } else { " over the fleet, most urgent first" };
+    let mut title = vec![piece(format!("{}{order}", title(pane)), Meaning::Heading)];
+    title.extend(silent);
     Built { title, table, detail, chart: None }
+}
+
+/// Hosts that never answered have no row here.
+fn silent(model: &Model) -> Option<Piece> {
+    let count = model.counts().total() - model.answered();
+    let hosts = if count == 1 { "host" } else { "hosts" };
+    let unknown = Meaning::Status(Status::Unknown, Quality::Fresh);
+    let sign = glyph(Status::Unknown, Quality::Fresh);
+    (0 < count).then(|| piece(format!("  {sign} {count} {hosts} never answered"), unknown))
 }
 
 /// Everything that a pane lists: its checks, and below them the jobs that nobody declared, which have none.

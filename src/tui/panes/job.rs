@@ -14,6 +14,7 @@ use crate::domain::observed::Quality;
 use crate::domain::probe::accounting::{RunEnd, RunMark};
 use crate::domain::probe::{ProbeId, Reading};
 use crate::domain::proof::join::Certainty;
+use crate::domain::proof::usual::Odd;
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
 use crate::domain::time::{words, words_exact};
@@ -105,16 +106,12 @@ fn columns(width: u16) -> Vec<Column> {
 }
 
 fn row(run: &RunMark, zone: Tz) -> Vec<Cell> {
-    let status = match run.is_ok {
-        Some(true) if run.lacks_word => Status::Warning,
-        Some(true) => Status::Ok,
-        Some(false) => Status::Critical,
-        None => Status::Unknown,
-    };
+    let status = runs::status(run);
     let began = DateTime::from_timestamp(i64::from(run.at_s), 0).unwrap_or_default().with_timezone(&zone);
     let time = |ms: Option<u64>| ms.map_or(String::new(), words_exact);
     let load = run.load_hundredths.map_or(String::new(), |load| format!("{:.2}", f64::from(load) / 100.0));
-    let end = format!("{} {}", glyph(status, Quality::Fresh), end_words(run));
+    let sign = if run.runs { runs::RUNNING } else { glyph(status, Quality::Fresh) };
+    let end = format!("{sign} {}", end_words(run));
     vec![
         Cell::Text(piece(began.format("%a %Y-%m-%d %H:%M:%S").to_string(), Meaning::Plain)),
         Cell::Text(piece(end, Meaning::Status(status, Quality::Fresh))),
@@ -126,12 +123,18 @@ fn row(run: &RunMark, zone: Tz) -> Vec<Cell> {
 }
 
 fn end_words(run: &RunMark) -> String {
+    if run.runs {
+        return "runs".to_owned();
+    }
     if let Some(Certainty::Differ(count)) = run.by_record {
         return format!("unknown: {count} records fit it, and they differ");
     }
     match &run.end {
         Some(RunEnd::Exited(0)) if run.lacks_archive => "exit status 0, and no archive".to_owned(),
         Some(RunEnd::Exited(0)) if run.lacks_word => "exit status 0, its log silent".to_owned(),
+        Some(RunEnd::Exited(0)) if run.odd.is_some() => {
+            format!("{}, exit 0", run.odd.map_or("", Odd::words))
+        }
         Some(RunEnd::Exited(status)) => format!("exit status {status}"),
         Some(RunEnd::Killed { signal, core }) => {
             format!("killed by signal {signal}{}", if *core { ", with a core" } else { "" })

@@ -10,6 +10,8 @@ use crate::tui::model::Model;
 use crate::tui::screen::{Cell, Piece, piece};
 use crate::tui::theme::{Meaning, glyph};
 
+/// It runs still.
+pub const RUNNING: &str = "→";
 const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// The newest runs of the job of a check.
@@ -29,16 +31,26 @@ pub fn runs_of<'a>(model: &'a Model, host: &HostName, job: &str) -> &'a [RunMark
     }
 }
 
+/// How a run stands.
+pub fn status(run: &RunMark) -> Status {
+    match run.is_ok {
+        _ if run.runs => Status::Ok,
+        Some(true) if run.lacks_word || run.odd.is_some() => Status::Warning,
+        Some(true) => Status::Ok,
+        Some(false) => Status::Critical,
+        None => Status::Unknown,
+    }
+}
+
 fn pieces(runs: &[RunMark]) -> Vec<Piece> {
     let longest_ms = runs.iter().filter_map(|run| run.took_ms).max().unwrap_or(0).max(1);
     let bar = |took_ms: u64| BARS[(took_ms * (BARS.len() as u64 - 1)).div_ceil(longest_ms) as usize % BARS.len()];
     let of_status = |status| (glyph(status, Quality::Fresh), Meaning::Status(status, Quality::Fresh));
     let cell = |run: &RunMark| {
-        let (sign, meaning) = match (run.is_ok, run.took_ms) {
-            (Some(true), Some(took_ms)) => (bar(took_ms), Meaning::Status(Status::Ok, Quality::Fresh)),
-            (Some(true), None) => of_status(Status::Ok),
-            (Some(false), _) => of_status(Status::Critical),
-            (None, _) => of_status(Status::Unknown),
+        let (sign, meaning) = match (status(run), run.took_ms) {
+            (Status::Ok, _) if run.runs => (RUNNING, Meaning::Status(Status::Ok, Quality::Fresh)),
+            (Status::Ok, Some(took_ms)) => (bar(took_ms), Meaning::Status(Status::Ok, Quality::Fresh)),
+            (status, _) => of_status(status),
         };
         piece(sign, meaning)
     };
@@ -48,9 +60,10 @@ fn pieces(runs: &[RunMark]) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::proof::usual::Odd;
 
     #[test]
-    fn a_run_is_as_high_as_it_took_long_and_one_that_failed_has_a_sign() {
+    fn a_run_is_as_high_as_it_took_long_and_one_that_failed_was_odd_or_runs_has_a_sign() {
         let run = |took_ms, is_ok| RunMark { took_ms, is_ok, ..RunMark::default() };
         let runs = [
             run(Some(0), Some(true)),
@@ -58,9 +71,11 @@ mod tests {
             run(Some(90), Some(true)),
             run(Some(20), Some(false)),
             run(None, None),
+            RunMark { odd: Some(Odd::TooShort), ..run(Some(1), Some(true)) },
+            RunMark { runs: true, ..run(None, None) },
         ];
         let shown: String = pieces(&runs).iter().map(|part| part.text.clone()).collect();
-        assert_eq!(shown, "▁▅█✖?");
+        assert_eq!(shown, "▁▅█✖?▲→");
         assert!(pieces(&[]).is_empty());
     }
 }

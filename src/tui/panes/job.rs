@@ -41,7 +41,7 @@ pub fn build(model: &mut Model, name: &HostName, job: &SafeText, width: u16, row
     let zone = zone(model, name);
     let newest_first = known.iter().rev().skip(shown.start).take(shown.len());
     let table = TableView {
-        rows: newest_first.map(|run| row(run, zone)).collect(),
+        rows: newest_first.map(|run| row(run, zone, width)).collect(),
         selected: (0 < total).then(|| model.row - shown.start),
         columns,
         empty: "no run of it is known yet",
@@ -89,23 +89,24 @@ pub fn zone(model: &Model, name: &HostName) -> Tz {
 }
 
 fn columns(width: u16) -> Vec<Column> {
+    let (began, took) = if width < 60 { (11, 8) } else { (23, 9) };
     let (end, cpu, load) = match width {
-        0..60 => (width.saturating_sub(23 + 9 + 6), 0, 0),
-        60..100 => (18, 0, 0),
+        0..60 => (width.saturating_sub(began + took + 6), 0, 0),
+        60..100 => (23, 0, 0),
         _ => (30, 9, 6),
     };
-    let fixed = 23 + 9 + end + cpu + load;
+    let fixed = began + took + end + cpu + load;
     vec![
-        Column { title: "BEGAN", width: 23 },
+        Column { title: "BEGAN", width: began },
         Column { title: "END", width: end },
-        Column { title: "TOOK", width: 9 },
+        Column { title: "TOOK", width: took },
         Column { title: "CPU", width: cpu },
         Column { title: "LOAD", width: load },
         Column { title: "WITNESSES", width: width.saturating_sub(fixed + 6) },
     ]
 }
 
-fn row(run: &RunMark, zone: Tz) -> Vec<Cell> {
+fn row(run: &RunMark, zone: Tz, width: u16) -> Vec<Cell> {
     let status = runs::status(run);
     let began = DateTime::from_timestamp(i64::from(run.at_s), 0).unwrap_or_default().with_timezone(&zone);
     let time = |ms: Option<u64>| ms.map_or(String::new(), words_exact);
@@ -113,7 +114,7 @@ fn row(run: &RunMark, zone: Tz) -> Vec<Cell> {
     let sign = if run.runs { runs::RUNNING } else { glyph(status, Quality::Fresh) };
     let end = format!("{sign} {}", end_words(run));
     vec![
-        Cell::Text(piece(began.format("%a %Y-%m-%d %H:%M:%S").to_string(), Meaning::Plain)),
+        Cell::Text(piece(began.format(if width < 60 { "%m-%d %H:%M" } else { "%a %Y-%m-%d %H:%M:%S" }).to_string(), Meaning::Plain)),
         Cell::Text(piece(end, Meaning::Status(status, Quality::Fresh))),
         Cell::Text(piece(format!("{:>8}", time(run.took_ms)), Meaning::Plain)),
         Cell::Text(piece(format!("{:>8}", time(run.cpu_ms)), Meaning::Dim)),

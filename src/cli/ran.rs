@@ -4,12 +4,15 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::Args;
 
 use super::{CommandError, Common, block_on};
+use crate::adapters::clock;
 use crate::domain::proof::ran::RanRow;
 use crate::domain::time::words_exact;
 use crate::engine::ran::{RanThen, ran_then};
+use crate::tui::when::moment;
 
 /// Before and after a time: a quarter of a year.
 const WINDOW_MAX: Duration = Duration::from_secs(92 * 86_400);
@@ -19,9 +22,9 @@ const WINDOW_MAX: Duration = Duration::from_secs(92 * 86_400);
 pub struct RanArguments {
     /// The host as hosts.toml names it
     host: String,
-    /// When: 2026-11-21T04:30:00Z, or with another offset
+    /// When: the last 04:30 or '2026-11-21 04:30' of the host's own clock, or with its offset 2026-11-21T04:30:00Z
     #[arg(long, value_name = "TIME")]
-    at: DateTime<Utc>,
+    at: String,
     /// So much before and after it
     #[arg(long, default_value = "5m")]
     window: humantime::Duration,
@@ -31,9 +34,12 @@ pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError
     let config = common.config()?;
     let spec = config.fleet.hosts.iter().find(|spec| spec.name.as_str() == arguments.host);
     let spec = spec.ok_or_else(|| CommandError::Usage(format!("no host is named {}", arguments.host)))?;
-    let (from, to) = around(arguments.at, arguments.window)?;
+    // Before anybody is asked: the host's zone changes nothing of what is no time.
+    let at = |zone, now| moment(&arguments.at, zone, now);
+    around(at(Tz::UTC, clock::now().utc()).map_err(CommandError::Usage)?, arguments.window)?;
     let secrets = common.secrets()?;
-    let then = block_on(ran_then(spec, &secrets, from, to))??;
+    let when = |zone, now| around(at(zone, now)?, arguments.window).map_err(|error| error.to_string());
+    let then = block_on(ran_then(spec, &secrets, when))??;
     Ok(print(&then).or_else(|error| match error.kind() {
         // Whoever reads it has seen enough.
         io::ErrorKind::BrokenPipe => Ok(()),
@@ -75,7 +81,7 @@ pub(super) fn around(
     at.checked_sub_signed(window).zip(at.checked_add_signed(window)).ok_or_else(refused)
 }
 
-fn line(row: &RanRow, zone: chrono_tz::Tz) -> String {
+fn line(row: &RanRow, zone: Tz) -> String {
     let began = row.begin.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string();
     let took = row.took_ms.map_or("-".to_owned(), words_exact);
     let of = match row.belongs_to() {

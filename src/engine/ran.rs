@@ -43,20 +43,21 @@ pub struct RanThen {
     pub lacks: Vec<SafeText>,
 }
 
-/// Asks a host what ran between these moments of its own clock.
+/// Asks a host what ran between two moments of its own clock: `when` tells them by its zone and by what its clock shows.
 pub async fn ran_then(
     spec: &HostSpec,
     secrets: &Secrets,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
+    when: impl FnOnce(Tz, DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>), String>,
 ) -> Result<RanThen, ActionError> {
     let mut site = Site::new(spec, secrets.clone());
     site.connect().await?;
     let accounting = spec.settings.accounting.clone().unwrap_or_else(|| "-".to_owned());
-    let reply = site.ask(LIST, vec![accounting, from.timestamp().to_string(), "-".to_owned()]).await?;
-    let host = spec.name.clone();
-    let sources = parse(&reply.body).map_err(|error| ActionError::Host { host, why: error.to_string() })?;
+    let reply = site.ask(LIST, vec![accounting, "0".to_owned(), "-".to_owned()]).await?;
+    let told = |why| ActionError::Host { host: spec.name.clone(), why };
+    let mut sources = parse(&reply.body).map_err(|error| told(error.to_string()))?;
     let zone = sources.zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
+    let (from, to) = when(zone, DateTime::from_timestamp(sources.clock_s, 0).unwrap_or_default()).map_err(told)?;
+    sources.files.retain(|file| from.timestamp() <= file.written_s);
     let mut lacks: Vec<SafeText> =
         sources.denied.iter().map(|path| format!("{path} may not be read by this login").into()).collect();
     if sources.clock_s < to.timestamp() {

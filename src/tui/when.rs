@@ -31,9 +31,7 @@ pub fn parse(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<When, String> {
         Some((time, Ok(around))) => (time, around),
         Some((_, Err(_))) | None => (text, AROUND),
     };
-    let at = moment(time.trim(), zone, now).ok_or_else(|| {
-        format!("'{}' is no time: 04:30, 2026-11-21 04:30, or with a zone 2026-11-21T04:30:00Z", time.trim())
-    })?;
+    let at = moment(time.trim(), zone, now)?;
     let around = chrono::Duration::from_std(around).unwrap_or_default();
     let both = at.checked_sub_signed(around).zip(at.checked_add_signed(around));
     let (from, to) = both.ok_or_else(|| format!("'{text}' is beyond all times"))?;
@@ -48,7 +46,13 @@ pub fn written(at: DateTime<Utc>, zone: Tz) -> String {
     local.format(form).to_string()
 }
 
-fn moment(text: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// Reads a time alone, as [`parse`] does.
+pub fn moment(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    let forms = "04:30, 2026-11-21 04:30, or with a zone 2026-11-21T04:30:00Z";
+    read(text, zone, now).ok_or_else(|| format!("'{text}' is no time: {forms}"))
+}
+
+fn read(text: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.with_timezone(&Utc));
     }

@@ -15,6 +15,12 @@ fn what_ran_is_told_with_its_job(machine: &Machine, running: &Running) {
     assert!(line(&["root", "exit 3", "sh", "(: job-fails; exit 3)"]), "{said}");
     assert!(line(&["signal 9", "sh", "(: job-killed; kill -9 $$)"]), "{said}");
     assert!(line(&["exit 113", "sh", "(as a poll of Dogwatch)"]), "{said}");
+    // The same time as the host's own clock shows it.
+    let own = run("date", &["+%Y-%m-%d %H:%M:%S"]);
+    let (succeeded, said) = machine.inside(running, &["ran", "me", "--at", own.trim()]);
+    assert!(succeeded && said.contains("(: job-fails; exit 3)"), "{said}");
+    let (succeeded, said) = machine.inside(running, &["ran", "me", "--at", "noon"]);
+    assert!(!succeeded && said.contains("'noon' is no time: 04:30, "), "{said}");
     let (succeeded, said) = machine.inside(running, &["ran", "me", "--at", &at("-24 hours"), "--window", "1m"]);
     assert!(succeeded && said.contains("\n1 process,") && said.contains("(: job-slow; sleep 10)"), "{said}");
 }

@@ -114,7 +114,10 @@ fn row(run: &RunMark, zone: Tz, width: u16) -> Vec<Cell> {
     let sign = if run.runs { runs::RUNNING } else { glyph(status, Quality::Fresh) };
     let end = format!("{sign} {}", end_words(run));
     vec![
-        Cell::Text(piece(began.format(if width < 60 { "%m-%d %H:%M" } else { "%a %Y-%m-%d %H:%M:%S" }).to_string(), Meaning::Plain)),
+        Cell::Text(piece(
+            began.format(if width < 60 { "%m-%d %H:%M" } else { "%a %Y-%m-%d %H:%M:%S" }).to_string(),
+            Meaning::Plain,
+        )),
         Cell::Text(piece(end, Meaning::Status(status, Quality::Fresh))),
         Cell::Text(piece(format!("{:>8}", time(run.took_ms)), Meaning::Plain)),
         Cell::Text(piece(format!("{:>8}", time(run.cpu_ms)), Meaning::Dim)),

@@ -15,6 +15,9 @@ use crate::tui::theme::{Meaning, glyph};
 use crate::tui::when::When;
 use crate::tui::wrap::wrapped;
 
+/// Below so many columns a row has its time, its CPU, how it ended and the command.
+const NARROW: u16 = 60;
+
 /// What was asked, and what came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
@@ -32,7 +35,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
     model.row = model.row.min(all.len().saturating_sub(1));
     let shown = window(model.scroll, model.row, table_rows, all.len());
     let table = TableView {
-        rows: all[shown.clone()].iter().map(|row| cells(row, zone)).collect(),
+        rows: all[shown.clone()].iter().map(|row| cells(row, zone, width)).collect(),
         selected: (!all.is_empty()).then(|| model.row - shown.start),
         columns: columns(width),
         empty: match &asked.answer {
@@ -73,35 +76,36 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
 }
 
 fn columns(width: u16) -> Vec<Column> {
-    let user = match width {
-        0..60 => 0,
-        60..100 => 9,
-        _ => 16,
+    // A record holds fifteen bytes of a name. Where there is no room for it, how it ended is a sign.
+    let (took, user, end, command) = match width {
+        0..NARROW => (0, 0, 1, width.saturating_sub(8 + 9 + 1 + 6)),
+        NARROW..100 => (9, 9, 11, 17),
+        _ => (9, 16, 11, 17),
     };
-    // A record holds fifteen bytes of a name.
-    let command = if width < 60 { width.saturating_sub(44) } else { 17 };
-    let fixed = 8 + 9 + 9 + user + command + 11;
+    let fixed = 8 + took + 9 + user + command + end;
     vec![
         Column { title: "BEGAN", width: 8 },
-        Column { title: "TOOK", width: 9 },
+        Column { title: "TOOK", width: took },
         Column { title: "CPU", width: 9 },
         Column { title: "USER", width: user },
-        Column { title: "END", width: 11 },
+        Column { title: if 1 < end { "END" } else { "" }, width: end },
         Column { title: "COMMAND", width: command },
         Column { title: "OF", width: width.saturating_sub(fixed + 6) },
     ]
 }
 
-fn cells(row: &RanRow, zone: Tz) -> Vec<Cell> {
+fn cells(row: &RanRow, zone: Tz, width: u16) -> Vec<Cell> {
     let began = row.begin.with_timezone(&zone).format("%H:%M:%S").to_string();
     let status = match row.end {
         Some(Ended::Exited(0)) => Status::Ok,
         Some(Ended::Exited(_) | Ended::Killed { .. }) => Status::Warning,
         None => Status::Unknown,
     };
+    let sign = glyph(status, Quality::Fresh);
     let end = match row.end {
-        Some(_) => format!("{} {}", glyph(status, Quality::Fresh), row.end_words()),
-        None => format!("{} no record", glyph(status, Quality::Fresh)),
+        _ if width < NARROW => sign.to_owned(),
+        Some(_) => format!("{sign} {}", row.end_words()),
+        None => format!("{sign} no record"),
     };
     vec![
         Cell::Text(piece(began, Meaning::Dim)),

@@ -8,7 +8,7 @@ use portable_pty::CommandBuilder;
 use super::rig::{Rig, Screen};
 use super::{cpu, verdict};
 
-/// As BENCH.md measured `bottom` on the machine that its goals come from, percent of a core.
+/// As `bottom` was measured on the machine that the goals come from, percent of a core.
 const BOTTOM_THERE: f64 = 0.6;
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// bottom's own interval, as long as Dogwatch's.

@@ -1,4 +1,4 @@
-//! What only hours show (FAULTS.md 1 and 2): samples on time under load, and nothing that grows.
+//! What only hours show: samples on time under load, and nothing that grows.
 
 use std::fs;
 use std::io;

@@ -145,7 +145,7 @@ fn a_bad_pattern_says_what_is_wrong_with_it() {
     );
 }
 
-/// FAULTS.md 109: each of two hundred mutations is refused with a place, or changes what is watched and nothing else.
+/// Each of two hundred mutations is refused with a place, or changes what is watched and nothing else.
 #[test]
 fn two_hundred_mutated_files_are_refused_with_a_place_or_read_whole() {
     let good = "[defaults]\ncadence = '10s'\nlogs = ['/var/log/syslog']\n[group.web]\nhosts = ['web[1-3]']\n\

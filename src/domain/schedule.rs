@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(at("2026-11-21T12:04:00Z"), both(noon, five), "a clock that was set back");
     }
 
-    /// FAULTS.md 61, against an evaluator that looks at every minute of two years on the wall clock of five zones.
+    /// Against an evaluator that looks at every minute of two years on the wall clock of five zones.
     /// In the hour that daylight saving skips the two may differ by that hour: cron runs such a job late, not never.
     #[test]
     fn it_agrees_with_a_look_at_every_minute_of_two_years_in_five_zones() {

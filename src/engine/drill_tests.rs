@@ -177,7 +177,7 @@ fn each_filling_of_the_log_disk_is_told_with_its_deadline_hours_before() {
     assert!(watch.host("api1").views(watch.drill.clock.now()).all(|view| view.rank() <= Status::Warning));
 }
 
-/// Issue 4's request that nobody reads, and what it is for, in the audit of the demo.
+/// The request that nobody reads, and what it is for, in the audit of the demo.
 #[test]
 fn the_unread_request_waits_in_sight_for_a_week_until_the_purge_is_done() {
     let mut watch = Watch::of("log-purge");

@@ -287,7 +287,7 @@ fn every_view_looks_as_it_did_at_every_size_in_two_themes() {
     }
 }
 
-/// FAULTS.md 106: a terminal without UTF-8 is sent nothing else, and the statuses are still words.
+/// A terminal without UTF-8 is sent nothing else, and the statuses are still words.
 #[test]
 fn every_view_can_be_shown_in_ascii() {
     let theme = Themes::default().load("mono").unwrap_or_else(|error| panic!("{error}")).in_glyphs(Glyphs::Ascii);
@@ -311,7 +311,7 @@ fn mimics() -> Vec<SafeText> {
     bytes.iter().map(|bytes| SafeText::from_bytes(bytes)).collect()
 }
 
-/// FAULTS.md 42 and 44: in a real terminal's eyes every column stands where it did, and no row begins with what a host said.
+/// In a real terminal's eyes every column stands where it did, and no row begins with what a host said.
 #[test]
 fn nothing_that_a_host_says_moves_a_column_or_makes_a_row() {
     let theme = Themes::default().load("dark").unwrap_or_else(|error| panic!("{error}")).in_tier(Tier::True);
@@ -353,7 +353,6 @@ fn nothing_that_a_host_says_moves_a_column_or_makes_a_row() {
     assert!(announced.iter().all(|line| !line.contains(['\n', '\r', '\x1b'])), "{announced:?}");
 }
 
-/// FAULTS.md 102, as far as drawing goes.
 #[test]
 fn no_size_makes_any_view_panic() {
     let theme = Themes::default().load("default").unwrap_or_else(|error| panic!("{error}"));
@@ -371,7 +370,7 @@ fn no_size_makes_any_view_panic() {
 }
 
 proptest! {
-    /// FAULTS.md 60, past the terminal's own decoding.
+    /// Past the terminal's own decoding.
     #[test]
     fn no_keys_make_the_screen_panic(keys in proptest::collection::vec((0_usize..14, any::<char>(), any::<bool>()), 0..60)) {
         let theme = Themes::default().load("default").unwrap_or_else(|error| panic!("{error}"));

@@ -315,7 +315,6 @@ mod tests {
         assert!(picture(&buffer, Format::Svg).contains("fill=\"#ff6b5e\">✖ full</text>"));
     }
 
-    /// FAULTS.md 45.
     #[test]
     fn markup_of_a_host_is_inert_in_a_picture() {
         let svg = picture(&buffer("</text><a&'", Style::new()), Format::Svg);

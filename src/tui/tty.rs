@@ -158,7 +158,6 @@ pub fn leave() {
 mod tests {
     use super::*;
 
-    /// FAULTS.md 45.
     #[test]
     fn what_is_copied_can_not_end_its_sequence_and_is_cut_at_a_character() {
         let told = clipboard("db1 \x1b\\ \x07 é");
@@ -167,7 +166,6 @@ mod tests {
         assert!(clipboard(&"é".repeat(COPY_BYTES_MAX)).len() < COPY_BYTES_MAX * 4 / 3 + 16);
     }
 
-    /// FAULTS.md 45.
     #[test]
     fn what_a_host_said_can_not_end_a_notification() {
         let told = String::from_utf8(notification("db1 \x1b]52;c;aGk=\x07 \u{9c} full; soon")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Watches the thread that draws: a screen that stands still must not look as if all were well (FAULTS.md 108).
+//! Watches the thread that draws: a screen that stands still must not look as if all were well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    /// FAULTS.md 62, as far as there are actions: by key, by the palette, and by the mouse.
+    /// By key, by the palette, and by the mouse.
     #[test]
     fn who_may_only_look_gets_nothing_done_by_any_path() {
         let views = || [View::Fleet, View::Host(managers().order[0].clone())];

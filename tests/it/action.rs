@@ -354,7 +354,7 @@ fn can_says_why_and_why_not() {
     }
 }
 
-/// FAULTS.md 62: whatever the catalogue holds, now or later, who may only look may do none of it.
+/// Whatever the catalogue holds, now or later, who may only look may do none of it.
 #[test]
 fn no_action_of_the_catalogue_is_for_somebody_without_its_role() {
     let office = Office::new("");

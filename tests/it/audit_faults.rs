@@ -52,7 +52,7 @@ fn writer_in(file: &[u8]) -> Vec<u8> {
     file[at..].split(|byte| *byte == b'-').next().unwrap().to_vec()
 }
 
-/// FAULTS.md 85: whatever bit of the file turns, either every record is as it was, or somebody is told.
+/// Whatever bit of the file turns, either every record is as it was, or somebody is told.
 #[test]
 fn a_flipped_bit_anywhere_in_the_file_changes_no_record_unseen() {
     let place = Place::new();
@@ -86,7 +86,7 @@ fn a_flipped_bit_anywhere_in_the_file_changes_no_record_unseen() {
     });
 }
 
-/// FAULTS.md 83. The file system believes that it has room; the disk below it has none.
+/// The file system believes that it has room; the disk below it has none.
 #[test]
 fn a_record_whose_bytes_do_not_reach_the_disk_is_none() {
     let place = Place::new();
@@ -121,7 +121,7 @@ fn a_record_whose_bytes_do_not_reach_the_disk_is_none() {
     run("umount", &[state.to_str().unwrap()]);
 }
 
-/// FAULTS.md 87: what was acknowledged before the writer was killed is there, and the chain is whole.
+/// What was acknowledged before the writer was killed is there, and the chain is whole.
 #[test]
 fn killed_in_the_middle_of_appending_no_acknowledged_record_is_lost() {
     let place = Place::new();
@@ -161,7 +161,7 @@ fn killed_in_the_middle_of_appending_no_acknowledged_record_is_lost() {
     succeeds(&place, &["verify"]);
 }
 
-/// FAULTS.md 92: a day at ten records a second in the long mode.
+/// A day at ten records a second in the long mode.
 #[test]
 fn a_long_outage_of_the_central_log_loses_nothing_and_keeps_the_order() {
     let mut central = Rsyslog::over_tls();

@@ -1,4 +1,4 @@
-//! Networks and servers that fail half way (FAULTS.md, A and B).
+//! Networks and servers that fail half way.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};

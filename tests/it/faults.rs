@@ -1,4 +1,4 @@
-//! Hosts that misbehave (FAULTS.md, B and C).
+//! Hosts that misbehave.
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Who logs in: keys, agents, certificates and passphrases (FAULTS.md, C).
+//! Who logs in: keys, agents, certificates and passphrases.
 
 use std::fs;
 use std::io::Write;

@@ -104,7 +104,6 @@ fn what_a_lost_link_kept_from_the_screen_comes_later_or_is_counted() {
     assert!((written - 64..=written + 64).contains(&(seen + told.get())), "{seen} + {} of {written}", told.get());
 }
 
-/// FAULTS.md 5.
 #[test]
 fn ten_thousand_lines_at_once_are_capped_and_what_was_dropped_is_said() {
     let place = Place::new();

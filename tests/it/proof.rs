@@ -25,7 +25,6 @@ fn what_ran_is_told_with_its_job(machine: &Machine, running: &Running) {
     assert!(succeeded && said.contains("\n1 process,") && said.contains("(: job-slow; sleep 10)"), "{said}");
 }
 
-/// Issue 5, Show 4.
 fn a_pack_proves_the_failure_and_one_changed_bit_is_found(machine: &Machine, running: &Running) {
     let (pack, key) = (machine.place.path("pack"), machine.place.path("key"));
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
@@ -66,7 +65,7 @@ fn a_pack_proves_the_failure_and_one_changed_bit_is_found(machine: &Machine, run
     assert!(!succeeded && said.contains("raw/added is in the pack, and in no manifest"), "{said}");
 }
 
-/// Issue 5, Show 1: the verdicts of four jobs, with their witnesses.
+/// The verdicts of four jobs, with their witnesses.
 #[test]
 fn cron_s_jobs_are_proven_ok_failed_killed_and_odd_by_what_the_kernel_saw() {
     let job = |name: &str| format!("[host.me.job.{name}]\nevery = '1d'\ncommand = 'job-{name}'\n");
@@ -89,7 +88,7 @@ fn cron_s_jobs_are_proven_ok_failed_killed_and_odd_by_what_the_kernel_saw() {
     a_pack_proves_the_failure_and_one_changed_bit_is_found(&machine, &running);
 }
 
-/// Issue 5, Show 2: without accounting nobody knows, and how to know is said.
+/// Without accounting nobody knows, and how to know is said.
 #[test]
 fn with_accounting_off_a_run_s_outcome_is_unknown_and_how_to_prove_it_is_said() {
     let settings = "[host.me.job.transfer]\nevery = '1d'\ncommand = 'job-transfer'\n";
@@ -202,7 +201,7 @@ fn the_job_that_a_load_came_with_is_the_suspect() {
     assert!(said.contains("host.load") && said.contains(" s of CPU)"), "{said}");
 }
 
-/// Issue 5, Show 5: who deleted a log by hand is named, with the command, and that it was not Dogwatch.
+/// Who deleted a log by hand is named, with the command, and that it was not Dogwatch.
 #[test]
 fn a_log_that_was_deleted_by_hand_names_user_command_and_time() {
     let directory = Place::new();

@@ -12,7 +12,7 @@ use dogwatch::domain::proof::acct::{AcctRecord, CORE, Decoder, Ended, FORKED, SI
 use crate::machine::now_s;
 use crate::support::*;
 
-/// Issue 5, Show 3: every record of a real file, as dump-acct reads it.
+/// Every record of a real file, as dump-acct reads it.
 #[test]
 fn every_record_is_read_as_dump_acct_reads_it_and_signals_are_told_where_it_tells_none() {
     let place = Place::new();

@@ -423,7 +423,7 @@ fn a_terminal_that_is_gone_ends_it_within_two_seconds_with_its_store_closed() {
     assert!(!place.path("state/series.db-wal").exists());
 }
 
-/// FAULTS.md 104 and 108: a terminal that takes nothing (Ctrl-S) holds nobody up, not even the way out.
+/// A terminal that takes nothing (Ctrl-S) holds nobody up, not even the way out.
 #[test]
 fn a_terminal_that_takes_nothing_is_left_within_three_seconds() {
     let place = Place::new();

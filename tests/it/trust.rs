@@ -135,7 +135,7 @@ fn generated(numbers: &mut Numbers, keys: &[String], names: &[String]) -> String
     text
 }
 
-/// FAULTS.md 32. A host known only through @cert-authority is refused by both, and counted apart.
+/// A host known only through @cert-authority is refused by both, and counted apart.
 #[test]
 fn generated_known_hosts_files_get_the_same_answers_as_from_ssh() {
     let sshd = Sshd::start_with("MaxStartups 200");

@@ -104,7 +104,7 @@ fn within_its_grace_it_is_late_and_past_it_missed() {
     );
 }
 
-/// FAULTS.md 100: the hour that does not exist, the hour that comes twice, and a day of four years.
+/// The hour that does not exist, the hour that comes twice, and a day of four years.
 #[test]
 fn due_and_late_are_right_across_changes_of_the_clock_and_leap_days() {
     let at = |schedule: &str, last: &str, now: &str, expected: &str| {

@@ -215,7 +215,6 @@ mod tests {
     }
 
     proptest! {
-        /// FAULTS.md 52.
         #[test]
         fn no_file_makes_it_panic(text in "\\PC*", inherits in "(default|x|y)?") {
             let text = format!("inherits = '{inherits}'\n{text}");

@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 55: catalogues of every kind of set. The input's NUL bytes stand for the cuts.
+//! Catalogues of every kind of set. The input's NUL bytes stand for the cuts.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 54: tables, timers and logs of any make, and the history of runs that comes of them. The input's NUL bytes stand for the cuts between them.
+//! Tables, timers and logs of any make, and the history of runs that comes of them. The input's NUL bytes stand for the cuts between them.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 51: any hosts.toml is a configuration or a list of problems with their places.
+//! Any hosts.toml is a configuration or a list of problems with their places.
 
 use dogwatch::config::parse;
 use dogwatch::domain::fleet::HostName;

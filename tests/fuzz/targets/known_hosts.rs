@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 49: any known_hosts file gets a verdict.
+//! Any known_hosts file gets a verdict.
 
 use dogwatch::domain::trust::known_hosts::{HostKey, KnownHosts, RecordedNames};
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 56: log files and journals, polled twice so that cursors move. NUL bytes stand for the cuts.
+//! Log files and journals, polled twice so that cursors move. NUL bytes stand for the cuts.
 
 use dogwatch::domain::probe::journal::{self, JournalCursors};
 use dogwatch::domain::probe::logs::{self, LogCursors, Purpose};

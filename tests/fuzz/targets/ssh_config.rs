@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 50: whatever `ssh -G` prints is settings or a named error.
+//! Whatever `ssh -G` prints is settings or a named error.
 
 use dogwatch::adapters::ssh_config::parse;
 use libfuzzer_sys::fuzz_target;

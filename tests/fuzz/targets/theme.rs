@@ -1,5 +1,5 @@
 #![no_main]
-//! FAULTS.md 52: a theme file is a theme, or an error that names what is wrong.
+//! A theme file is a theme, or an error that names what is wrong.
 
 use std::collections::BTreeMap;
 

@@ -298,7 +298,7 @@ impl HostMemory {
         for (id, cell) in &host.checks {
             let (result, since_ms) = (cell.result.last(), cell.state.since.utc_ms);
             match (id.kind, result.status, &id.subject) {
-                (CheckKind::LogShrunk, Status::Warning, Some(log)) => {
+                (CheckKind::LogShrunk, Status::Warning | Status::Critical, Some(log)) => {
                     self.lately.logs.restore(log, since_ms, result.reason.as_str());
                 }
                 (CheckKind::CronChanged, Status::Warning, _) => {

@@ -214,6 +214,11 @@ fn a_log_that_was_deleted_by_hand_names_user_command_and_time() {
     let said = machine.until("app.log is gone, with 7 B, and was not rotated");
     let said = if said.contains("rm by") { said } else { machine.until("rm by dw-anna (uid 65001)") };
     assert!(said.contains("rm by dw-anna (uid 65001) without a terminal at ") && said.contains(", outside Dogwatch"));
+    // Nothing else can be told of a log that is not there: its loss stands above that.
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let checks = told["hosts"][0]["checks"].as_array().unwrap();
+    let shrunk = checks.iter().find(|check| check["id"].as_str().unwrap().starts_with("log.shrunk:")).unwrap();
+    assert_eq!(shrunk["status"], "critical", "{said}");
 }
 
 #[test]

@@ -231,7 +231,9 @@ fn shrunk(log: &LogReading, lately: &Lately, context: &Context) -> CheckResult {
         let at = chrono::DateTime::from_timestamp_millis(event.utc_ms).unwrap_or_default();
         let who = event.who.as_ref().map_or(String::new(), |who| format!("; {who}"));
         let reason = format!("{} at {}{who}", event.told, at.format("%Y-%m-%d %H:%M:%S UTC"));
-        return CheckResult::new(id, Status::Warning, reason, Unit::Count).value(1.0);
+        // One that is not there at all goes before what can't be told of it.
+        let status = if log.files.is_empty() { Status::Critical } else { Status::Warning };
+        return CheckResult::new(id, status, reason, Unit::Count).value(1.0);
     }
     if let (Some(trouble), true) = (&log.trouble, log.files.is_empty()) {
         return CheckResult::missing(id, trouble.as_str(), Unit::Count);

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
+use chrono_tz::Tz;
+
 use super::reader::Reader;
 use crate::domain::fleet::ItemName;
+use crate::domain::schedule;
 use crate::domain::settings::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,6 +21,10 @@ pub fn job(name: ItemName, offset: usize, table: &Reader) -> Option<JobSpec> {
             None
         }
         (Some(schedule), None) => match schedule.parse::<croner::Cron>() {
+            Ok(_) if schedule::next(&schedule, Tz::UTC, DateTime::UNIX_EPOCH).is_none() => {
+                notes.error(table.place("schedule"), format!("schedule: '{schedule}' names a day that never comes"));
+                None
+            }
             Ok(_) => Some(Expectation::Schedule(schedule)),
             Err(error) => {
                 notes.error(table.place("schedule"), format!("schedule: '{schedule}' is no cron expression: {error}"));
@@ -85,15 +93,17 @@ fn marker(name: &ItemName, offset: usize, table: &Reader) -> Option<Marker> {
 
 /// A job's own log must be watched, and the set that it leaves archives in.
 pub fn check_witnesses(settings: &Settings, reader: &Reader) {
-    let error = |what: String| reader.notes().error(reader.place("job"), what);
+    let tables = reader.named_tables("job");
     for job in &settings.jobs {
+        let table = tables.iter().find(|(_, name, _)| name == job.name.as_str()).map(|(.., table)| table);
+        let error = |key, what| reader.notes().error(table.map_or(0, |table| table.place(key)), what);
         let is_watched = |marker: &&Marker| settings.logs.iter().any(|watch| watch.label() == marker.log);
         if let Some(marker) = job.marker.as_ref().filter(|marker| !is_watched(marker)) {
-            error(format!("job {}: log = '{}' is not watched: add it to logs", job.name, marker.log));
+            error("log", format!("job {}: log = '{}' is not watched: add it to logs", job.name, marker.log));
         }
         let is_set = |set: &&String| settings.backups.iter().any(|known| known.name.as_str() == set.as_str());
         if let Some(set) = job.leaves.as_ref().filter(|set| !is_set(set)) {
-            error(format!("job {}: leaves = '{set}' is no backup set of this host", job.name));
+            error("leaves", format!("job {}: leaves = '{set}' is no backup set of this host", job.name));
         }
     }
 }

@@ -113,12 +113,19 @@ fn a_job_needs_an_expectation_and_its_evidence() {
 }
 
 #[test]
+fn a_schedule_of_a_day_that_never_comes_is_refused_and_one_of_a_leap_year_is_not() {
+    let job = |schedule: &str| format!("[host.a.job.x]\ncommand = 'x'\nschedule = '{schedule}'\n");
+    check(&job("0 0 30 2 *"), "hosts.toml:3:12: schedule: '0 0 30 2 *' names a day that never comes");
+    check(&job("0 0 29 2 *"), "a own");
+}
+
+#[test]
 fn a_job_s_witnesses_must_be_watched_and_whole() {
     let job = "[host.a.job.x]\nevery = '1d'\ncommand = 'x'\n";
     check(
         &format!("{job}log = '/var/log/x'\ndone = 'ok'\nleaves = 'nightly'\n"),
-        "hosts.toml:1:9: job x: leaves = 'nightly' is no backup set of this host\n\
-         hosts.toml:1:9: job x: log = '/var/log/x' is not watched: add it to logs",
+        "hosts.toml:4:7: job x: log = '/var/log/x' is not watched: add it to logs\n\
+         hosts.toml:6:10: job x: leaves = 'nightly' is no backup set of this host",
     );
     check(
         &format!("{job}done = '('\n"),

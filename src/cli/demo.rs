@@ -1,6 +1,7 @@
 //! `dogwatch demo`: a scenario on the screen, at a pace that one can watch.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
@@ -18,10 +19,11 @@ use crate::config::Config;
 use crate::config::policy::PolicyFile;
 use crate::domain::action::policy::Policy;
 use crate::engine::drill::{Drill, DrillClock};
+use crate::engine::drill_ran::ran_then;
 use crate::engine::feed::Publisher;
 use crate::engine::{COMMANDS_MAX, Command, StoreOpener};
 use crate::tui::model::FeedSource;
-use crate::tui::{Attachment, ReadAudit};
+use crate::tui::{AskRan, Attachment, ReadAudit};
 
 /// Room for a demo's store.
 const STORE_BYTES_MAX: u64 = 200_000_000;
@@ -61,6 +63,7 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
     };
     let database = state.database();
     let audit = read_audit_of(&scenario, &directory.0)?;
+    let ran = ask_ran_of(&arguments.scenario, clock.clone())?;
     let store = StoreOpener { directory: state, lock, size_bytes_max: STORE_BYTES_MAX, how: "demo" };
     let mut publisher = Publisher::default();
     let feed = publisher.subscribe();
@@ -78,7 +81,7 @@ pub fn run(common: &Common, arguments: &DemoArguments) -> Result<(), CommandErro
         shell: None,
         keep_copy: None,
         audit: Some(audit),
-        ran: None,
+        ran: Some(ran),
         acting: None,
     };
     let shown = present(common, attachment, options);
@@ -103,6 +106,12 @@ pub fn read_audit_of(scenario: &Scenario, state: &Path) -> Result<ReadAudit, Com
         warnings: Vec::new(),
     });
     Ok(read_audit_under(state, move || Ok(policy.clone())))
+}
+
+/// What ran on a demo's hosts, by what they had recorded by then.
+fn ask_ran_of(name: &str, clock: DrillClock) -> Result<AskRan, CommandError> {
+    let (scenario, _) = load(name)?;
+    Ok(Arc::new(move |host, when| Ok(ran_then(&scenario, &clock, host, (when.from, when.to)))))
 }
 
 /// A scenario by its name, or from a file.

@@ -47,8 +47,12 @@ impl DrillClock {
     }
 
     pub fn now(&self) -> Moment {
-        let at = self.at.load(Ordering::Acquire);
-        self.begins.plus(Duration::from_millis(u64::try_from(at).unwrap_or(0)))
+        self.begins.plus(self.elapsed())
+    }
+
+    /// Since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.at.load(Ordering::Acquire)).unwrap_or(0))
     }
 
     fn set(&self, at: Duration) {

@@ -7,6 +7,7 @@ use crate::domain::check::Pane;
 use crate::domain::fleet::HostName;
 use crate::domain::incident::recurrence::Recurrence;
 use crate::domain::status::Status;
+use crate::engine::drill_ran::ran_then;
 use chrono::{DateTime, Utc};
 
 /// A scenario with what is on its board.
@@ -226,9 +227,16 @@ fn a_transfer_that_only_started_is_never_ok_and_accounting_proves_the_night_that
     watch.until("2026-04-10T03:00");
     let (status, told) = job(&watch);
     assert!(status == Status::Ok && told.contains("proven ok, took 45 s, usual 45 s"), "{told}");
+    // Asked by the night that failed.
+    let host = HostName::parse("batch1").unwrap_or_else(|error| panic!("{error}"));
+    let night = (utc("2026-04-09T02:05"), utc("2026-04-09T02:15"));
+    let then = ran_then(&watch.drill.scenario, &watch.drill.clock, &host, night).ran.rows;
+    let words: Vec<String> =
+        then.iter().map(|row| format!("{:?} {} {}", row.took_ms, row.end_words(), row.belongs_to())).collect();
+    assert_eq!(words, ["Some(600000) exit 1 /opt/partner/bin/partner-transfer"]);
 }
 
-/// Story 5: what was seen at 15:45 is told before the disk is full.
+/// What was seen at 15:45 is told before the disk is full.
 #[test]
 fn the_tampered_script_is_told_with_owner_and_time_hours_before_anybody_looked_at_it() {
     let mut watch = Watch::of("log-copy");

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod core;
 pub mod drill;
+pub mod drill_ran;
 pub mod evidence;
 pub mod feed;
 pub mod follow;

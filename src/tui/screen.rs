@@ -177,7 +177,8 @@ pub fn marks(model: &Model) -> impl Iterator<Item = Piece> {
 /// What is played, and what time it is there.
 fn demo_words(model: &Model) -> Option<Piece> {
     let title = model.demo.as_ref()?;
-    Some(piece(format!("   playing “{title}”, now {}", model.now.utc().format("%a %-d %b %H:%M")), Meaning::Dim))
+    // The time first: a narrow screen cuts the end.
+    Some(piece(format!("   {}, playing “{title}”", model.now.utc().format("%a %-d %b %H:%M")), Meaning::Dim))
 }
 
 /// Whose machine is under one's hands, where its group has a colour; else the program's name.

@@ -17,7 +17,7 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         {
             Some("read-only: this screen may look, and do nothing")
         }
-        Action::PollNow | Action::Passphrase | Action::Shell | Action::Act | Action::Ran if model.demo.is_some() => {
+        Action::PollNow | Action::Passphrase | Action::Shell | Action::Act if model.demo.is_some() => {
             Some("a demo: its hosts are recordings")
         }
         Action::Passphrase if !model.can_unlock => {

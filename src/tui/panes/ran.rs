@@ -51,6 +51,7 @@ pub fn build(model: &mut Model, width: u16, rows: usize) -> Built {
         count => format!(" and {count} lighter ones left out"),
     };
     let known = match &asked.answer {
+        Some(Ok(_)) if width < 100 => format!(", {} known{cut}", all.len()),
         Some(Ok(_)) => format!(", {} known{cut}; the heaviest first", all.len()),
         Some(Err(_)) | None => String::new(),
     };

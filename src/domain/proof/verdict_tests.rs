@@ -28,6 +28,18 @@ fn job() -> JobSpec {
     }
 }
 
+/// A run of it, as cron's log tells of one.
+fn began(at_s: u32, pid: u32) -> CronRun {
+    CronRun {
+        at: DateTime::from_timestamp(i64::from(at_s), 0).unwrap_or_default(),
+        user: "root".into(),
+        command: "transfer".into(),
+        pid,
+        failed_with: None,
+        line: RemoteBytes::default(),
+    }
+}
+
 /// Accounting that is on, read up to now, and without a gap since before the run.
 fn healthy() -> AccountingReading {
     AccountingReading {
@@ -50,14 +62,7 @@ fn of_job(
     change: impl Fn(&mut AccountingReading),
     with: impl Fn(&mut RunHistory),
 ) -> (Status, String) {
-    let run = CronRun {
-        at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
-        user: "root".into(),
-        command: "transfer".into(),
-        pid: 77,
-        failed_with: None,
-        line: RemoteBytes::default(),
-    };
+    let run = began(BEGAN_S, 77);
     let reading = CronReading { runs: vec![run], ..CronReading::default() };
     of_runs(job, now_ms, |history| history.take_runs(job, &reading), change, with)
 }
@@ -234,14 +239,7 @@ fn an_exit_status_that_systemd_takes_for_success_is_none_of_failure() {
     let begun = |is_ok| {
         let word =
             Word { by: Speaker::Systemd, is_ok, from_ms: 0, at_ms: 0, took_ms: Some(100), text: "exit-code".into() };
-        let run = CronRun {
-            at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
-            user: "".into(),
-            command: "x.service".into(),
-            pid: 77,
-            failed_with: None,
-            line: RemoteBytes::default(),
-        };
+        let run = CronRun { user: "".into(), command: "x.service".into(), ..began(BEGAN_S, 77) };
         let record = |reading: &mut AccountingReading| reading.records = vec![ended(77, 100, 0x200)];
         of_runs(
             &job,
@@ -302,14 +300,7 @@ fn what_a_set_was_not_seen_for_is_awaited_and_then_unknown_and_a_lack_is_kept() 
 
 #[test]
 fn a_failure_that_was_proven_is_told_beside_a_run_of_which_nobody_knows() {
-    let run = |hours_ago: i64, failed_with| CronRun {
-        at: DateTime::from_timestamp(i64::from(BEGAN_S) - hours_ago * 3_600, 0).unwrap_or_default(),
-        user: "root".into(),
-        command: "transfer".into(),
-        pid: 77,
-        failed_with,
-        line: RemoteBytes::default(),
-    };
+    let run = |hours_ago: u32, failed_with| CronRun { failed_with, ..began(BEGAN_S - hours_ago * 3_600, 77) };
     let runs = vec![run(24, Some(3)), run(0, None)];
     let reading = CronReading { runs, ..CronReading::default() };
     let off = |reading: &mut AccountingReading| reading.path = None;
@@ -320,14 +311,7 @@ fn a_failure_that_was_proven_is_told_beside_a_run_of_which_nobody_knows() {
 /// A timer's run by what its look says of it.
 fn timed(change: impl Fn(&mut JobRun), record: Option<u32>) -> (Status, String) {
     let job = JobSpec { evidence: JobEvidence::Timer { unit: "x".to_owned() }, ..job() };
-    let run = CronRun {
-        at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
-        user: "".into(),
-        command: "x.service".into(),
-        pid: 77,
-        failed_with: None,
-        line: RemoteBytes::default(),
-    };
+    let run = CronRun { user: "".into(), command: "x.service".into(), ..began(BEGAN_S, 77) };
     let mut timed = JobRun::begun(run);
     change(&mut timed);
     let begin = |history: &mut RunHistory| history.restore("transfer", vec![timed.clone()]);
@@ -381,14 +365,7 @@ fn what_was_contradicted_or_never_looked_for_is_never_told_to_run() {
             let raw = RawRecord { raw: write(&other), record: other, whole_cpu_ms: 0 };
             history.take_records(&AccountingReading { records: vec![raw], ..healthy() }, i64::MAX);
         }
-        let run = history.meet(JobRun::begun(CronRun {
-            at: DateTime::from_timestamp(i64::from(BEGAN_S), 0).unwrap_or_default(),
-            user: "root".into(),
-            command: "transfer".into(),
-            pid: 77,
-            failed_with: None,
-            line: RemoteBytes::default(),
-        }));
+        let run = history.meet(JobRun::begun(began(BEGAN_S, 77)));
         assert!(!run.is_searched);
     };
     of(|_| {}, told_late);
@@ -397,25 +374,18 @@ fn what_was_contradicted_or_never_looked_for_is_never_told_to_run() {
 /// What a screen shows of the runs of a job: here of five that took 40 s, one that took none, and one that runs.
 #[test]
 fn a_mark_tells_of_a_run_that_goes_on_and_of_one_that_took_another_time_than_usual() {
-    let began = |day: u32| BEGAN_S - day * 86_400;
-    let run = |day: u32| CronRun {
-        at: DateTime::from_timestamp(i64::from(began(day)), 0).unwrap_or_default(),
-        user: "root".into(),
-        command: "transfer".into(),
-        pid: 77 + day,
-        failed_with: None,
-        line: RemoteBytes::default(),
-    };
+    let day_s = |day: u32| BEGAN_S - day * 86_400;
+    let run = |day: u32| began(day_s(day), 77 + day);
     let mut history = RunHistory::default();
     history.take_runs(&job(), &CronReading { runs: (0..7).rev().map(run).collect(), ..CronReading::default() });
     let raw = |day: u32| {
-        let record = record("sh", 77 + day, began(day), if day == 1 { 10 } else { 40_000 }, 0);
+        let record = record("sh", 77 + day, day_s(day), if day == 1 { 10 } else { 40_000 }, 0);
         RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }
     };
     let reading = AccountingReading {
         records: (1..7).rev().map(raw).collect(),
-        unbroken_from_s: Some(began(7)),
-        read_from_s: Some(began(7)),
+        unbroken_from_s: Some(day_s(7)),
+        read_from_s: Some(day_s(7)),
         ..healthy()
     };
     history.take_records(&reading, NOW_MS + 1);

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::lines;
-use super::recent_matches::Earlier;
-use crate::domain::fleet::ItemName;
+use super::recent_matches::{Earlier, EarlierHeard};
 use crate::domain::settings::{JobSpec, RateRule};
 use crate::domain::text::SafeText;
 
@@ -54,6 +53,9 @@ pub struct LogReading {
     /// What jobs said of their end.
     #[serde(skip)]
     pub heard: Vec<HeardLine>,
+    /// The same of polls before this one, as the cursors kept it.
+    #[serde(skip)]
+    pub heard_earlier: Vec<EarlierHeard>,
     /// The new lines themselves, where they were asked for, and how many before them were left out.
     #[serde(skip)]
     pub fresh: Vec<SafeText>,
@@ -71,9 +73,10 @@ pub enum Purpose<'a> {
 }
 
 /// A line by which a job says how it ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeardLine {
-    pub job: ItemName,
+    /// Its name in hosts.toml.
+    pub job: SafeText,
     pub is_ok: bool,
     pub line: SafeText,
 }
@@ -107,6 +110,7 @@ impl LogReading {
             shown: Vec::new(),
             trouble: None,
             heard: Vec::new(),
+            heard_earlier: Vec::new(),
             fresh: Vec::new(),
             fresh_left_out: 0,
         }
@@ -159,7 +163,7 @@ impl LogReading {
             for (_, line) in lines(complete) {
                 if let Some(is_ok) = marker.says(line) {
                     let line = SafeText::from_bytes_capped(line, 300);
-                    self.heard.push(HeardLine { job: job.name.clone(), is_ok, line });
+                    self.heard.push(HeardLine { job: job.name.as_str().into(), is_ok, line });
                 }
             }
             // Of each job: one that says very much crowds out no other.

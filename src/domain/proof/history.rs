@@ -178,6 +178,17 @@ impl RunHistory {
         self.ask_witnesses(job);
     }
 
+    /// Whether a job's own log was looked at already.
+    pub fn has_heard(&self, job: &JobSpec) -> bool {
+        self.heard.contains_key(job.name.as_str())
+    }
+
+    /// What a job's own log said that is remembered.
+    #[cfg(test)]
+    pub fn heard(&self, job: &JobSpec) -> impl Iterator<Item = &Word> {
+        self.heard.get(job.name.as_str()).into_iter().flat_map(Heard::words)
+    }
+
     /// Takes what one look at a job's own log brought; `from_ms` is when it was looked at before, by the host's clock, and
     /// `None` where something between is missing.
     pub fn take_words(&mut self, job: &JobSpec, words: Vec<Word>, from_ms: Option<i64>, to_ms: i64) {

@@ -40,8 +40,16 @@ pub fn take_logs(logs: &[LogReading], history: &mut RunHistory, jobs: &[JobSpec]
         let Some(log) = logs.iter().find(|log| log.watch.as_str() == marker.log) else { continue };
         let is_whole = log.trouble.is_none() && log.gap_bytes == 0 && !log.gap_is_open && !log.first_sample;
         let before_ms = log.read_before_ms.map(|before_ms| clocks.on_host(before_ms));
-        let of_job = log.heard.iter().filter(|heard| heard.job == job.name);
-        let words = of_job.map(|heard| word(heard, before_ms, history, clocks)).collect();
+        let is_own = |heard: &&HeardLine| heard.job.as_str() == job.name.as_str();
+        // A process that begins goes on with what the one before it heard last.
+        let earlier = if history.has_heard(job) { &[][..] } else { log.heard_earlier.as_slice() };
+        let earlier = earlier.iter().flat_map(|look| {
+            let then = Clocks { now_ms: look.utc_ms, ..clocks };
+            let since_ms = look.since_ms.map(|since_ms| clocks.on_host(since_ms));
+            look.heard.iter().filter(is_own).map(move |heard| (heard, since_ms, then))
+        });
+        let now = log.heard.iter().filter(is_own).map(|heard| (heard, before_ms, clocks));
+        let words = earlier.chain(now).map(|(heard, before_ms, then)| word(heard, before_ms, history, then)).collect();
         history.take_words(job, words, before_ms.filter(|_| is_whole), clocks.on_host(clocks.now_ms));
     }
 }
@@ -86,4 +94,54 @@ pub fn take_archives(reading: &BackupReading, history: &mut RunHistory, jobs: &[
     let archives = reading.archives.iter().map(|archive| (at_ms(archive.at), archive.name.clone())).collect();
     let seen = SeenArchives::new(archives, clocks.on_host(clocks.now_ms));
     history.take_archives(reading.set.as_str(), seen, jobs);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fleet::ItemName;
+    use crate::domain::probe::recent_matches::RecentMatches;
+    use crate::domain::settings::{Expectation, HOUR, JobEvidence, Marker};
+
+    const AT_MS: i64 = 1_790_000_000_000;
+
+    fn job() -> JobSpec {
+        JobSpec {
+            name: ItemName::parse("transfer").unwrap_or_else(|error| panic!("{error}")),
+            expectation: Expectation::Every(24 * HOUR),
+            grace: HOUR,
+            evidence: JobEvidence::CronLog { command: "transfer".to_owned(), user: None },
+            accept_ran: false,
+            usual: None,
+            gives_up: None,
+            marker: Some(Marker { log: "/var/log/x".to_owned(), done: None, failed: None }),
+            leaves: None,
+        }
+    }
+
+    /// A look at the log, so many seconds after the one before it.
+    fn look(recent: &mut RecentMatches, history: &mut RunHistory, [before_s, at_s]: [i64; 2], said: &[&str]) {
+        let [before_ms, now_ms] = [before_s, at_s].map(|second| AT_MS + second * 1_000);
+        let heard = |line: &&str| HeardLine { job: "transfer".into(), is_ok: false, line: (*line).into() };
+        let mut log = LogReading::new("/var/log/x".into(), false);
+        (log.heard, log.read_before_ms) = (said.iter().map(heard).collect(), Some(before_ms));
+        let mut logs = [log];
+        recent.exchange(&mut logs, now_ms);
+        take_logs(&logs, history, &[job()], Clocks { now_ms, skew_ms: 0 });
+    }
+
+    #[test]
+    fn what_a_job_said_before_a_restart_is_told_once_to_the_process_that_comes_after() {
+        let (mut recent, mut after) = (RecentMatches::default(), RunHistory::default());
+        look(&mut recent, &mut RunHistory::default(), [-10, 0], &["gave up"]);
+        // An hour later, by a process that has heard nothing itself.
+        look(&mut recent, &mut after, [0, 3_600], &[]);
+        let heard = |history: &RunHistory| {
+            history.heard(&job()).map(|word| format!("{} {}", word.at_ms - AT_MS, word.text)).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(&after), ["0 gave up"]);
+        look(&mut recent, &mut after, [3_600, 3_610], &["ERROR"]);
+        look(&mut recent, &mut after, [3_610, 3_620], &[]);
+        assert_eq!(heard(&after), ["0 gave up", "3610000 ERROR"]);
+    }
 }

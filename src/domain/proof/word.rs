@@ -104,6 +104,11 @@ impl Heard {
         self.read_to_ms = to_ms;
     }
 
+    #[cfg(test)]
+    pub fn words(&self) -> impl Iterator<Item = &Word> {
+        self.words.iter()
+    }
+
     /// The last word of each run: one that failed in the end may have said before that a part of it succeeded. What may be
     /// the word of two runs is that of neither, and what was said after `known_to_ms` may be that of a run that nobody has
     /// told of yet.

@@ -133,7 +133,7 @@ fn read(path: &Path, records: u32) -> io::Result<(Duration, usize)> {
         let answer = Answer { body: b"", parts, status: 0 };
         let reading = parse(&answer, &mut cursor, &mut memory, now_s).map_err(io::Error::other)?;
         history.take_records(&reading, i64::MAX);
-        if parameters[1] == "7" && piece.is_empty() {
+        if parameters[1] == "7" && reading.behind_bytes == 0 {
             break;
         }
     }

@@ -201,9 +201,9 @@ impl Core {
         let at = polled.received;
         let mut changes = Vec::new();
         let mut observations = Vec::new();
-        // What accounting tells proves what cron's log tells of the same moment.
+        // What accounting and a job's own log tell proves what cron's log tells of the same moment.
         let mut outcomes = polled.outcomes;
-        outcomes.sort_by_key(|(probe, _)| *probe != ProbeId::Accounting);
+        outcomes.sort_by_key(|(probe, _)| (*probe != ProbeId::Accounting, *probe == ProbeId::Cron));
         for (probe, outcome) in outcomes {
             let fresh_for_ms = u64::try_from(plan::fresh_for(&probe, &spec.settings).as_millis()).unwrap_or(u64::MAX);
             let step = Step { probe: &probe, spec: &spec, board, at, fresh_for_ms };

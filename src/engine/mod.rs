@@ -32,6 +32,7 @@ use tokio::time::MissedTickBehavior;
 use crate::adapters::store::StoreError;
 use crate::adapters::store::reader::Reader;
 use crate::adapters::store::request::Request;
+use crate::adapters::store::shaped;
 use crate::adapters::store::state_dir::{EngineLock, StateDir};
 use crate::adapters::store::writer::Writer;
 use crate::adapters::transport::ssh::Secrets;
@@ -166,7 +167,7 @@ impl StoreOpener {
 
 /// Cursors that another version wrote are forgotten: reading begins at the end again.
 fn decoded(cursors: Vec<(HostName, Vec<u8>)>) -> HashMap<HostName, Rc<Cursors>> {
-    cursors.into_iter().filter_map(|(host, body)| Some((host, Rc::new(postcard::from_bytes(&body).ok()?)))).collect()
+    cursors.into_iter().filter_map(|(host, body)| Some((host, Rc::new(shaped::read(&body)?)))).collect()
 }
 
 struct Engine {
@@ -367,7 +368,7 @@ impl Engine {
     }
 
     fn remember(&mut self, host: &HostName, cursors: Rc<Cursors>) {
-        match postcard::to_stdvec(&*cursors) {
+        match shaped::write(&*cursors) {
             Ok(body) => self.persister.remember(host.clone(), body),
             Err(error) => tracing::error!("cursors of {host}: {error}"),
         }

@@ -6,6 +6,7 @@ pub mod reader;
 pub mod request;
 mod rows;
 mod samples;
+pub mod shaped;
 pub mod state_dir;
 pub mod writer;
 

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqlitePool;
 use super::chunk::{Tier, decode};
 use super::samples::SeriesId;
 use super::writer::{Latest, read_tail, unpack};
-use super::{StoreError, open_reader};
+use super::{StoreError, open_reader, shaped};
 use crate::adapters::clock;
 use crate::domain::board::{Board, HostBoard};
 use crate::domain::check::CheckId;
@@ -166,7 +166,7 @@ impl Reader {
             let (host, turn, body): (String, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
             self.turn = self.turn.max(turn);
             // Another version of this program wrote it: the next poll's is the engine's own.
-            let Ok(latest) = postcard::from_bytes::<Latest>(&body) else {
+            let Some(latest) = shaped::read::<Latest>(&body) else {
                 tracing::warn!("{}: a row of {host} was written by another version", self.path.display());
                 continue;
             };

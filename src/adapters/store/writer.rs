@@ -15,7 +15,7 @@ use super::chunk::{Tier, decode};
 use super::request::Request;
 use super::rows::Insert;
 use super::samples::{ChunkRow, OpenChunks, Sample, SeriesId};
-use super::{StoreError, open_writer};
+use super::{StoreError, open_writer, shaped};
 use crate::domain::board::Board;
 use crate::domain::check::CheckId;
 use crate::domain::fleet::HostName;
@@ -294,7 +294,7 @@ async fn write_transitions(
 
 async fn write_latest(transaction: &mut Transaction<'_, Sqlite>, flush: &Flush, turn: i64) -> Result<(), sqlx::Error> {
     let rows = flush.latest.iter().map(|((host, probe), latest)| {
-        let body = postcard::to_stdvec(latest).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let body = shaped::write(latest).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         Ok((host.to_string(), probe.to_string(), body))
     });
     LATEST

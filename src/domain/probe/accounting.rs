@@ -76,8 +76,10 @@ pub struct RunMark {
     pub at_s: u32,
     pub took_ms: Option<u64>,
     /// How its time stands to the usual one of its job.
+    #[serde(default)]
     pub odd: Option<Odd>,
     /// Whether it runs still.
+    #[serde(default)]
     pub runs: bool,
     /// Whether it is proven to have succeeded or failed.
     pub is_ok: Option<bool>,

@@ -119,7 +119,7 @@ impl AcctCursor {
         let packed = memory.packed.as_ref().filter(|packed| packed.inode == self.inode);
         match self.is_packed() {
             true => packed.map_or(0, |packed| packed.taken),
-            false => self.start(memory).min(self.offset - self.tail.len() as u64),
+            false => self.start(memory).min(self.offset.saturating_sub(self.tail.len() as u64)),
         }
     }
 
@@ -273,7 +273,7 @@ pub(super) fn take(
         }
         false => {
             // Fewer bytes than were there before are told by the listing.
-            let known = bytes.get((cursor.offset - cursor.tail.len() as u64 - asked) as usize..);
+            let known = bytes.get((cursor.offset.saturating_sub(cursor.tail.len() as u64) - asked) as usize..);
             match known.and_then(|known| known.get(..cursor.tail.len())) {
                 Some(known) if known != cursor.tail => return Err(Untaken::Another),
                 Some(_) => {

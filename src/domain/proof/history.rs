@@ -294,6 +294,19 @@ impl RunHistory {
         self.runs.get(job.name.as_str()).map_or(&[], Vec::as_slice)
     }
 
+    /// A job's last run, with what its own log said of a failure that may be this run's.
+    pub fn last_run(&self, job: &JobSpec) -> Option<JobRun> {
+        let runs = self.runs(job);
+        let (run, time) = (runs.last()?, times_of(runs).pop()?);
+        let heard = self.heard.get(job.name.as_str());
+        let mut run = run.clone();
+        if let Some(word) = heard.and_then(|heard| heard.waiting_denial(time, self.known_to_ms)) {
+            run.words.retain(|known| known.by != word.by);
+            run.words.push(word.clone());
+        }
+        Some(run)
+    }
+
     /// How long a job usually takes: as hosts.toml says, or as those of its earlier runs took that succeeded.
     pub fn usual(&self, job: &JobSpec) -> Option<Usual> {
         if let Some(usual) = job.usual {

@@ -215,6 +215,26 @@ fn a_witness_of_failure_is_believed_against_one_of_success() {
     check(without_accounting((false, "gave up"), "a.tar"), Status::Critical, "proven FAILED: «gave up»");
 }
 
+/// A word waits until every run that may have said it is known.
+#[test]
+fn a_word_of_failure_that_waits_keeps_a_run_from_being_proven_ok_and_one_of_success_proves_nothing_yet() {
+    let told = |is_ok: bool, second: i64| {
+        let job = job();
+        let begin_ms = i64::from(BEGAN_S) * 1_000;
+        let at_ms = begin_ms + second * 1_000;
+        let word = Word { by: Speaker::OwnLog, is_ok, from_ms: at_ms, at_ms, took_ms: None, text: "gave up".into() };
+        let record = |reading: &mut AccountingReading| reading.records = vec![ended(77, 30_000, 0)];
+        of_job(&job, NOW_MS, record, |history| {
+            history.known_to_ms = begin_ms;
+            history.take_words(&job, vec![word.clone()], Some(begin_ms - 60_000), NOW_MS);
+        })
+    };
+    check(told(false, 29), Status::Critical, "proven FAILED: «gave up», though its record says 0");
+    check(told(true, 29), Status::Ok, "proven ok, took 30 s, started then (cron's log, accounting)");
+    // Long after its end it is nobody's yet.
+    check(told(false, 120), Status::Ok, "proven ok");
+}
+
 #[test]
 fn exit_status_0_without_the_archive_that_it_should_leave_is_a_failure_and_a_silent_log_is_odd() {
     let none = by(Some(0), Some((true, "done")), None);

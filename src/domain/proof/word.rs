@@ -122,6 +122,13 @@ impl Heard {
         words
     }
 
+    /// The last word of after `known_to_ms` that may be a run's own, where it tells of a failure: until it is known whose it
+    /// is, the run has not succeeded.
+    pub fn waiting_denial(&self, run: RunTime, known_to_ms: i64) -> Option<&Word> {
+        let mut waiting = self.words.iter().rev().filter(|word| known_to_ms < word.at_ms);
+        waiting.find(|word| run.holds(word.from_ms, word.at_ms)).filter(|word| !word.is_ok)
+    }
+
     /// Whether a run that ended said nothing, though it would have been heard.
     pub fn is_silent_on(&self, run: RunTime) -> bool {
         let was_heard = self.unbroken_from_ms.is_some_and(|from_ms| from_ms <= run.begin_ms);

@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
         let columns = columns(width, pane);
         let trend_width = usize::from(columns[3].width);
         let row_at = |index: usize| match self.checks.get(index) {
-            Some((host, view)) => row(model, host, view, trend_width, 0 < columns[2].width),
+            Some((host, view)) => row(model, host, view, trend_width, columns[2].width),
             None => self.jobs.get(index - self.checks.len()).map(jobs::row).unwrap_or_default(),
         };
         TableView { rows: shown.map(row_at).collect(), selected: None, columns, empty: empty(pane) }
@@ -152,16 +152,20 @@ fn sorted(model: &Model, pane: Pane) -> Vec<(&HostName, CheckView<'_>)> {
     views
 }
 
-fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize, is_named: bool) -> Vec<Cell> {
+fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize, name_width: u16) -> Vec<Cell> {
     let mut reason = reason_piece(view);
     // Where there is room for it, the check's name says which job it is.
-    if let (CheckKind::CronJob, Some(job), true) = (view.id.kind, &view.id.subject, is_named) {
+    let mut name = view.id.to_string();
+    if let (CheckKind::CronJob, Some(job), true) = (view.id.kind, &view.id.subject, 0 < name_width) {
         reason.text = reason.text.replacen(&format!("job {job}: "), "", 1);
+        if usize::from(name_width) < name.len() {
+            name = job.to_string();
+        }
     }
     vec![
         Cell::Text(status_piece(view)),
         Cell::Text(piece(host.as_str(), Meaning::Title)),
-        Cell::Text(piece(view.id.to_string(), Meaning::Plain)),
+        Cell::Text(piece(name, Meaning::Plain)),
         match view.id.kind {
             CheckKind::CronJob => runs::strip(model, host, view, trend_width),
             _ => trend_of(model.board.hosts.get(host), view, trend_width),

@@ -225,6 +225,8 @@ pub fn parse(
         && (inode, from) == (cursor.inode, cursor.from(memory))
     {
         match take(bytes, cursor, memory, now_s, &mut reading) {
+            // What stood there instead of them is not known.
+            Ok(()) if 0 < reading.passed_over => cursor.note_gap(),
             Ok(()) => {}
             Err(Untaken::Broken) => is_unreadable = true,
             Err(Untaken::Another) => {

@@ -191,3 +191,14 @@ fn a_packed_file_that_is_not_the_one_that_was_read_is_read_whole_behind_a_gap() 
         assert!(1 <= cursor.0.gaps);
     }
 }
+
+#[test]
+fn bytes_that_are_no_records_are_a_gap_that_stays_counted() {
+    let mut cursor = <(AcctCursor, AcctMemory)>::default();
+    (0..2).for_each(|_| drop(poll(&mut cursor, &[(7, "pacct", &bytes(1..4))])));
+    let file = [bytes(1..4), vec![0xff; 100], bytes(4..9)].concat();
+    let (pids, reading) = poll(&mut cursor, &[(7, "pacct", &file)]);
+    assert_eq!((pids, reading.passed_over, reading.gaps), ((4..9).collect(), 100, 1));
+    let file = [file, bytes(9..10)].concat();
+    assert_eq!(poll(&mut cursor, &[(7, "pacct", &file)]).1.gaps, 1);
+}

@@ -14,6 +14,9 @@ use crate::tui::screen::{
 use crate::tui::theme::{Meaning, glyph};
 use crate::tui::wrap::wrapped;
 
+/// A narrower column names jobs without what all of them have.
+const NAME_WIDTH_OF_ID: u16 = 28;
+
 pub fn build(model: &mut Model, pane: Pane, width: u16, rows: usize) -> Built {
     let (table_rows, reason_rows) = room_for_reason(rows);
     let all = Rows::of(model, pane);
@@ -158,7 +161,7 @@ fn row(model: &Model, host: &HostName, view: &CheckView, trend_width: usize, nam
     let mut name = view.id.to_string();
     if let (CheckKind::CronJob, Some(job), true) = (view.id.kind, &view.id.subject, 0 < name_width) {
         reason.text = reason.text.replacen(&format!("job {job}: "), "", 1);
-        if usize::from(name_width) < name.len() {
+        if name_width < NAME_WIDTH_OF_ID {
             name = job.to_string();
         }
     }

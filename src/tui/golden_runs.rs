@@ -43,7 +43,7 @@ fn runs() -> Vec<RunMark> {
         RunMark { by_words: own_log.clone(), left_archive: true, ..ok(47_000) },
         RunMark::default(),
         failed(RunEnd::Killed { signal: 9, core: true }),
-        RunMark { by_words: own_log, ..failed(RunEnd::Told("2026-09-20 02:20:01 partner gave up".into())) },
+        RunMark { by_words: own_log, ..failed(RunEnd::Told("partner gave up".into())) },
         RunMark { is_ok: None, by_record: Some(Certainty::Differ(2)), ..ok(44_000) },
         failed(RunEnd::Exited(3)),
         RunMark { odd: Some(Odd::TooLong), ..ok(480_000) },

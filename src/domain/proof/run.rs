@@ -176,12 +176,12 @@ impl JobRun {
     /// How it ended: where two tell otherwise, by the one that tells of a failure.
     fn end(&self) -> Option<RunEnd> {
         let failed = self.run.failed_with.map(RunEnd::Exited);
-        let denied = self.words.iter().find(|word| !word.is_ok).map(|word| RunEnd::Told(word.text.clone()));
+        let denied = self.words.iter().find(|word| !word.is_ok).map(|word| RunEnd::Told(word.shown().into()));
         let by_record = self.proof.as_ref().map(|proof| match proof.record().ended() {
             Ended::Exited(status) => RunEnd::Exited(i32::from(status)),
             Ended::Killed { signal, core } => RunEnd::Killed { signal, core },
         });
-        let told = || self.words.first().map(|word| RunEnd::Told(word.text.clone()));
+        let told = || self.words.first().map(|word| RunEnd::Told(word.shown().into()));
         match by_record {
             Some(RunEnd::Exited(0)) | None => failed.or(denied).or(by_record).or_else(told),
             Some(end) => Some(end),

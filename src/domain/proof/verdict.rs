@@ -208,7 +208,7 @@ impl Case<'_> {
             }
         };
         let denied = self.run.words.iter().find(|word| !word.is_ok).map(|word| match word.by {
-            Speaker::OwnLog => format!("«{}»", word.text),
+            Speaker::OwnLog => format!("«{}»", word.shown()),
             Speaker::Systemd => word.text.to_string(),
         });
         let though =
@@ -242,7 +242,7 @@ impl Case<'_> {
         let since_ms = u64::try_from((self.now - self.run.run.at).num_milliseconds()).unwrap_or(0);
         let is_settled = SETTLED_MS <= since_ms;
         let is_overrun = is_settled && self.usual.is_some_and(|usual| usual.judge(since_ms) == Some(Odd::TooLong));
-        let said = self.run.words.last().map(|word| format!("{} says «{}»", word.by.words(), word.text));
+        let said = self.run.words.last().map(|word| format!("{} says «{}»", word.by.words(), word.shown()));
         Verdict::Running { is_overrun, usual: self.usual.map(|usual| words_exact(usual.median_ms)), said }
     }
 

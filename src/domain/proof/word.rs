@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use chrono::{DateTime, Offset, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::stamp::stamp;
 use crate::domain::text::SafeText;
 
 /// Words of one job's own log that are remembered until cron's log tells of their run.
@@ -43,6 +45,15 @@ pub struct Word {
     pub took_ms: Option<u64>,
     /// The line, or systemd's result.
     pub text: SafeText,
+}
+
+impl Word {
+    /// What was said, without the time that a log's line begins with.
+    pub fn shown(&self) -> &str {
+        let (utc, at) = (Utc.fix(), DateTime::from_timestamp_millis(self.at_ms).unwrap_or_default());
+        let rest_at = stamp(self.text.as_str(), utc, at).map_or(0, |stamp| stamp.rest_at);
+        self.text.as_str().get(rest_at..).filter(|rest| !rest.is_empty()).unwrap_or(self.text.as_str())
+    }
 }
 
 /// The time of a run by the host's clock: from its beginning to its end, or to the next one's beginning.
@@ -244,6 +255,18 @@ mod tests {
         heard.take([word(90_000, 90_000)].into_iter(), Some(0), 100_000);
         let run = RunTime { begin_ms: 10_000, end_ms: None, next_ms: None };
         assert!(heard.words_of(&[run], 80_000)[0].is_none() && heard.words_of(&[run], 95_000)[0].is_some());
+    }
+
+    #[test]
+    fn a_line_is_shown_without_the_time_that_it_begins_with() {
+        for (line, shown) in [
+            ("2026-11-27 20:02:02 ERROR: gave up", "ERROR: gave up"),
+            ("Nov 27 20:02:02 host transfer[7]: gave up", "host transfer[7]: gave up"),
+            ("gave up", "gave up"),
+            ("2026-11-27 20:02:02", "2026-11-27 20:02:02"),
+        ] {
+            assert_eq!(Word { text: line.into(), ..word(0, 1_790_000_000_000) }.shown(), shown);
+        }
     }
 
     #[test]

@@ -87,7 +87,10 @@ impl<'a> Rows<'a> {
         let trend_width = usize::from(columns[3].width);
         let row_at = |index: usize| match self.checks.get(index) {
             Some((host, view)) => row(model, host, view, trend_width, columns[2].width),
-            None => self.jobs.get(index - self.checks.len()).map(jobs::row).unwrap_or_default(),
+            None => {
+                let job = self.jobs.get(index - self.checks.len());
+                job.map(|job| jobs::row(job, 0 < columns[2].width)).unwrap_or_default()
+            }
         };
         TableView { rows: shown.map(row_at).collect(), selected: None, columns, empty: empty(pane) }
     }

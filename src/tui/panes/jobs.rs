@@ -61,7 +61,9 @@ fn entries<'a>(host: &'a HostName, cron: &'a CronReading, quality: Quality, age:
 }
 
 /// As a row of the pane of jobs.
-pub fn row(job: &Job) -> Vec<Cell> {
+pub fn row(job: &Job, is_named: bool) -> Vec<Cell> {
+    let told = told(job);
+    let reason = if is_named { told } else { format!("{}: {told}", job.entry.command) };
     let sign = job.entry.told.as_ref().map_or("·", |told| glyph(told.status, job.quality));
     vec![
         Cell::Text(piece(format!("{sign} listed"), Meaning::Dim)),
@@ -69,7 +71,7 @@ pub fn row(job: &Job) -> Vec<Cell> {
         Cell::Text(piece(job.entry.command.as_str(), Meaning::Plain)),
         Cell::Trend(Vec::new()),
         Cell::Text(piece(format!("{:>4}", job.age.to_string()), Meaning::Dim)),
-        Cell::Text(piece(told(job), Meaning::Dim)),
+        Cell::Text(piece(reason, Meaning::Dim)),
     ]
 }
 

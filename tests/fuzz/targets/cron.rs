@@ -10,6 +10,7 @@ use dogwatch::domain::fleet::ItemName;
 use dogwatch::domain::probe::script::Answer;
 use dogwatch::domain::proof::history::RunHistory;
 use dogwatch::domain::proof::listed;
+use dogwatch::domain::proof::marks::marks;
 use dogwatch::domain::proof::verdict::Verdict;
 use dogwatch::domain::settings::{Expectation, HOUR, JobEvidence, JobSpec};
 use libfuzzer_sys::fuzz_target;
@@ -40,5 +41,5 @@ fuzz_target!(|output: &[u8]| {
         let _ = Verdict::of(&job, &history, Tz::Europe__Berlin, now).told(false, "then", true);
     }
     listed::tell(&mut history, &mut reading, &[JOB.clone()], now);
-    let _ = history.marks();
+    let _ = marks(&history, std::slice::from_ref(&*JOB), now);
 });

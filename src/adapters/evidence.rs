@@ -87,6 +87,7 @@ mod tests {
             load_peak_hundredths: None,
             whole_cpu_ms: None,
             words: Vec::new(),
+            waiting: None,
             archive: None,
             lacks: Default::default(),
             invocation: None,

@@ -38,6 +38,8 @@ pub struct KeptRun {
     pub whole_cpu_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Word>,
     #[serde(default)]
     pub archive: Option<SafeText>,
     #[serde(default)]
@@ -57,6 +59,7 @@ impl KeptRun {
             invocation,
             proof,
             words,
+            waiting,
             archive,
             load_peak,
             lacks,
@@ -77,6 +80,7 @@ impl KeptRun {
             load_peak_hundredths: load_peak.map(|peak| (peak * 100.0).round() as u32),
             whole_cpu_ms: proof.map(|proof| proof.found.whole_cpu_ms),
             words: words.clone(),
+            waiting: waiting.clone(),
             archive: archive.clone(),
             lacks: *lacks,
             invocation: invocation.clone(),
@@ -109,6 +113,7 @@ impl KeptRun {
             invocation,
             proof,
             words,
+            waiting: self.waiting.clone(),
             archive,
             load_peak,
             runs_now: false,
@@ -192,7 +197,8 @@ mod tests {
             Word { by: Speaker::OwnLog, is_ok: false, from_ms: 1, at_ms: 2, took_ms: None, text: "gave up".into() };
         let ended = JobRun {
             proof: Some(Proof { found, certainty: Certainty::ByPid }),
-            words: vec![word],
+            words: vec![word.clone()],
+            waiting: Some(word),
             archive: Some("nightly-1.tar".into()),
             load_peak: Some(2.25),
             is_kept: true,

@@ -226,9 +226,17 @@ impl RunHistory {
         let known_to_ms = self.known_to_ms;
         let words = witnesses.heard.map(|heard| heard.words_of(&times, known_to_ms)).unwrap_or_default();
         let left = witnesses.archives.map(|seen| seen.left_by(&times, known_to_ms, limit_ms)).unwrap_or_default();
+        let last = times.len().saturating_sub(1);
         for (index, (run, time)) in runs.iter_mut().zip(times).enumerate() {
             let own = (words.get(index).copied().flatten(), left.get(index).copied().flatten());
-            if run.ask(&witnesses, own, time) {
+            let mut is_new = run.ask(&witnesses, own, time);
+            // To a pack, which knows every run, nothing comes any more that could take a waiting word back.
+            if let Some(heard) = witnesses.heard.filter(|_| known_to_ms < i64::MAX) {
+                let waiting = heard.waiting_denial(time, known_to_ms).filter(|_| index == last);
+                is_new |= run.waiting.as_ref() != waiting;
+                run.waiting = waiting.cloned();
+            }
+            if is_new {
                 self.news.push((job.name.as_str().to_owned(), run.clone()));
             }
         }
@@ -292,19 +300,6 @@ impl RunHistory {
     /// The runs of a job, the newest last.
     pub fn runs(&self, job: &JobSpec) -> &[JobRun] {
         self.runs.get(job.name.as_str()).map_or(&[], Vec::as_slice)
-    }
-
-    /// A job's last run, with what its own log said of a failure that may be this run's.
-    pub fn last_run(&self, job: &JobSpec) -> Option<JobRun> {
-        let runs = self.runs(job);
-        let (run, time) = (runs.last()?, times_of(runs).pop()?);
-        let heard = self.heard.get(job.name.as_str());
-        let mut run = run.clone();
-        if let Some(word) = heard.and_then(|heard| heard.waiting_denial(time, self.known_to_ms)) {
-            run.words.retain(|known| known.by != word.by);
-            run.words.push(word.clone());
-        }
-        Some(run)
     }
 
     /// How long a job usually takes: as hosts.toml says, or as those of its earlier runs took that succeeded.

@@ -22,10 +22,8 @@ pub fn marks(history: &RunHistory, jobs: &[JobSpec], now: DateTime<Utc>) -> BTre
             let runs = runs_still(run, begun_by, history, now);
             RunMark { runs, odd: usual.zip(mark.took_ms).and_then(|(usual, took_ms)| usual.judge(took_ms)), ..mark }
         };
-        let last = history.last_run(job);
-        let earlier = &runs[..runs.len().saturating_sub(1)];
-        let shown = earlier[earlier.len().saturating_sub(MARKS_MAX - 1)..].iter().chain(&last);
-        (job.name.as_str().to_owned(), shown.map(mark).collect())
+        let shown = runs[runs.len().saturating_sub(MARKS_MAX)..].iter().map(JobRun::with_waiting);
+        (job.name.as_str().to_owned(), shown.map(|run| mark(&run)).collect())
     };
     jobs.iter().map(of_job).collect()
 }

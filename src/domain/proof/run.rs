@@ -23,6 +23,8 @@ pub struct JobRun {
     pub proof: Option<Proof>,
     /// What its own log and systemd say of its end.
     pub words: Vec<Word>,
+    /// What its own log said of a failure that may be this run's: whose it is is not sure yet.
+    pub waiting: Option<Word>,
     /// The archive that it left.
     pub archive: Option<SafeText>,
     /// The highest one-minute load for each CPU that was read while it ran.
@@ -46,6 +48,7 @@ impl JobRun {
             invocation: None,
             proof: None,
             words: Vec::new(),
+            waiting: None,
             archive: None,
             load_peak: None,
             runs_now: false,
@@ -206,6 +209,16 @@ impl JobRun {
             lacks_archive: self.lacks.archive,
             lacks_word: self.lacks.word,
         }
+    }
+
+    /// As it stands while a word waits.
+    pub fn with_waiting(&self) -> Self {
+        let mut run = self.clone();
+        if let Some(word) = run.waiting.take() {
+            run.words.retain(|known| known.by != word.by);
+            run.words.push(word);
+        }
+        run
     }
 
     pub fn has_word_by(&self, by: Speaker) -> bool {

@@ -78,7 +78,7 @@ impl Verdict {
     /// Of the last run that cron's log or systemd tells of.
     pub fn of(job: &JobSpec, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> Self {
         let runs = history.runs(job);
-        let Some(run) = &history.last_run(job) else { return Self::unknown("no run is known") };
+        let Some(run) = &runs.last().map(JobRun::with_waiting) else { return Self::unknown("no run is known") };
         let begun_by = BegunBy::of(&job.evidence);
         let (usual, gives_up) = (history.usual(job), job.gives_up);
         let (leaves, among) = (job.leaves.as_deref(), odd_among(job, history, runs, zone, now));

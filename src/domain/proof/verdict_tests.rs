@@ -219,7 +219,8 @@ fn a_witness_of_failure_is_believed_against_one_of_success() {
 #[test]
 fn a_word_of_failure_that_waits_keeps_a_run_from_being_proven_ok_and_one_of_success_proves_nothing_yet() {
     let told = |is_ok: bool, second: i64| {
-        let job = job();
+        let marker = Marker { log: "/l".to_owned(), done: None, failed: regex::bytes::Regex::new("gave up").ok() };
+        let job = JobSpec { marker: Some(marker), ..job() };
         let begin_ms = i64::from(BEGAN_S) * 1_000;
         let at_ms = begin_ms + second * 1_000;
         let word = Word { by: Speaker::OwnLog, is_ok, from_ms: at_ms, at_ms, took_ms: None, text: "gave up".into() };

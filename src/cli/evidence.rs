@@ -44,7 +44,7 @@ struct PackArguments {
     #[arg(long)]
     job: String,
     /// When: 2026-11-21T04:30:00Z, or with another offset
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = with_zone, value_name = "TIME")]
     at: DateTime<Utc>,
     /// So much before and after it
     #[arg(long, default_value = "2h")]
@@ -67,6 +67,12 @@ impl EvidenceArguments {
             Some(EvidenceCommand::Verify { .. }) => None,
         }
     }
+}
+
+/// A pack is evidence: of its time nothing is guessed.
+fn with_zone(text: &str) -> Result<DateTime<Utc>, String> {
+    let at = DateTime::parse_from_rfc3339(text).map_err(|_| "a time with its zone is needed: 2026-11-21T04:30:00Z")?;
+    Ok(at.to_utc())
 }
 
 pub fn run(common: &Common, arguments: &EvidenceArguments) -> Result<(), CommandError> {

@@ -24,6 +24,7 @@ use crate::domain::proof::history::RunHistory;
 use crate::domain::proof::listening::{self, Clocks, words_in};
 use crate::domain::proof::run::JobRun;
 use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
+use crate::domain::proof::still::BegunBy;
 use crate::domain::proof::unit_journal;
 use crate::domain::proof::verdict::Verdict;
 use crate::domain::settings::{JobEvidence, JobSpec};
@@ -268,16 +269,26 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         wish.kept.iter().filter_map(KeptRun::run).filter(|run| run.run.at <= wish.to).collect(),
     );
     let Pulled { raw, runs: mut logged, own, archives } = pulled;
+    if matches!(wish.job.evidence, JobEvidence::CronLog { .. }) {
+        let first = logged.iter().map(|run| run.at).min();
+        if first.is_none_or(|first| wish.from < first) {
+            let begins = begins(first, "tells of no run");
+            found.lacks.push(format!(
+                "cron's log as the host has it {begins}: what ran before is known by what was kept alone"
+            ));
+        }
+    }
     logged.retain(|run| run.at <= wish.to);
     logged.sort_by_key(|run| run.at);
     let reading = CronReading { runs: logged, ..CronReading::default() };
+    let on_host: Vec<(DateTime<Utc>, u32)> = reading.runs.iter().map(|run| (run.at, run.pid)).collect();
     history.take_runs(wish.job, &reading);
     history.take_told(wish.job, told);
     history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() }, i64::MAX);
     // What is there now of its own log and its set; that something is missing there proves nothing of an old run.
     let clocks = Clocks { now_ms: clock::now().utc_ms, skew_ms: found.skew_ms };
     history.zone = found.zone;
-    history.known_to_ms = i64::MAX;
+    (history.known_to_ms, history.timed_to_ms) = (i64::MAX, i64::MAX);
     let mut words = words_in(&own, wish.job, &history, clocks);
     words.retain(|word| wish.from.timestamp_millis() <= word.at_ms && word.at_ms <= wish.to.timestamp_millis());
     history.take_words(wish.job, words, None, clocks.now_ms);
@@ -295,6 +306,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.
     history.accounting = Some(Accounting { is_there, fresh_until_ms: i64::MAX, ..Accounting::default() });
+    let begun_by = BegunBy::of(&wish.job.evidence);
     let in_window = |at: DateTime<Utc>| wish.from <= at && at <= wish.to;
     let runs: Vec<JobRun> = history.runs(wish.job).to_vec();
     let shown = |at: DateTime<Utc>| at.with_timezone(&found.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
@@ -304,7 +316,13 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         then.accounting.clone_from(&history.accounting);
         then.restore(wish.job.name.as_str(), until);
         let verdict = Verdict::of(wish.job, &then, found.zone, wish.to);
-        verdict.told(wish.job.accept_ran, &shown(run.run.at), false).1
+        let told = verdict.told(wish.job.accept_ran, &shown(run.run.at), false).1;
+        let is_kept_alone = begun_by == BegunBy::Cron && !on_host.contains(&(run.run.at, run.run.pid));
+        if is_kept_alone {
+            format!("{told}; by what dogwatch kept: cron's log there does not tell of it any more")
+        } else {
+            told
+        }
     };
     let window: Vec<&JobRun> = runs.iter().filter(|run| in_window(run.run.at)).collect();
     let nearest = window.iter().min_by_key(|run| (run.run.at - wish.at).num_milliseconds().abs());

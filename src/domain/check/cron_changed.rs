@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDateTime};
 
 use super::{CheckId, CheckKind, CheckResult, Unit, host_integrity};
 use crate::domain::probe::cron::{CronEntry, CronReading};
@@ -21,6 +21,8 @@ const NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
 /// Changes that one reason names, and that are remembered.
 const NAMED_MAX: usize = 4;
 const CHANGES_MAX: usize = 50;
+/// Looks that find the log of cron no more before that is told.
+const LOG_MISSED_MAX: u32 = 1;
 
 /// What identifies a line of a table, or a timer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +58,9 @@ pub struct Inventory {
     scripts: BTreeMap<SafeText, (i64, FileState)>,
     /// Tables that cron ignores, each with why.
     refused: BTreeMap<SafeText, SafeText>,
+    /// The file that told of cron's runs, when it did last, and how many looks since found it no more.
+    log: Option<(SafeText, i64)>,
+    log_missed: u32,
     changes: VecDeque<Change>,
     /// Whether anything was ever found: that it is no more is told as well.
     was_told: bool,
@@ -65,6 +70,7 @@ impl Inventory {
     /// Goes on from a reading that an earlier process left.
     pub fn begin_with(&mut self, reading: &CronReading, seen_ms: i64) {
         self.seen = Some((seen_ms, lines(reading)));
+        self.log = file_of(reading).map(|log| (log, seen_ms));
         self.denied.clone_from(&reading.denied);
         for (path, state) in reading.scripts.iter().flatten() {
             self.scripts.insert(path.clone(), (seen_ms, state.clone()));
@@ -73,7 +79,8 @@ impl Inventory {
 
     /// Goes on from what an earlier process told.
     pub fn restore(&mut self, told_ms: i64, words: &str) {
-        self.changes.push_back(Change { at_ms: told_ms, told: words.to_owned(), who: None });
+        let told = told_in(words, told_ms).into_iter().rev();
+        self.changes.extend(told.map(|(at_ms, told)| Change { at_ms, told, who: None }));
     }
 
     fn take(&mut self, reading: &CronReading, now_ms: i64) {
@@ -86,12 +93,34 @@ impl Inventory {
         }
         self.denied.clone_from(&reading.denied);
         self.take_loads(reading);
+        self.take_log(reading, now_ms);
         self.seen = Some((now_ms, now));
         if let Some(scripts) = &reading.scripts {
             self.take_scripts(scripts, reading, now_ms);
         }
         let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
         self.changes.drain(..surplus);
+    }
+
+    /// Every run is known by this file alone. A rotation may leave none for a moment.
+    fn take_log(&mut self, reading: &CronReading, now_ms: i64) {
+        let now = file_of(reading);
+        match &self.log {
+            Some((log, seen_ms)) if now.as_ref() != Some(log) => {
+                self.log_missed += 1;
+                if LOG_MISSED_MAX < self.log_missed {
+                    let seen = stamp(*seen_ms);
+                    let told = format!("{log}, which told of cron's runs, is gone or can't be read, was there {seen}");
+                    let who = Some(Who::between(Kind::Removes, *seen_ms, now_ms));
+                    self.changes.push_back(Change { at_ms: now_ms, told, who });
+                    self.log = now.map(|log| (log, now_ms));
+                }
+            }
+            Some(_) | None => {
+                self.log_missed = 0;
+                self.log = now.map(|log| (log, now_ms));
+            }
+        }
     }
 
     /// A table that was loaded again, or is gone, is refused no more.
@@ -136,6 +165,30 @@ impl Inventory {
         })
         .collect()
     }
+}
+
+/// The file that tells of cron's runs; the journal is none.
+fn file_of(reading: &CronReading) -> Option<SafeText> {
+    reading.evidence.clone().filter(|log| log.as_str().starts_with('/'))
+}
+
+/// What an earlier process told, each with its time, the newest first; `told_ms` where it has none.
+fn told_in(words: &str, told_ms: i64) -> Vec<(i64, String)> {
+    let mut told = Vec::new();
+    let mut rest = words;
+    while let Some((before, after)) = rest.split_once(" UTC)") {
+        if let Some((change, time)) = before.rsplit_once(" (")
+            && let Ok(at) = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M")
+        {
+            // What is open is found anew.
+            let open = change.rsplit_once(" may be written by everybody (mode ");
+            let change = open.and_then(|(_, rest)| rest.split_once("); ")).map_or(change, |(_, change)| change);
+            told.push((at.and_utc().timestamp_millis(), change.trim_start_matches("; ").to_owned()));
+        }
+        rest = after;
+    }
+    // What is told beside them, or in another form.
+    if told.is_empty() { vec![(told_ms, words.to_owned())] } else { told }
 }
 
 fn lines(reading: &CronReading) -> BTreeMap<Line, bool> {
@@ -324,5 +377,30 @@ mod tests {
         assert_eq!(told, "CRITICAL cron IGNORES /etc/cron.d/a, all of it: bad minute");
         assert!(next(&mut inventory, &with(Vec::new()), 1).starts_with("CRITICAL"));
         assert!(next(&mut inventory, &with(vec![load(None)]), 2).starts_with("OK"));
+    }
+    #[test]
+    fn the_log_that_told_of_cron_s_runs_is_told_when_two_looks_find_it_no_more() {
+        let mut inventory = Inventory::default();
+        let with =
+            |log: &str| CronReading { evidence: Some(log.into()), ..reading(&[("/etc/cron.d/a", "@daily", "x")]) };
+        next(&mut inventory, &with("/var/log/cron.log"), 0);
+        assert_eq!(next(&mut inventory, &with("journal"), 1), "");
+        assert_eq!(next(&mut inventory, &with("/var/log/cron.log"), 2), "");
+        next(&mut inventory, &with("journal"), 3);
+        let told = next(&mut inventory, &with("journal"), 4);
+        let expected = "WARNING /var/log/cron.log, which told of cron's runs, is gone or can't be read, was there 1970-01-01 02:00 UTC (1970-01-01 04:00 UTC)";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_an_earlier_process_told_is_taken_apart_again() {
+        let script = "/opt/x, which cron runs, may be written by everybody (mode 777)";
+        let told = "new: a (1970-01-01 09:00 UTC); gone: b; meanwhile: vi by uid 7 on pts/1 at 07:59:00 UTC, outside Dogwatch (1970-01-01 08:00 UTC)";
+        for before in [told.to_owned(), format!("{script}; {told}"), format!("{told}; and 3 more")] {
+            let mut inventory = Inventory::default();
+            inventory.restore(0, &before);
+            let same = reading(&[("/etc/cron.d/a", "@daily", "x")]);
+            assert_eq!(next(&mut inventory, &same, 10), format!("WARNING {told}"), "{before}");
+        }
     }
 }

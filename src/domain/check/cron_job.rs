@@ -18,15 +18,19 @@ const EARLY: Duration = Duration::seconds(90);
 const APART: Duration = Duration::minutes(5);
 /// A run may be dated so far ahead of the host's clock, and of ours.
 const FUTURE_MS_MAX: i64 = 600_000;
-/// Past its due time a job is given this long before it counts as late.
+/// Past its due time a job is given this long before it counts as late, or two looks at cron's log and what syslog takes.
 const PUNCTUAL: Duration = Duration::seconds(150);
+const SYSLOG: Duration = Duration::seconds(30);
+/// What is due again within this may be due more often than a run can be early.
+const OFTEN: Duration = Duration::minutes(5);
+
 /// One result for each declared job.
 pub fn check(reading: &CronReading, history: &mut RunHistory, context: &Context) -> Vec<CheckResult> {
     let zone: Tz = reading.zone.parse().unwrap_or(Tz::UTC);
     history.zone = zone;
     history.covers_from = [history.covers_from, reading.covers_from].into_iter().flatten().min();
     context.settings.jobs.iter().for_each(|job| history.take_runs(job, reading));
-    context.settings.jobs.iter().map(|job| check_one(job, reading, history, zone, context.now.utc())).collect()
+    context.settings.jobs.iter().map(|job| check_one(job, reading, history, zone, context)).collect()
 }
 
 /// A run of a job, whatever told of it.
@@ -35,7 +39,8 @@ struct LastRun {
     verdict: Verdict,
 }
 
-fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: Tz, now: DateTime<Utc>) -> CheckResult {
+fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: Tz, context: &Context) -> CheckResult {
+    let now = context.now.utc();
     let id = CheckId::on(CheckKind::CronJob, job.name.as_str().into());
     let result = |status, reason: String| CheckResult::new(id.clone(), status, reason, Unit::Seconds);
     let last = match &job.evidence {
@@ -66,8 +71,12 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
         JobEvidence::CronLog { .. } => history.covers_from,
         JobEvidence::Timer { .. } => None,
     };
-    let reference = last.as_ref().map(|run| run.at + EARLY).or(covered_from);
-    let unmet = reference.and_then(|from| first_due(&job.expectation, zone, from)).filter(|due| *due + PUNCTUAL <= now);
+    let due = match &last {
+        Some(run) => due_after(&job.expectation, zone, run.at),
+        None => covered_from.and_then(|from| first_due(&job.expectation, zone, from)),
+    };
+    let punctual = Duration::from_std(context.settings.cron_cadence).map_or(PUNCTUAL, |cadence| cadence * 2 + SYSLOG);
+    let unmet = due.filter(|due| *due + punctual.min(PUNCTUAL) <= now);
     let grace = Duration::from_std(job.grace).unwrap_or(Duration::hours(1));
     match (unmet, last) {
         (Some(due), last) => {
@@ -87,6 +96,17 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
             CheckResult::missing(id, format!("job {}: no evidence: no run is known{from}", job.name), Unit::Seconds)
         }
     }
+}
+
+/// When a job is due after a run, which may have been logged a little before its own due time.
+fn due_after(expectation: &Expectation, zone: Tz, ran: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let due = first_due(expectation, zone, ran + EARLY)?;
+    if OFTEN < due - ran {
+        return Some(due);
+    }
+    let next = first_due(expectation, zone, ran)?;
+    let period = first_due(expectation, zone, next)? - next;
+    first_due(expectation, zone, ran + EARLY.min(period / 2))
 }
 
 /// The first time after `from` at which the job should have run again.

@@ -172,10 +172,10 @@ fn a_job_of_each_minute_that_died_is_late_and_then_missed_and_never_ok_again() {
     let last = "2026-11-21T12:00:01Z";
     let ran = "OK job often: ran 2026-11-21 12:00:01 UTC (accepted without proof of its outcome)";
     frequent(each_minute(), last, "2026-11-21T12:02:30Z", ran);
-    let late = "WARNING job often: late, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
+    let late = "WARNING job often: late, due 2026-11-21 12:01:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
     frequent(each_minute(), last, "2026-11-21T12:05:00Z", late);
     let missed =
-        "CRITICAL job often: MISSED, due 2026-11-21 12:02:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
+        "CRITICAL job often: MISSED, due 2026-11-21 12:01:00 UTC; the last run started 2026-11-21 12:00:01 UTC";
     frequent(each_minute(), last, "2026-11-21T12:17:00Z", missed);
     frequent(each_minute(), last, "2026-11-21T18:00:30Z", missed);
 }

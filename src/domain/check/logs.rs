@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
+
 use super::{CheckId, CheckKind, CheckResult, Context, Unit, bytes_words};
 use crate::domain::probe::disk::{DiskReading, Filesystem};
 use crate::domain::probe::logs::{LogReading, LogsReading};
 use crate::domain::probe::recent_matches::Earlier;
-use crate::domain::proof::deeds::{Cut, Deeds, NOBODY};
+use crate::domain::proof::deeds::{Cut, Deeds, Kind, NOBODY};
 use crate::domain::settings::{HOUR, RateRule};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
@@ -52,6 +54,8 @@ struct Poll {
 }
 
 struct Shrunk {
+    /// What may have done it: a file that is shorter was removed by nobody.
+    kind: Kind,
     utc_ms: i64,
     /// When it was looked at before.
     since_ms: i64,
@@ -63,9 +67,12 @@ struct Shrunk {
 impl LogHistory {
     /// Goes on from what an earlier process told of a log that was cut: its words hold who did it.
     pub fn restore(&mut self, log: &SafeText, told_ms: i64, words: &str) {
-        let told = words.split(" at 2").next().unwrap_or(words).to_owned();
-        let who = words.split_once(" UTC; ").map(|(_, who)| who.to_owned());
-        let shrunk = Shrunk { utc_ms: told_ms, since_ms: told_ms, told, who };
+        let (told, rest) = words.split_once(" at 2").unwrap_or((words, ""));
+        let (time, who) = rest.split_once(" UTC").unwrap_or((rest, ""));
+        let who = who.strip_prefix("; ").map(str::to_owned);
+        let at = NaiveDateTime::parse_from_str(&format!("2{time}"), "%Y-%m-%d %H:%M:%S").ok();
+        let utc_ms = at.map_or(told_ms, |at| at.and_utc().timestamp_millis());
+        let shrunk = Shrunk { kind: Kind::Cuts, utc_ms, since_ms: utc_ms, told: told.to_owned(), who };
         self.logs.entry(log.clone()).or_default().shrunk = Some(shrunk);
     }
 }
@@ -126,20 +133,23 @@ impl Lately {
         }
         let changed = log.files.iter().find_map(|file| match (file.shrunk_from, file.replaced) {
             // It may have been longer than what was read of it.
-            (Some(before), _) => Some(format!(
-                "{} shrank from {} to {} without a rotation",
-                file.path,
-                bytes_words(self.files.get(&file.path).copied().unwrap_or(0).max(before) as f64),
-                bytes_words(file.size_bytes as f64)
+            (Some(before), _) => Some((
+                Kind::Shortens,
+                format!(
+                    "{} shrank from {} to {} without a rotation",
+                    file.path,
+                    bytes_words(self.files.get(&file.path).copied().unwrap_or(0).max(before) as f64),
+                    bytes_words(file.size_bytes as f64)
+                ),
             )),
-            (None, true) => Some(format!("{} was replaced by another file without a rotation", file.path)),
+            (None, true) => {
+                Some((Kind::Removes, format!("{} was replaced by another file without a rotation", file.path)))
+            }
             (None, false) => None,
         });
-        if let Some(told) = changed {
-            self.shrunk = Some(Shrunk { utc_ms, since_ms, told, who: None });
-        }
-        if let Some(told) = self.gone(log) {
-            self.shrunk = Some(Shrunk { utc_ms, since_ms, told, who: None });
+        let found = self.gone(log).map(|told| (Kind::Removes, told)).or(changed);
+        if let Some((kind, told)) = found {
+            self.shrunk = Some(Shrunk { kind, utc_ms, since_ms, told, who: None });
         }
         self.files = log.files.iter().map(|file| (file.path.clone(), file.size_bytes)).collect();
     }
@@ -150,7 +160,7 @@ impl Lately {
         else {
             return;
         };
-        match deeds.who_cut(event.since_ms, event.utc_ms) {
+        match deeds.who_cut(event.kind, event.since_ms, event.utc_ms) {
             Some(Cut::Named(words)) => event.who = Some(words),
             Some(Cut::Nobody) => event.who = Some(NOBODY.to_owned()),
             None => {}
@@ -230,7 +240,11 @@ fn shrunk(log: &LogReading, lately: &Lately, context: &Context) -> CheckResult {
     {
         let at = chrono::DateTime::from_timestamp_millis(event.utc_ms).unwrap_or_default();
         let who = event.who.as_ref().map_or(String::new(), |who| format!("; {who}"));
-        let reason = format!("{} at {}{who}", event.told, at.format("%Y-%m-%d %H:%M:%S UTC"));
+        let told = match log.files.is_empty() {
+            true => event.told.clone(),
+            false => event.told.replacen(" is gone,", " was gone,", 1),
+        };
+        let reason = format!("{told} at {}{who}", at.format("%Y-%m-%d %H:%M:%S UTC"));
         // One that is not there at all goes before what can't be told of it.
         let status = if log.files.is_empty() { Status::Critical } else { Status::Warning };
         return CheckResult::new(id, status, reason, Unit::Count).value(1.0);
@@ -368,6 +382,26 @@ mod tests {
             "log.shrunk:/var/log/a",
             "WARNING /var/log/a shrank from 5.0 MB to 1.0 kB without a rotation at 2026-09-21 14:13:30 UTC",
         );
+    }
+
+    #[test]
+    fn what_an_earlier_engine_told_of_a_log_keeps_its_own_time_and_one_that_is_back_was_gone() {
+        let mut history = LogHistory::default();
+        let words = "/var/log/a is gone, with 9 B, and was not rotated at 2026-09-21 14:10:01 UTC; rm by uid 7, outside Dogwatch";
+        history.restore(&"/var/log/a".into(), at(0).utc_ms, words);
+        let settings = Settings::default();
+        let context = Context { settings: &settings, now: at(60), memory: &NOTHING_KNOWN };
+        let deeds = Deeds::default();
+        let around = Around { disk: None, deeds: &deeds };
+        let gone = LogReading { files: Vec::new(), trouble: Some("not there".into()), ..log(false, 0) };
+        for (log, expected) in [
+            (gone, format!("CRITICAL {words}")),
+            (log(false, 0), format!("WARNING {}", words.replace(" is gone,", " was gone,"))),
+        ] {
+            let results = super::check(&LogsReading { logs: vec![log] }, &mut history, &around, &context);
+            let found = results.iter().find(|result| result.id.kind == CheckKind::LogShrunk);
+            assert_eq!(found.map(|result| format!("{} {}", result.status, result.reason)), Some(expected));
+        }
     }
 
     #[test]

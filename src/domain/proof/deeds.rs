@@ -15,7 +15,11 @@ use crate::domain::text::SafeText;
 /// What a command may do to an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Leaves a file shorter, or takes it away.
+    /// Leaves a file shorter, which stays the same one.
+    Shortens,
+    /// Takes a file away, or puts another in its place.
+    Removes,
+    /// Either.
     Cuts,
     /// Writes a file anew, or changes whose it is.
     Edits,
@@ -24,8 +28,8 @@ pub enum Kind {
 }
 
 /// By the names that records hold: of those that cut a file most can write one as well.
-const CUTTING: [&str; 13] =
-    ["rm", "srm", "shred", "unlink", "truncate", "dd", "mv", "cp", "tee", "find", "sed", "rsync", "logrotate"];
+const SHORTENING: [&str; 8] = ["truncate", "dd", "cp", "tee", "srm", "shred", "rsync", "logrotate"];
+const REMOVING: [&str; 10] = ["rm", "srm", "shred", "unlink", "mv", "cp", "find", "sed", "rsync", "logrotate"];
 const EDITING: [&str; 12] =
     ["crontab", "chmod", "chown", "chattr", "install", "ed", "vi", "vim", "vim.basic", "vim.tiny", "nano", "systemctl"];
 const STOPPING: [&str; 7] = ["reboot", "shutdown", "halt", "poweroff", "init", "telinit", "systemctl"];
@@ -45,8 +49,10 @@ pub struct Deed {
 impl Deed {
     fn may(&self, kind: Kind) -> bool {
         let names: &[&[&str]] = match kind {
-            Kind::Cuts => &[&CUTTING],
-            Kind::Edits => &[&EDITING, &CUTTING],
+            Kind::Shortens => &[&SHORTENING],
+            Kind::Removes => &[&REMOVING],
+            Kind::Cuts => &[&SHORTENING, &REMOVING],
+            Kind::Edits => &[&EDITING, &SHORTENING, &REMOVING],
             Kind::Stops => &[&STOPPING],
         };
         self.is_own || names.iter().flat_map(|names| names.iter()).any(|name| name.as_bytes() == self.record.name())
@@ -182,8 +188,8 @@ impl Deeds {
 
     /// Who may have left a log shorter between two looks at it, by our own clock; or that nobody accounts for it. Nothing
     /// where accounting tells nothing of that time.
-    pub fn who_cut(&self, from_ms: i64, to_ms: i64) -> Option<Cut> {
-        if let Some(named) = self.named(Kind::Cuts, from_ms, to_ms) {
+    pub fn who_cut(&self, kind: Kind, from_ms: i64, to_ms: i64) -> Option<Cut> {
+        if let Some(named) = self.named(kind, from_ms, to_ms) {
             return Some(Cut::Named(named));
         }
         let (from_ms, to_ms) = (from_ms.saturating_add(self.skew_ms), to_ms.saturating_add(self.skew_ms));
@@ -240,7 +246,7 @@ mod tests {
 
     fn who(deeds: &Deeds) -> Option<String> {
         let at_ms = i64::from(AT) * 1_000;
-        deeds.who_cut(at_ms - 10_000, at_ms + 10_000).map(|cut| match cut {
+        deeds.who_cut(Kind::Cuts, at_ms - 10_000, at_ms + 10_000).map(|cut| match cut {
             Cut::Named(words) => words,
             Cut::Nobody => "nobody".to_owned(),
         })
@@ -253,6 +259,17 @@ mod tests {
         let deeds = deeds(&[&others[..], &[rm]].concat());
         let expected = "rm by anna (uid 1000) on pts/3 at 14:13:20 UTC, outside Dogwatch";
         assert_eq!(who(&deeds).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn who_only_takes_files_away_is_not_named_for_one_that_is_shorter() {
+        let at_ms = i64::from(AT) * 1_000;
+        let named = |name: &str, kind| deeds(&[record(name, 7, AT, 10, 0)]).who_cut(kind, at_ms, at_ms + 1_000);
+        assert_eq!(named("rm", Kind::Shortens), Some(Cut::Nobody));
+        assert_eq!(named("truncate", Kind::Removes), Some(Cut::Nobody));
+        for (name, kind) in [("rm", Kind::Removes), ("truncate", Kind::Shortens), ("srm", Kind::Shortens)] {
+            assert!(matches!(named(name, kind), Some(Cut::Named(_))), "{name}");
+        }
     }
 
     #[test]

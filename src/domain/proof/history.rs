@@ -42,8 +42,9 @@ pub struct RunHistory {
     recent: VecDeque<RawRecord>,
     /// Of the records that are not remembered any more the newest ended then, by the host's clock.
     forgotten_to_ms: i64,
-    /// Every run that began by then is known, by the host's clock.
+    /// Every run that began by then is known, by the host's clock: of cron's, whose log tells of them, and of timers.
     pub known_to_ms: i64,
+    pub timed_to_ms: i64,
     /// Of what nobody declared.
     pub listed: Listed,
     /// What each job's own log said, and the archives of each set.
@@ -68,6 +69,7 @@ impl Default for RunHistory {
             recent: VecDeque::new(),
             forgotten_to_ms: i64::MIN,
             known_to_ms: i64::MIN,
+            timed_to_ms: i64::MIN,
             listed: Listed::default(),
             heard: BTreeMap::new(),
             archives: BTreeMap::new(),
@@ -223,7 +225,10 @@ impl RunHistory {
         };
         let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
         let times = times_of(runs);
-        let known_to_ms = self.known_to_ms;
+        let known_to_ms = match job.evidence {
+            JobEvidence::CronLog { .. } => self.known_to_ms,
+            JobEvidence::Timer { .. } => self.timed_to_ms,
+        };
         let words = witnesses.heard.map(|heard| heard.words_of(&times, known_to_ms)).unwrap_or_default();
         let left = witnesses.archives.map(|seen| seen.left_by(&times, known_to_ms, limit_ms)).unwrap_or_default();
         let last = times.len().saturating_sub(1);

@@ -44,11 +44,15 @@ pub enum Verdict {
         usual: Option<String>,
         /// What its own log said meanwhile.
         said: Option<String>,
+        /// What is odd about it all the same.
+        odd: Option<String>,
     },
     /// It ended well, and nobody has looked yet whether it left its archive.
     Awaited {
         set: String,
         is_new: bool,
+        /// When the one before it that is proven began, where that failed.
+        failed_before: Option<String>,
         took: Option<String>,
         witnesses: String,
     },
@@ -68,7 +72,7 @@ impl Verdict {
     }
 
     pub fn running() -> Self {
-        Verdict::Running { is_overrun: false, usual: None, said: None }
+        Verdict::Running { is_overrun: false, usual: None, said: None, odd: None }
     }
 
     pub fn unknown(why: &str) -> Self {
@@ -87,6 +91,11 @@ impl Verdict {
             (Verdict::RanUnknown { why }, Some(at)) => {
                 let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
                 Verdict::RanUnknown { why: format!("{why}; the last one that is proven FAILED, {at}") }
+            }
+            // Nor for one that is not decided yet.
+            (Verdict::Awaited { set, took, witnesses, .. }, Some(at)) => {
+                let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+                Verdict::Awaited { set, is_new: true, failed_before: Some(at), took, witnesses }
             }
             (verdict, _) => verdict,
         }
@@ -113,9 +122,12 @@ impl Verdict {
             Verdict::ProvenFailed { how, took: time, witnesses } => {
                 (Status::Critical, format!("proven FAILED: {how}{}, started {at} ({witnesses})", took(time)))
             }
-            Verdict::Running { is_overrun, usual, said } => {
+            Verdict::Running { is_overrun, usual, said, odd } => {
                 let usual = usual.as_ref().map_or(String::new(), |usual| format!(", usual {usual}"));
                 let usual = said.as_ref().map_or(usual.clone(), |said| format!("{usual}; {said}"));
+                if let Some(odd) = odd {
+                    return (Status::Warning, format!("running since {at}, but {odd}{usual}"));
+                }
                 match (is_overrun, in_grace) {
                     (true, _) => (Status::Warning, format!("OVERRUN: running since {at}{usual}")),
                     (false, true) => (Status::Ok, format!("running since {at}{usual}")),
@@ -124,11 +136,18 @@ impl Verdict {
                     }
                 }
             }
-            Verdict::Awaited { set, is_new: true, took: time, witnesses } => (
+            Verdict::Awaited { set, failed_before: Some(before), took: time, witnesses, .. } => (
+                Status::Critical,
+                format!(
+                    "the run of {before} is proven FAILED; since then one ended well{}, started {at} ({witnesses}); its archive in {set} is awaited",
+                    took(time)
+                ),
+            ),
+            Verdict::Awaited { set, is_new: true, took: time, witnesses, .. } => (
                 Status::Ok,
                 format!("ended well{}, started {at} ({witnesses}); its archive in {set} is awaited", took(time)),
             ),
-            Verdict::Awaited { set, is_new: false, took: time, witnesses } => (
+            Verdict::Awaited { set, is_new: false, took: time, witnesses, .. } => (
                 Status::Unknown,
                 format!(
                     "ended well{}, started {at} ({witnesses}), but {set} was not seen since, or shows none that is its alone",
@@ -184,7 +203,7 @@ impl Case<'_> {
         if let Some(set) = unseen {
             let ended_ms = self.run.end_ms().unwrap_or_else(|| self.run.begin_ms());
             let is_new = self.now.timestamp_millis() - ended_ms < AWAITED_MS;
-            return Verdict::Awaited { set: set.to_owned(), is_new, took, witnesses };
+            return Verdict::Awaited { set: set.to_owned(), is_new, failed_before: None, took, witnesses };
         }
         let by_time = took_ms.and_then(|took_ms| self.usual?.judge(took_ms)).map(|odd| odd.words().to_owned());
         let silent = self.run.lacks.word.then(|| "its own log does not say so".to_owned());
@@ -243,7 +262,8 @@ impl Case<'_> {
         let is_settled = SETTLED_MS <= since_ms;
         let is_overrun = is_settled && self.usual.is_some_and(|usual| usual.judge(since_ms) == Some(Odd::TooLong));
         let said = self.run.words.last().map(|word| format!("{} says «{}»", word.by.words(), word.shown()));
-        Verdict::Running { is_overrun, usual: self.usual.map(|usual| words_exact(usual.median_ms)), said }
+        let usual = self.usual.map(|usual| words_exact(usual.median_ms));
+        Verdict::Running { is_overrun, usual, said, odd: self.among.clone() }
     }
 
     /// Where nobody tells of its end.

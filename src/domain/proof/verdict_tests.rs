@@ -416,3 +416,21 @@ fn a_mark_tells_of_a_run_that_goes_on_and_of_one_that_took_another_time_than_usu
     let usual = [(false, None); 5];
     assert_eq!(shown, [usual.as_slice(), &[(false, Some(Odd::TooShort)), (true, None)]].concat());
 }
+
+#[test]
+fn a_run_beside_one_before_it_that_still_runs_is_a_warning_while_both_run() {
+    let both = CronReading { runs: vec![began(BEGAN_S - 30, 76), began(BEGAN_S, 77)], ..CronReading::default() };
+    let reads = |reading: &mut AccountingReading| reading.read_from_s = Some(BEGAN_S - 60);
+    let told = of_runs(&job(), NOW_MS, |history| history.take_runs(&job(), &both), reads, |_| {});
+    check(told, Status::Warning, "running since then, but the run of 2026-09-21 14:12:50 UTC still runs");
+}
+
+#[test]
+fn a_failure_that_was_proven_stays_until_the_next_run_is_decided() {
+    let job = JobSpec { leaves: Some("nightly".to_owned()), ..job() };
+    let runs = vec![CronRun { failed_with: Some(3), ..began(BEGAN_S - 86_400, 70) }, began(BEGAN_S, 77)];
+    let both = CronReading { runs, ..CronReading::default() };
+    let record = |reading: &mut AccountingReading| reading.records = vec![ended(77, 30_000, 0)];
+    let told = of_runs(&job, NOW_MS, |history| history.take_runs(&job, &both), record, |_| {});
+    check(told, Status::Critical, "the run of 2026-09-20 14:13:20 UTC is proven FAILED; since then one ended well");
+}

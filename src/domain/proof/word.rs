@@ -12,9 +12,11 @@ use crate::domain::text::SafeText;
 const HEARD_MAX: usize = 64;
 /// Archives of one set that runs are looked for among, the newest.
 const ARCHIVES_MAX: usize = 256;
-/// A run writes so long before the second that its beginning is logged with, and so long after its end.
+/// A run writes so long before the second that its beginning is logged with.
 const EARLY_MS: i64 = 2_000;
-const AFTER_MS: i64 = 60_000;
+/// What it says comes so long after its end at most, and the archive that it leaves.
+const SAID_AFTER_MS: i64 = 10_000;
+const LEFT_AFTER_MS: i64 = 60_000;
 /// What its own log has not said, or what was not left, so long after a run's end will not come any more.
 const SETTLED_MS: i64 = 180_000;
 
@@ -65,14 +67,14 @@ pub struct RunTime {
 }
 
 impl RunTime {
-    /// Whether something of these times belongs to this run.
-    fn holds(&self, from_ms: i64, at_ms: i64) -> bool {
+    /// Whether something of these times belongs to this run, so long after its end at most.
+    fn holds(&self, from_ms: i64, at_ms: i64, after_ms: i64) -> bool {
         let next_ms = self.next_ms.map_or(i64::MAX, |next_ms| next_ms - EARLY_MS);
         let last_ms = match self.end_ms {
             None => next_ms,
             // The next one began before this one ended.
             Some(end_ms) if next_ms <= end_ms => end_ms.saturating_add(EARLY_MS),
-            Some(end_ms) => next_ms.min(end_ms.saturating_add(AFTER_MS)),
+            Some(end_ms) => next_ms.min(end_ms.saturating_add(after_ms)),
         };
         self.begin_ms - EARLY_MS <= at_ms && from_ms < last_ms
     }
@@ -126,7 +128,7 @@ impl Heard {
     pub fn words_of(&self, runs: &[RunTime], known_to_ms: i64) -> Vec<Option<&Word>> {
         let mut words = vec![None; runs.len()];
         for word in self.words.iter().filter(|word| word.at_ms <= known_to_ms) {
-            if let Some(index) = only_one(runs, |run| run.holds(word.from_ms, word.at_ms)) {
+            if let Some(index) = only_one(runs, |run| run.holds(word.from_ms, word.at_ms, SAID_AFTER_MS)) {
                 words[index] = Some(word);
             }
         }
@@ -137,7 +139,7 @@ impl Heard {
     /// is, the run has not succeeded.
     pub fn waiting_denial(&self, run: RunTime, known_to_ms: i64) -> Option<&Word> {
         let mut waiting = self.words.iter().rev().filter(|word| known_to_ms < word.at_ms);
-        waiting.find(|word| run.holds(word.from_ms, word.at_ms)).filter(|word| !word.is_ok)
+        waiting.find(|word| run.holds(word.from_ms, word.at_ms, SAID_AFTER_MS)).filter(|word| !word.is_ok)
     }
 
     /// Whether a run that ended said nothing, though it would have been heard.
@@ -171,7 +173,7 @@ impl SeenArchives {
         for (at_ms, name) in self.archives.iter().rev().filter(|(at_ms, _)| *at_ms <= known_to_ms) {
             let fits = |run: &RunTime| {
                 let is_in_time = run.end_ms.is_some() || *at_ms <= run.begin_ms.saturating_add(limit_ms);
-                is_in_time && run.holds(*at_ms, *at_ms)
+                is_in_time && run.holds(*at_ms, *at_ms, LEFT_AFTER_MS)
             };
             if let Some(index) = only_one(runs, fits) {
                 left[index] = Some(name);
@@ -183,7 +185,7 @@ impl SeenArchives {
     /// Whether a run that ended left none, though it would be there.
     pub fn lack_one_of(&self, run: RunTime) -> bool {
         let is_settled = run.end_ms.is_some_and(|end_ms| end_ms + SETTLED_MS < self.seen_ms);
-        is_settled && !self.archives.iter().any(|(at_ms, _)| run.holds(*at_ms, *at_ms))
+        is_settled && !self.archives.iter().any(|(at_ms, _)| run.holds(*at_ms, *at_ms, LEFT_AFTER_MS))
     }
 }
 
@@ -207,6 +209,8 @@ mod tests {
         check(&[(50_000, 50_000)], (40_000, Some(52_000), None), Some(50_000));
         check(&[(30_000, 30_000)], (40_000, Some(52_000), None), None);
         check(&[(200_000, 200_000)], (40_000, Some(52_000), None), None);
+        // A minute later, as the next run would say it that nobody told of.
+        check(&[(112_000, 112_000)], (40_000, Some(52_000), None), None);
         check(&[(200_000, 200_000)], (40_000, None, Some(100_000)), None);
         check(&[(200_000, 200_000)], (40_000, None, None), Some(200_000));
     }

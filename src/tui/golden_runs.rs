@@ -46,7 +46,7 @@ fn runs() -> Vec<RunMark> {
         RunMark { by_words: own_log, ..failed(RunEnd::Told("partner gave up".into())) },
         RunMark { is_ok: None, by_record: Some(Certainty::Differ(2)), ..ok(44_000) },
         failed(RunEnd::Exited(3)),
-        RunMark { odd: Some(Odd::TooLong), ..ok(480_000) },
+        RunMark { odd: Some(Odd::TooLong), unseen_before: 2, ..ok(480_000) },
         RunMark { runs: true, ..RunMark::default() },
     ];
     let count = nights.len() as i64;

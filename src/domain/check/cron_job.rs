@@ -5,15 +5,13 @@ use chrono_tz::Tz;
 
 use super::{CheckId, CheckKind, CheckResult, Context, Unit};
 use crate::domain::probe::cron::{CronReading, timer_name};
+use crate::domain::proof::due::{due_after, first_due};
 use crate::domain::proof::history::RunHistory;
 use crate::domain::proof::verdict::Verdict;
-use crate::domain::schedule;
-use crate::domain::settings::{Expectation, JobEvidence, JobSpec};
+use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::status::Status;
 use crate::domain::text::SafeText;
 
-/// A run may be logged this long before its due time: clocks and cron's own rounding.
-const EARLY: Duration = Duration::seconds(90);
 /// A timer's time and the beginning of its service's process lie this far apart at most.
 const APART: Duration = Duration::minutes(5);
 /// A run may be dated so far ahead of the host's clock, and of ours.
@@ -21,8 +19,6 @@ const FUTURE_MS_MAX: i64 = 600_000;
 /// Past its due time a job is given this long before it counts as late, or two looks at cron's log and what syslog takes.
 const PUNCTUAL: Duration = Duration::seconds(150);
 const SYSLOG: Duration = Duration::seconds(30);
-/// What is due again within this may be due more often than a run can be early.
-const OFTEN: Duration = Duration::minutes(5);
 
 /// One result for each declared job.
 pub fn check(reading: &CronReading, history: &mut RunHistory, context: &Context) -> Vec<CheckResult> {
@@ -95,25 +91,6 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
             let from = covered_from.map_or(String::new(), |from| format!(", and the log begins {}", shown(from)));
             CheckResult::missing(id, format!("job {}: no evidence: no run is known{from}", job.name), Unit::Seconds)
         }
-    }
-}
-
-/// When a job is due after a run, which may have been logged a little before its own due time.
-fn due_after(expectation: &Expectation, zone: Tz, ran: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let due = first_due(expectation, zone, ran + EARLY)?;
-    if OFTEN < due - ran {
-        return Some(due);
-    }
-    let next = first_due(expectation, zone, ran)?;
-    let period = first_due(expectation, zone, next)? - next;
-    first_due(expectation, zone, ran + EARLY.min(period / 2))
-}
-
-/// The first time after `from` at which the job should have run again.
-fn first_due(expectation: &Expectation, zone: Tz, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    match expectation {
-        Expectation::Schedule(expression) => schedule::next(expression, zone, from),
-        Expectation::Every(period) => from.checked_add_signed(Duration::from_std(*period).ok()?),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::domain::check::testing::NOTHING_KNOWN;
 use crate::domain::fleet::ItemName;
 use crate::domain::probe::cron::{CronEntry, CronRun};
 use crate::domain::probe::timers::UnitState;
-use crate::domain::settings::{HOUR, Settings};
+use crate::domain::settings::{Expectation, HOUR, Settings};
 use crate::domain::time::Moment;
 
 fn utc(text: &str) -> DateTime<Utc> {

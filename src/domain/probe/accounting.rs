@@ -81,6 +81,9 @@ pub struct RunMark {
     /// Whether it runs still.
     #[serde(default)]
     pub runs: bool,
+    /// How often it was due since the run before it, and was not seen to run.
+    #[serde(default)]
+    pub unseen_before: u32,
     /// Whether it is proven to have succeeded or failed.
     pub is_ok: Option<bool>,
     /// How it ended, by whoever tells of it most exactly.

@@ -4,6 +4,7 @@ pub mod acct;
 pub mod coverage;
 pub mod cpu;
 pub mod deeds;
+pub mod due;
 pub mod evidence;
 pub mod gunzip;
 pub mod history;

@@ -205,6 +205,7 @@ impl JobRun {
             by_words: self.words.iter().map(|word| word.by).collect(),
             odd: None,
             runs: false,
+            unseen_before: 0,
             left_archive: self.archive.is_some(),
             lacks_archive: self.lacks.archive,
             lacks_word: self.lacks.word,

@@ -434,3 +434,13 @@ fn a_failure_that_was_proven_stays_until_the_next_run_is_decided() {
     let told = of_runs(&job, NOW_MS, |history| history.take_runs(&job, &both), record, |_| {});
     check(told, Status::Critical, "the run of 2026-09-20 14:13:20 UTC is proven FAILED; since then one ended well");
 }
+
+#[test]
+fn a_run_tells_how_often_its_job_was_due_before_it_and_not_seen() {
+    let mut history = RunHistory::default();
+    let runs = [6, 5, 4, 1, 0].map(|day| began(BEGAN_S - day * 86_400, 70 + day)).to_vec();
+    history.take_runs(&job(), &CronReading { runs, ..CronReading::default() });
+    let now = DateTime::from_timestamp_millis(NOW_MS).unwrap_or_default();
+    let marks = marks(&history, &[job()], now).remove("transfer").unwrap_or_default();
+    assert_eq!(marks.iter().map(|mark| mark.unseen_before).collect::<Vec<u32>>(), [0, 0, 0, 2, 0]);
+}

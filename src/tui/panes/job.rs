@@ -158,7 +158,12 @@ fn witnesses(run: &RunMark) -> String {
     let spoken = run.by_words.iter().map(|speaker| speaker.words().to_owned());
     let archive = run.left_archive.then(|| "a new archive".to_owned());
     let all: Vec<String> = record.into_iter().chain(spoken).chain(archive).collect();
-    if all.is_empty() { "its beginning alone".to_owned() } else { all.join(", ") }
+    let told = if all.is_empty() { "its beginning alone".to_owned() } else { all.join(", ") };
+    match run.unseen_before {
+        0 => told,
+        1 => format!("{told}; was due once before, and not seen"),
+        count => format!("{told}; was due {count} times before, and not seen"),
+    }
 }
 
 /// How long the runs took, over the time of their beginnings.

@@ -10,6 +10,8 @@ use crate::tui::model::Model;
 use crate::tui::screen::{Cell, Piece, piece};
 use crate::tui::theme::{Meaning, glyph};
 
+/// It was due, and was not seen to run.
+const UNSEEN: &str = "·";
 /// It runs still.
 pub const RUNNING: &str = "→";
 const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
@@ -18,7 +20,9 @@ const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
 pub fn strip(model: &Model, host: &HostName, view: &CheckView, width: usize) -> Cell {
     let job = view.id.subject.as_ref().map_or("", |job| job.as_str());
     let runs = runs_of(model, host, job);
-    Cell::Strip(pieces(&runs[runs.len().saturating_sub(width)..]))
+    let mut pieces = pieces(&runs[runs.len().saturating_sub(width)..]);
+    pieces.drain(..pieces.len().saturating_sub(width));
+    Cell::Strip(pieces)
 }
 
 /// The runs of a job that are known, the newest last.
@@ -54,7 +58,8 @@ fn pieces(runs: &[RunMark]) -> Vec<Piece> {
         };
         piece(sign, meaning)
     };
-    runs.iter().map(cell).collect()
+    let hole = |run: &RunMark| (0 < run.unseen_before).then(|| piece(UNSEEN, Meaning::Dim));
+    runs.iter().flat_map(|run| hole(run).into_iter().chain([cell(run)])).collect()
 }
 
 #[cfg(test)]
@@ -72,10 +77,10 @@ mod tests {
             run(Some(20), Some(false)),
             run(None, None),
             RunMark { odd: Some(Odd::TooShort), ..run(Some(1), Some(true)) },
-            RunMark { runs: true, ..run(None, None) },
+            RunMark { runs: true, unseen_before: 2, ..run(None, None) },
         ];
         let shown: String = pieces(&runs).iter().map(|part| part.text.clone()).collect();
-        assert_eq!(shown, "▁▅█✖?▲→");
+        assert_eq!(shown, "▁▅█✖?▲·→");
         assert!(pieces(&[]).is_empty());
     }
 }

@@ -46,7 +46,7 @@ pub fn run(command: &[OsString], inbox: &Receiver<Wake>) -> io::Result<Ended> {
         match inbox.recv_timeout(LOOK_EVERY) {
             Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => return end(pid),
             // The other program had the signal as well, and stops by itself where it means to.
-            Ok(Wake::Suspend | Wake::Interrupted | Wake::Continued | Wake::Resized) => {}
+            Ok(Wake::Suspend | Wake::Interrupted | Wake::Continued | Wake::Resizing | Wake::Resized) => {}
             Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::History(..) | Wake::Said(_)) => {}
             // What became of an action is on record.
             Ok(Wake::Acted(..) | Wake::Audit(_) | Wake::Ran(..)) => {}

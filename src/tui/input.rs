@@ -37,7 +37,9 @@ pub(super) enum Wake {
     Audit(Result<AuditBoard, String>),
     /// What ran on a host then.
     Ran(HostName, When, Result<RanThen, String>),
-    /// Told by a signal, and by the reader once it knows.
+    /// Told by a signal: nothing is painted before the reader knows.
+    Resizing,
+    /// Told by the reader, which has taken note of it.
     Resized,
     /// A signal asked the program to end.
     End,
@@ -105,6 +107,7 @@ fn read_terminal(
         if asked.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Err(gone());
         }
+        let mut is_resized = false;
         if asked.contains(PollFlags::IN) {
             let mut asked_for = [0];
             woken.read_exact(&mut asked_for)?;
@@ -113,11 +116,12 @@ fn read_terminal(
                 may_go_on.recv().map_err(|_| gone())?;
                 continue;
             }
+            is_resized = asked_for == RESIZED;
         }
         if typed.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Err(io::Error::other("the terminal is gone"));
         }
-        if !event::poll(Duration::ZERO)? {
+        if typed.contains(PollFlags::IN) && !event::poll(Duration::ZERO)? {
             // Half of a key, or more than crossterm takes at once: the rest comes with the next key.
             std::thread::sleep(HALF_KEY_PAUSE);
         }
@@ -125,11 +129,17 @@ fn read_terminal(
             let wake = match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => Wake::Key(key),
                 Event::Mouse(mouse) => Wake::Mouse(mouse),
-                Event::Resize(..) => Wake::Resized,
+                Event::Resize(..) => {
+                    is_resized = true;
+                    continue;
+                }
                 Event::Paste(text) => Wake::Pasted(text),
                 Event::Key(_) | Event::FocusGained | Event::FocusLost => continue,
             };
             wakes.send(wake).map_err(|_| gone())?;
+        }
+        if is_resized {
+            wakes.send(Wake::Resized).map_err(|_| gone())?;
         }
     }
 }
@@ -164,7 +174,7 @@ async fn wait_for_signals(wakes: &Sender<Wake>, watching: Sender<()>) -> io::Res
             _ = hang_up.recv() => Wake::End,
             _ = stop.recv() => Wake::Suspend,
             _ = resume.recv() => Wake::Continued,
-            _ = resize.recv() => Wake::Resized,
+            _ = resize.recv() => Wake::Resizing,
         };
         if wakes.send(wake).is_err() {
             return Ok(());

@@ -50,7 +50,7 @@ fn is_ended(signals: &Receiver<Wake>) -> bool {
             let _ = kill_process(getpid(), Signal::STOP);
             false
         }
-        Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::Resized | Wake::Continued)
+        Ok(Wake::Key(_) | Wake::Mouse(_) | Wake::Pasted(_) | Wake::Resizing | Wake::Resized | Wake::Continued)
         | Ok(Wake::History(..) | Wake::Said(_) | Wake::Acted(..) | Wake::Audit(_) | Wake::Ran(..))
         | Err(RecvTimeoutError::Timeout) => false,
     }

@@ -175,7 +175,11 @@ impl Loop {
                 Some(Wake::End | Wake::Interrupted) => return Ok(()),
                 Some(Wake::Suspend) => self.suspend()?,
                 Some(Wake::Continued) => self.take_back()?,
-                Some(Wake::Resized) => self.input.resized()?,
+                Some(Wake::Resizing) => {
+                    self.input.resized()?;
+                    continue;
+                }
+                Some(Wake::Resized) => {}
                 None => {}
             }
             self.beats.beat();

@@ -51,18 +51,22 @@ pub fn fails(place: &Place, arguments: &[&str]) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
 
-/// Changes the file as somebody would who holds it: without the program and without its triggers.
+/// Changes the file as somebody would who holds it and knows it: without the program, and with its triggers out of the way
+/// for as long as that takes.
 fn tamper(place: &Place, sql: &'static str) {
     wait(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.path("state/audit.db"));
         let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
-        for table in ["record", "head", "plan", "claim", "denial", "freeze"] {
-            for change in ["UPDATE", "DELETE"] {
-                let drop = format!("DROP TRIGGER IF EXISTS {table}_no_{change}");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();
-            }
+        let triggers = sqlx::query_as("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'");
+        let triggers: Vec<(String, String)> = triggers.fetch_all(&pool).await.unwrap();
+        assert_eq!(triggers.len(), 12);
+        for (name, _) in &triggers {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TRIGGER {name}"))).execute(&pool).await.unwrap();
         }
         sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        for (_, trigger) in triggers {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&pool).await.unwrap();
+        }
         pool.close().await;
     });
 }
@@ -106,6 +110,32 @@ fn an_edited_a_deleted_an_inserted_record_and_a_cut_tail_are_each_found() {
         let said = fails(&place, &["verify"]);
         assert!(said.contains(expected), "{sql}: {said}");
     }
+}
+
+#[test]
+fn a_file_that_has_no_more_its_triggers_or_tables_as_they_were_made_is_told() {
+    let changed = |sql: &'static str| {
+        let place = Place::new();
+        record(&place, 3);
+        wait(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.path("state/audit.db"));
+            let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+            pool.close().await;
+        });
+        place
+    };
+    // The chain is still walked: nothing of it need be lost.
+    let said = fails(&changed("DROP TRIGGER record_no_DELETE"), &["verify"]);
+    assert!(said.contains("4 records, whole") && said.contains("its trigger 'record_no_DELETE' is not"), "{said}");
+    // Records in a table of other columns are not read as if they were whole, and none is written beside them.
+    let place = changed("ALTER TABLE record RENAME COLUMN body TO other");
+    for arguments in [&["verify"][..], &["log"], &["export"]] {
+        let said = fails(&place, arguments);
+        assert!(said.contains("its table 'record' is not as this program makes it"), "{arguments:?}: {said}");
+    }
+    let refused = wait(AuditStore::open(&place.path("state"), own_actor(), 1_000)).err().unwrap();
+    assert!(matches!(refused, AuditError::Broken { .. }), "{refused}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod actor;
 pub mod forward;
 mod key;
 pub mod reader;
+mod schema;
 pub mod store;
 
 use std::fs::OpenOptions;
@@ -22,29 +23,12 @@ use crate::domain::audit::record::{AuditId, RECORD_BYTES_MAX};
 pub use actor::own as own_actor;
 pub use store::database_in;
 
-/// The schema that this program writes.
-const SCHEMA_VERSION: i64 = 1;
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Beside the store, in the state directory.
 pub const DATABASE: &str = "audit.db";
 const KEY: &str = "audit-key";
-
-const SCHEMA: &str = "
-CREATE TABLE record (seq INTEGER PRIMARY KEY, writer TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL, UNIQUE (writer, number));
-CREATE TABLE head (writer TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL, hash TEXT NOT NULL, signature TEXT NOT NULL, PRIMARY KEY (writer, number)) WITHOUT ROWID;
-CREATE TABLE plan (hash TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE claim (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE denial (request TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE freeze (seq INTEGER PRIMARY KEY, is_on INTEGER NOT NULL, reason TEXT NOT NULL);
-CREATE TABLE spool (seq INTEGER PRIMARY KEY AUTOINCREMENT, writer TEXT NOT NULL, number INTEGER NOT NULL, is_head INTEGER NOT NULL);
-CREATE TABLE central (id INTEGER PRIMARY KEY CHECK (id = 1), alive_ms INTEGER NOT NULL, error TEXT);
-INSERT INTO central VALUES (1, 0, NULL);
-";
-
-/// What may never be changed, by any tool that opens the file as it is.
-const APPEND_ONLY: [&str; 6] = ["record", "head", "plan", "claim", "denial", "freeze"];
 
 /// What changes when the audit's files do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +48,7 @@ pub enum AuditError {
     Io(PathBuf, io::Error),
     #[error("{path}: {error}; nothing is done without a record")]
     Database { path: PathBuf, error: sqlx::Error },
-    #[error("{path}: schema {found}, this program knows {SCHEMA_VERSION}: use the version that wrote it")]
+    #[error("{path}: schema {found}, this program knows {known}: use the version that wrote it", known = schema::VERSION)]
     Schema { path: PathBuf, found: i64 },
     #[error("{0} is not there: nothing was ever put on record in this state directory")]
     NoStore(PathBuf),
@@ -96,10 +80,6 @@ fn failed(path: &Path) -> impl Fn(sqlx::Error) -> AuditError + '_ {
     move |error| AuditError::Database { path: path.to_owned(), error }
 }
 
-async fn version(pool: &SqlitePool, path: &Path) -> Result<i64, AuditError> {
-    sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(failed(path))
-}
-
 /// Opens the file for appending, and makes it where there is none.
 async fn open_writer(path: &Path) -> Result<SqlitePool, AuditError> {
     let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
@@ -113,29 +93,12 @@ async fn open_writer(path: &Path) -> Result<SqlitePool, AuditError> {
         })
     });
     let pool = pool.connect_with(options).await.map_err(failed(path))?;
-    match version(&pool, path).await? {
-        SCHEMA_VERSION => {}
-        0 => {
-            let guards: String = APPEND_ONLY
-                .iter()
-                .flat_map(|table| ["UPDATE", "DELETE"].map(|change| (table, change)))
-                .map(|(table, change)| {
-                    format!(
-                        "CREATE TRIGGER {table}_no_{change} BEFORE {change} ON {table} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END;"
-                    )
-                })
-                .collect();
-            let schema = format!("BEGIN IMMEDIATE; {SCHEMA} {guards} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
-            if let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(schema)).execute(&pool).await {
-                // Another process may have been first.
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&pool).await;
-                if version(&pool, path).await? != SCHEMA_VERSION {
-                    return Err(failed(path)(error));
-                }
-            }
-        }
+    match schema::version(&pool, path).await? {
+        schema::VERSION => {}
+        0 => schema::make(&pool, path).await?,
         found => return Err(AuditError::Schema { path: path.to_owned(), found }),
     }
+    schema::check(&pool, path, schema::Part::Tables).await?;
     Ok(pool)
 }
 
@@ -158,8 +121,10 @@ async fn open_reader(path: &Path) -> Result<SqlitePool, AuditError> {
 
 async fn read_with(path: &Path, options: SqliteConnectOptions) -> Result<SqlitePool, AuditError> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed(path))?;
-    match version(&pool, path).await? {
-        SCHEMA_VERSION => Ok(pool),
-        found => Err(AuditError::Schema { path: path.to_owned(), found }),
+    match schema::version(&pool, path).await? {
+        schema::VERSION => {}
+        found => return Err(AuditError::Schema { path: path.to_owned(), found }),
     }
+    schema::check(&pool, path, schema::Part::Tables).await?;
+    Ok(pool)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
 
-use super::{AuditError, failed, open_reader};
+use super::{AuditError, failed, open_reader, schema};
 use crate::domain::action::book::Book;
 use crate::domain::audit::chain::{Fault, SignedHead, Stored, Verified, Walk};
 use crate::domain::audit::digest::Digest;
@@ -71,7 +71,7 @@ impl AuditReader {
     }
 
     fn read(&self, row: &sqlx::sqlite::SqliteRow) -> Result<RecordRow, AuditError> {
-        let seq: i64 = row.get(0);
+        let seq: i64 = row.try_get(0).map_err(failed(&self.path))?;
         let column = |error: sqlx::Error| self.broken(format!("row {seq}: {error}"));
         let number: i64 = row.try_get(2).map_err(column)?;
         let body: Vec<u8> = row.try_get_unchecked(3).map_err(column)?;
@@ -118,7 +118,7 @@ impl AuditReader {
             }
             for row in &rows {
                 let found = self.read(row)?;
-                number = row.get(2);
+                number = row.try_get(2).map_err(failed(&self.path))?;
                 if found.seq <= seq {
                     return Ok(Err(Fault::Misplaced(found.stored.number)));
                 }
@@ -130,8 +130,10 @@ impl AuditReader {
         }
     }
 
-    /// Whether the file's tables and their indexes say the same: a chain is walked by the one, a listing by the other.
+    /// Whether the file is as this program makes it, and its tables and their indexes say the same: a chain is walked by
+    /// the one, a listing by the other.
     pub async fn check_file(&self) -> Result<(), AuditError> {
+        schema::check(&self.pool, &self.path, schema::Part::Whole).await?;
         let query = sqlx::query_scalar("PRAGMA integrity_check(1)");
         let found: String = query.fetch_one(&self.pool).await.map_err(failed(&self.path))?;
         if found == "ok" { Ok(()) } else { Err(self.broken(found)) }
@@ -160,18 +162,20 @@ impl AuditReader {
         );
         let rows = query.bind(seq).bind(SPOOLED_AT_ONCE).fetch_all(&self.pool).await.map_err(failed(&self.path))?;
         let spooled = |row: &sqlx::sqlite::SqliteRow| {
-            let signature: Option<String> = row.get(5);
-            let head = signature.map(|signature| (signature, row.get(6)));
-            Ok(Spooled { row: self.read(row)?, head })
+            let row_of_record = self.read(row)?;
+            let signature: Option<String> = row.try_get(5).map_err(failed(&self.path))?;
+            let at_ms: Option<i64> = row.try_get(6).map_err(failed(&self.path))?;
+            Ok(Spooled { row: row_of_record, head: signature.zip(at_ms) })
         };
         rows.iter().map(spooled).collect()
     }
 
     pub async fn central(&self) -> Result<CentralState, AuditError> {
         let query = "SELECT (SELECT count(*) FROM spool), alive_ms, error FROM central";
-        let row = sqlx::query(query).fetch_one(&self.pool).await.map_err(failed(&self.path))?;
-        let waiting = u64::try_from(row.get::<i64, _>(0)).unwrap_or(0);
-        Ok(CentralState { waiting, alive_ms: row.get(1), error: row.get(2) })
+        let found: (i64, i64, Option<String>) =
+            sqlx::query_as(query).fetch_one(&self.pool).await.map_err(failed(&self.path))?;
+        let (waiting, alive_ms, error) = found;
+        Ok(CentralState { waiting: u64::try_from(waiting).unwrap_or(0), alive_ms, error })
     }
 
     /// Folds every record that was written since into a book; says how far it has read.

@@ -115,7 +115,8 @@ impl AuditStore {
     ) -> Result<Option<(Head, i64)>, AuditError> {
         let found = sqlx::query(query).bind(self.key.id.as_str()).fetch_optional(&mut **transaction).await;
         let Some(row) = found.map_err(failed(&self.path))? else { return Ok(None) };
-        let (number, hash): (i64, String) = (row.get(0), row.get(1));
+        let number: i64 = row.try_get(0).map_err(failed(&self.path))?;
+        let hash: String = row.try_get(1).map_err(failed(&self.path))?;
         let broken = |why: &str| AuditError::Broken { path: self.path.clone(), why: why.to_owned() };
         let number = u64::try_from(number).map_err(|_| broken("a record has a negative number"))?;
         let hash = Digest::parse(&hash).ok_or_else(|| broken("a record's hash is none"))?;
@@ -156,9 +157,10 @@ impl AuditStore {
             _ => None,
         };
         if let Beside::Claim(_) | Beside::Intent = beside {
-            let newest = sqlx::query("SELECT is_on, reason FROM freeze ORDER BY seq DESC LIMIT 1");
-            let newest = newest.fetch_optional(&mut *transaction).await.map_err(failed(&self.path))?;
-            if let Some(reason) = newest.filter(|row| row.get(0)).map(|row| row.get(1)) {
+            let newest = sqlx::query_as("SELECT is_on, reason FROM freeze ORDER BY seq DESC LIMIT 1");
+            let newest: Option<(bool, String)> =
+                newest.fetch_optional(&mut *transaction).await.map_err(failed(&self.path))?;
+            if let Some((true, reason)) = newest {
                 return Err(AuditError::Frozen(reason));
             }
         }
@@ -285,9 +287,10 @@ impl AuditStore {
     pub async fn room_in_spool(&self, records_max: u64) -> Result<(), AuditError> {
         let mut transaction = self.begin().await?;
         let query = "SELECT (SELECT count(*) FROM spool), error FROM central";
-        let row = sqlx::query(query).fetch_one(&mut *transaction).await.map_err(failed(&self.path))?;
-        let waiting = u64::try_from(row.get::<i64, _>(0)).unwrap_or(0);
-        let error: Option<String> = row.get(1);
+        let found: (i64, Option<String>) =
+            sqlx::query_as(query).fetch_one(&mut *transaction).await.map_err(failed(&self.path))?;
+        let (waiting, error) = found;
+        let waiting = u64::try_from(waiting).unwrap_or(0);
         match waiting < records_max {
             true => Ok(()),
             false => Err(AuditError::SpoolFull {

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::Row;
-
 use super::chunk::{Tier, decode};
 use super::samples::SeriesId;
 use super::writer::read_tail;
@@ -27,22 +25,20 @@ pub async fn read(path: &Path, host: &HostName, now: Moment) -> Result<HostHisto
     let from_ms = now.utc_ms - span_ms;
     let mut history = HostHistory { from_ms, to_ms: now.utc_ms, ..HostHistory::default() };
 
-    let series = sqlx::query("SELECT id, check_id FROM series WHERE host = ?1").bind(host.as_str()).fetch_all(&pool);
-    let mut names = Vec::new();
-    for row in series.await.map_err(failed)? {
-        let (id, check): (SeriesId, &str) = (row.get(0), row.get(1));
-        names.extend(check.parse().ok().map(|check| (id, check)));
-    }
+    let series = sqlx::query_as("SELECT id, check_id FROM series WHERE host = ?1").bind(host.as_str());
+    let series: Vec<(SeriesId, String)> = series.fetch_all(&pool).await.map_err(failed)?;
+    let names = series.into_iter().filter_map(|(id, check)| Some((id, check.parse().ok()?)));
     let tail = read_tail(&pool).await.map_err(failed)?;
     for (id, check) in names {
-        let chunks =
-            sqlx::query("SELECT start, body FROM chunk WHERE tier = ?1 AND ?2 <= start AND series = ?3 ORDER BY start")
-                .bind(Tier::Minutes.number())
-                .bind(from_ms - Tier::Minutes.span_ms())
-                .bind(id);
+        let chunks = sqlx::query_as(
+            "SELECT start, body FROM chunk WHERE tier = ?1 AND ?2 <= start AND series = ?3 ORDER BY start",
+        )
+        .bind(Tier::Minutes.number())
+        .bind(from_ms - Tier::Minutes.span_ms())
+        .bind(id);
         let points = history.points.entry(check).or_default();
-        for row in chunks.fetch_all(&pool).await.map_err(failed)? {
-            let (start, body): (i64, Vec<u8>) = (row.get(0), row.get(1));
+        let chunks: Vec<(i64, Vec<u8>)> = chunks.fetch_all(&pool).await.map_err(failed)?;
+        for (start, body) in chunks {
             points.extend(decode(start, &body).into_iter().map(|(at_ms, value)| (at_ms, f64::from(value))));
         }
         let newest = tail.iter().filter(|sample| sample.series == id);
@@ -55,14 +51,14 @@ pub async fn read(path: &Path, host: &HostName, now: Moment) -> Result<HostHisto
     // Transitions are found by number: the newest checkpoint before the span says from which on.
     let first = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM checkpoint WHERE at_ms < ?1");
     let first: i64 = first.bind(from_ms).fetch_one(&pool).await.map_err(failed)?;
-    let happened = sqlx::query(
+    let happened = sqlx::query_scalar(
         "SELECT body FROM transition WHERE ?4 < number AND ?1 <= at_ms AND 0 < instr(body, ?2) ORDER BY number DESC LIMIT ?3",
     );
-    let rows =
+    let bodies: Vec<String> =
         happened.bind(from_ms).bind(of_host).bind(MARKS_MAX).bind(first).fetch_all(&pool).await.map_err(failed)?;
-    for row in rows.iter().rev() {
+    for body in bodies.iter().rev() {
         let record = |error: serde_json::Error| StoreError::Record { path: path.to_owned(), why: error.to_string() };
-        let transition: Transition = serde_json::from_str(row.get(0)).map_err(record)?;
+        let transition: Transition = serde_json::from_str(body).map_err(record)?;
         history.marks.extend(Mark::of(&transition));
     }
     pool.close().await;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
 
 use super::chunk::{Tier, decode};
@@ -70,13 +69,13 @@ impl Reader {
 
     /// The board as checkpoints and transitions alone tell it.
     pub async fn load_folded(&mut self) -> Result<Board, StoreError> {
-        let newest = sqlx::query("SELECT number, body FROM checkpoint ORDER BY number DESC LIMIT 1");
-        let checkpoint = newest.fetch_optional(&self.pool).await.map_err(|error| self.failed(error))?;
+        let newest = sqlx::query_as("SELECT number, body FROM checkpoint ORDER BY number DESC LIMIT 1");
+        let checkpoint: Option<(i64, Vec<u8>)> =
+            newest.fetch_optional(&self.pool).await.map_err(|error| self.failed(error))?;
         let mut board = Board::default();
         self.number = 0;
-        if let Some(row) = checkpoint {
-            self.number = row.get(0);
-            let body: Vec<u8> = row.get(1);
+        if let Some((number, body)) = checkpoint {
+            self.number = number;
             board = unpack(&body).map_err(|why| self.record(why))?;
         }
         loop {
@@ -88,19 +87,14 @@ impl Reader {
     }
 
     async fn transitions(&self) -> Result<Vec<(i64, Transition)>, StoreError> {
-        let rows = sqlx::query("SELECT number, body FROM transition WHERE number > ?1 ORDER BY number LIMIT ?2")
-            .bind(self.number)
-            .bind(ROWS_AT_ONCE)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| self.failed(error))?;
-        rows.iter()
-            .map(|row| {
-                let body: String = row.get(1);
-                let transition = serde_json::from_str(&body).map_err(|error| self.record(error))?;
-                Ok((row.get(0), transition))
-            })
-            .collect()
+        let rows = sqlx::query_as("SELECT number, body FROM transition WHERE number > ?1 ORDER BY number LIMIT ?2");
+        let rows = rows.bind(self.number).bind(ROWS_AT_ONCE).fetch_all(&self.pool).await;
+        let rows: Vec<(i64, String)> = rows.map_err(|error| self.failed(error))?;
+        let read = |(number, body): &(i64, String)| {
+            let transition = serde_json::from_str(body).map_err(|error| self.record(error))?;
+            Ok((*number, transition))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Fills the trends from the stored samples: from the coarsest tier that is finer than a trend's points, then from
@@ -112,14 +106,11 @@ impl Reader {
             let Some(window) = window else { continue };
             let window_ms = i64::try_from(window.min(tier.kept_for()).as_millis()).unwrap_or(i64::MAX);
             let rows =
-                sqlx::query("SELECT series, start, body FROM chunk WHERE tier = ?1 AND ?2 <= start ORDER BY start")
-                    .bind(tier.number())
-                    .bind(now.utc_ms - window_ms - tier.span_ms())
-                    .fetch_all(&self.pool)
-                    .await
-                    .map_err(|error| self.failed(error))?;
-            for row in rows {
-                let (id, start, body): (SeriesId, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+                sqlx::query_as("SELECT series, start, body FROM chunk WHERE tier = ?1 AND ?2 <= start ORDER BY start");
+            let rows = rows.bind(tier.number()).bind(now.utc_ms - window_ms - tier.span_ms());
+            let rows: Vec<(SeriesId, i64, Vec<u8>)> =
+                rows.fetch_all(&self.pool).await.map_err(|error| self.failed(error))?;
+            for (id, start, body) in rows {
                 let Some((host, check)) = series.get(&id) else { continue };
                 let Some(host) = board.hosts.get_mut(host).filter(|host| tier_for(host) == tier) else { continue };
                 for (utc_ms, value) in decode(start, &body) {
@@ -137,13 +128,11 @@ impl Reader {
     }
 
     async fn series(&self) -> Result<HashMap<SeriesId, (HostName, CheckId)>, StoreError> {
-        let rows = sqlx::query("SELECT id, host, check_id FROM series").fetch_all(&self.pool).await;
-        let rows = rows.map_err(|error| self.failed(error))?;
-        let named = rows.iter().filter_map(|row| {
-            let (host, check): (&str, &str) = (row.get(1), row.get(2));
-            Some((row.get(0), (HostName::parse(host).ok()?, check.parse().ok()?)))
-        });
-        Ok(named.collect())
+        let rows = sqlx::query_as("SELECT id, host, check_id FROM series").fetch_all(&self.pool).await;
+        let rows: Vec<(SeriesId, String, String)> = rows.map_err(|error| self.failed(error))?;
+        let named =
+            |(id, host, check): &(_, String, String)| Some((*id, (HostName::parse(host).ok()?, check.parse().ok()?)));
+        Ok(rows.iter().filter_map(named).collect())
     }
 
     /// What came since the last look. Transitions come before the observations that rest on them.
@@ -157,13 +146,10 @@ impl Reader {
             self.number = number;
             inputs.push(Input::Transition(transition));
         }
-        let rows = sqlx::query("SELECT host, turn, body FROM latest WHERE turn > ?1 ORDER BY turn")
-            .bind(self.turn)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| self.failed(error))?;
-        for row in rows {
-            let (host, turn, body): (String, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+        let rows = sqlx::query_as("SELECT host, turn, body FROM latest WHERE turn > ?1 ORDER BY turn");
+        let rows: Vec<(String, i64, Vec<u8>)> =
+            rows.bind(self.turn).fetch_all(&self.pool).await.map_err(|error| self.failed(error))?;
+        for (host, turn, body) in rows {
             self.turn = self.turn.max(turn);
             // Another version of this program wrote it: the next poll's is the engine's own.
             let Some(latest) = shaped::read::<Latest>(&body) else {
@@ -183,18 +169,18 @@ impl Reader {
 
     /// The engine's newest sign of life, if it ever gave one.
     pub async fn engine(&self) -> Result<Option<EngineSign>, StoreError> {
-        let row = sqlx::query("SELECT pid, how, alive FROM engine").fetch_optional(&self.pool).await;
-        let Some(row) = row.map_err(|error| self.failed(error))? else { return Ok(None) };
-        let (pid, how, alive): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
+        let row = sqlx::query_as("SELECT pid, how, alive FROM engine").fetch_optional(&self.pool).await;
+        let row: Option<(i64, String, String)> = row.map_err(|error| self.failed(error))?;
+        let Some((pid, how, alive)) = row else { return Ok(None) };
         let alive = serde_json::from_str(&alive).map_err(|error| self.record(error))?;
         Ok(Some(EngineSign { pid: u32::try_from(pid).unwrap_or(0), how, alive }))
     }
 
     /// What probes remembered between polls.
     pub async fn cursors(&self) -> Result<Vec<(HostName, Vec<u8>)>, StoreError> {
-        let rows = sqlx::query("SELECT host, body FROM cursor").fetch_all(&self.pool).await;
-        let rows = rows.map_err(|error| self.failed(error))?;
-        Ok(rows.iter().filter_map(|row| Some((HostName::parse(row.get(0)).ok()?, row.get(1)))).collect())
+        let rows = sqlx::query_as("SELECT host, body FROM cursor").fetch_all(&self.pool).await;
+        let rows: Vec<(String, Vec<u8>)> = rows.map_err(|error| self.failed(error))?;
+        Ok(rows.into_iter().filter_map(|(host, body)| Some((HostName::parse(&host).ok()?, body))).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use super::chunk::{Tier, decode};
 use super::request::Request;
@@ -90,10 +90,11 @@ impl Writer {
             .await
             .map_err(failed)?;
         let mut series: HashMap<HostName, HashMap<CheckId, SeriesId>> = HashMap::new();
-        for row in sqlx::query("SELECT id, host, check_id FROM series").fetch_all(&pool).await.map_err(failed)? {
-            let (host, check): (String, String) = (row.get(1), row.get(2));
+        let named = sqlx::query_as("SELECT id, host, check_id FROM series").fetch_all(&pool).await;
+        let named: Vec<(SeriesId, String, String)> = named.map_err(failed)?;
+        for (id, host, check) in named {
             if let (Ok(host), Ok(check)) = (HostName::parse(&host), check.parse()) {
-                series.entry(host).or_default().insert(check, row.get(0));
+                series.entry(host).or_default().insert(check, id);
             }
         }
         let mut writer = Self { pool, path, next_number, next_turn, series, chunks: OpenChunks::default() };
@@ -108,11 +109,12 @@ impl Writer {
     /// Goes on with the newest chunks of each tier, so that a restart does not overwrite them.
     async fn resume_chunks(&mut self) -> Result<(), StoreError> {
         for tier in Tier::ALL {
-            let rows = sqlx::query(
+            let rows = sqlx::query_as(
                 "SELECT start, series, body FROM chunk WHERE tier = ?1 AND start = (SELECT max(start) FROM chunk WHERE tier = ?1)",
             );
-            for row in rows.bind(tier.number()).fetch_all(&self.pool).await.map_err(|error| self.failed(error))? {
-                let (start, series, body): (i64, i64, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+            let rows: Vec<(i64, SeriesId, Vec<u8>)> =
+                rows.bind(tier.number()).fetch_all(&self.pool).await.map_err(|error| self.failed(error))?;
+            for (start, series, body) in rows {
                 self.chunks.resume(tier, start, series, &decode(start, &body));
             }
         }

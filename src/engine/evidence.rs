@@ -17,10 +17,11 @@ use crate::domain::probe::backup::{self, BackupReading};
 use crate::domain::probe::cron::{CronReading, CronRun, runs_in, timer_name};
 use crate::domain::probe::script::{Answer, Section};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
-use crate::domain::proof::coverage::Accounting;
+use crate::domain::proof::coverage::{Accounting, silences};
 use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::evidence::KeptRun;
 use crate::domain::proof::history::RunHistory;
+use crate::domain::proof::known::Known;
 use crate::domain::proof::listening::{self, Clocks, words_in};
 use crate::domain::proof::run::JobRun;
 use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
@@ -121,6 +122,7 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
 
 async fn pull(site: &mut Site, wish: &Wish<'_>, sources: &Sources, found: &mut Found) -> Result<Pulled, ActionError> {
     let (mut raw, mut runs, mut cpu, mut own) = (Vec::new(), Vec::new(), CpuTree::default(), Vec::new());
+    let mut known = Known::default();
     for source in &sources.files {
         if PACK_BYTES_MAX < found.files.iter().map(|file| file.bytes.len() as u64).sum::<u64>() + source.size {
             found.lacks.push(format!("{} was left out: a pack holds {PACK_BYTES_MAX} bytes at most", source.path));
@@ -132,7 +134,9 @@ async fn pull(site: &mut Site, wish: &Wish<'_>, sources: &Sources, found: &mut F
                 let content = unpacked(source, &bytes, &mut found.lacks);
                 let mut decoder = Decoder::default();
                 let mut push = |bytes: &[u8; RECORD_BYTES], record: AcctRecord| {
-                    raw.push(RawRecord { raw: *bytes, record, whole_cpu_ms: cpu.take(&record) });
+                    if known.is_new(bytes, &record) {
+                        raw.push(RawRecord { raw: *bytes, record, whole_cpu_ms: cpu.take(&record) });
+                    }
                 };
                 decoder.feed(&content, &mut push);
                 decoder.finish(&mut push);
@@ -302,6 +306,16 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         found
             .lacks
             .push(format!("accounting {begins}: of the window before that it proves nothing, nor by what it lacks"));
+    }
+    let ends_ms = raw.iter().map(|found| found.record.end_ms());
+    let until = wish.to.min(clock::now().utc());
+    for (last_ms, next_ms) in silences(ends_ms, wish.from.timestamp_millis(), until.timestamp_millis()) {
+        let [last, next] = [last_ms, next_ms].map(|at_ms| DateTime::from_timestamp_millis(at_ms).unwrap_or_default());
+        found.lacks.push(format!(
+            "accounting has no record at all between {} and {}: it was off, its records were taken away, or nothing ended;              that a run has none then proves nothing",
+            last.format("%Y-%m-%d %H:%M:%S UTC"),
+            next.format("%Y-%m-%d %H:%M:%S UTC"),
+        ));
     }
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.

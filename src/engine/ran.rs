@@ -17,6 +17,7 @@ use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::{CronRun, runs_in};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
+use crate::domain::proof::known::Known;
 use crate::domain::proof::ran::{Ran, ran};
 use crate::domain::proof::sources::{JOURNAL, Kind, LIST, Source, Sources, parse};
 use crate::domain::text::SafeText;
@@ -101,7 +102,11 @@ async fn records(
     let (mut found, mut cpu, mut decoder) = (Vec::new(), CpuTree::default(), Decoder::default());
     let (from_ms, to_ms) = (from.timestamp_millis(), to.timestamp_millis());
     let mut first_ms = None;
+    let mut known = Known::default();
     let mut push = |raw: &[u8; RECORD_BYTES], record: AcctRecord| {
+        if !known.is_new(raw, &record) {
+            return;
+        }
         let whole_cpu_ms = cpu.take(&record);
         first_ms = first_ms.or(Some(record.end_ms()));
         if from_ms <= record.end_ms().saturating_add(999) && record.begin_ms() <= to_ms {

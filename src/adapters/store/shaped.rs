@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Counted up with each change of what is written so.
-const SHAPE: u32 = 0x5e_0002;
+const SHAPE: u32 = 0x5e_0003;
 
 pub fn write(value: &impl Serialize) -> postcard::Result<Vec<u8>> {
     postcard::to_stdvec(&(SHAPE, value))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime};
 
+use super::cron_log_loss::{LogLoss, Lost};
 use super::{CheckId, CheckKind, CheckResult, Unit, host_integrity};
 use crate::domain::probe::cron::{CronEntry, CronReading};
 use crate::domain::probe::cron_scripts::{self, Script};
@@ -21,8 +22,6 @@ const NEWS_FOR: Duration = Duration::from_secs(24 * HOUR.as_secs());
 /// Changes that one reason names, and that are remembered.
 const NAMED_MAX: usize = 4;
 const CHANGES_MAX: usize = 50;
-/// Looks that find the log of cron no more before that is told.
-const LOG_MISSED_MAX: u32 = 1;
 
 /// What identifies a line of a table, or a timer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,9 +57,7 @@ pub struct Inventory {
     scripts: BTreeMap<SafeText, (i64, FileState)>,
     /// Tables that cron ignores, each with why.
     refused: BTreeMap<SafeText, SafeText>,
-    /// The file that told of cron's runs, when it did last, and how many looks since found it no more.
-    log: Option<(SafeText, i64)>,
-    log_missed: u32,
+    log: LogLoss,
     changes: VecDeque<Change>,
     /// Whether anything was ever found: that it is no more is told as well.
     was_told: bool,
@@ -70,7 +67,7 @@ impl Inventory {
     /// Goes on from a reading that an earlier process left.
     pub fn begin_with(&mut self, reading: &CronReading, seen_ms: i64) {
         self.seen = Some((seen_ms, lines(reading)));
-        self.log = file_of(reading).map(|log| (log, seen_ms));
+        self.log.begin_with(reading, seen_ms);
         self.denied.clone_from(&reading.denied);
         for (path, state) in reading.scripts.iter().flatten() {
             self.scripts.insert(path.clone(), (seen_ms, state.clone()));
@@ -93,34 +90,17 @@ impl Inventory {
         }
         self.denied.clone_from(&reading.denied);
         self.take_loads(reading);
-        self.take_log(reading, now_ms);
+        self.changes.extend(self.log.take(reading, now_ms).map(|Lost { told, by, from_ms }| Change {
+            at_ms: now_ms,
+            told,
+            who: Some(Who::between(by, from_ms, now_ms)),
+        }));
         self.seen = Some((now_ms, now));
         if let Some(scripts) = &reading.scripts {
             self.take_scripts(scripts, reading, now_ms);
         }
         let surplus = self.changes.len().saturating_sub(CHANGES_MAX);
         self.changes.drain(..surplus);
-    }
-
-    /// Every run is known by this file alone. A rotation may leave none for a moment.
-    fn take_log(&mut self, reading: &CronReading, now_ms: i64) {
-        let now = file_of(reading);
-        match &self.log {
-            Some((log, seen_ms)) if now.as_ref() != Some(log) => {
-                self.log_missed += 1;
-                if LOG_MISSED_MAX < self.log_missed {
-                    let seen = stamp(*seen_ms);
-                    let told = format!("{log}, which told of cron's runs, is gone or can't be read, was there {seen}");
-                    let who = Some(Who::between(Kind::Removes, *seen_ms, now_ms));
-                    self.changes.push_back(Change { at_ms: now_ms, told, who });
-                    self.log = now.map(|log| (log, now_ms));
-                }
-            }
-            Some(_) | None => {
-                self.log_missed = 0;
-                self.log = now.map(|log| (log, now_ms));
-            }
-        }
     }
 
     /// A table that was loaded again, or is gone, is refused no more.
@@ -165,11 +145,6 @@ impl Inventory {
         })
         .collect()
     }
-}
-
-/// The file that tells of cron's runs; the journal is none.
-fn file_of(reading: &CronReading) -> Option<SafeText> {
-    reading.evidence.clone().filter(|log| log.as_str().starts_with('/'))
 }
 
 /// What an earlier process told, each with its time, the newest first; `told_ms` where it has none.
@@ -234,7 +209,7 @@ fn words(line: &Line) -> String {
     format!("{}{user} {}", line.schedule, line.command)
 }
 
-fn stamp(ms: i64) -> String {
+pub(super) fn stamp(ms: i64) -> String {
     DateTime::from_timestamp_millis(ms).unwrap_or_default().format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
@@ -378,20 +353,6 @@ mod tests {
         assert!(next(&mut inventory, &with(Vec::new()), 1).starts_with("CRITICAL"));
         assert!(next(&mut inventory, &with(vec![load(None)]), 2).starts_with("OK"));
     }
-    #[test]
-    fn the_log_that_told_of_cron_s_runs_is_told_when_two_looks_find_it_no_more() {
-        let mut inventory = Inventory::default();
-        let with =
-            |log: &str| CronReading { evidence: Some(log.into()), ..reading(&[("/etc/cron.d/a", "@daily", "x")]) };
-        next(&mut inventory, &with("/var/log/cron.log"), 0);
-        assert_eq!(next(&mut inventory, &with("journal"), 1), "");
-        assert_eq!(next(&mut inventory, &with("/var/log/cron.log"), 2), "");
-        next(&mut inventory, &with("journal"), 3);
-        let told = next(&mut inventory, &with("journal"), 4);
-        let expected = "WARNING /var/log/cron.log, which told of cron's runs, is gone or can't be read, was there 1970-01-01 02:00 UTC (1970-01-01 04:00 UTC)";
-        assert_eq!(told, expected);
-    }
-
     #[test]
     fn what_an_earlier_process_told_is_taken_apart_again() {
         let script = "/opt/x, which cron runs, may be written by everybody (mode 777)";

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod backup_restore;
 pub mod cron_changed;
 pub mod cron_job;
+mod cron_log_loss;
 pub mod disk_drop;
 pub mod disk_inodes;
 pub mod disk_raid;

@@ -29,7 +29,8 @@ pub const LOG_BYTES_LATER: u32 = 128 << 10;
 /// `$1` is the time from which runs are wanted, in seconds since the epoch, `$2` the bytes of a log file.
 ///
 /// Prints `z ZONE`, `t KIND PATH` and `l LINE` for each table, `p PERIOD PATH` for run-parts, `d PATH` for what may not
-/// be read; a cut, list-timers' JSON, a cut, `e SOURCE` and lines of cron's log, a cut. Parameters from the
+/// be read; a cut, list-timers' JSON, a cut, `e SOURCE`, `i INODE SIZE` of it where it is a file and of the older ones beside
+/// it that a rotation would change, and lines of cron's log, a cut. Parameters from the
 /// third on are files, of which [`cron_scripts::parse`] reads what is printed last.
 pub const SCRIPT: &str = r#"
 dw_since=$1 dw_bytes=$2
@@ -88,6 +89,9 @@ for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; d
   if [ -r "$dw_f" ]; then
     dw_log=$dw_f
     printf 'e %s\n' "$dw_f"
+    dw_l=$dw_f
+    for dw_l in "$dw_f"-*; do :; done
+    stat -L -c 'i %i %s' -- "$dw_f" "$dw_f".1 "$dw_f".1.gz "$dw_l" 2>/dev/null </dev/null
     tail -c "$2" -- "$dw_f" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
     break
   fi
@@ -129,6 +133,8 @@ pub struct CronReading {
     pub runs: Vec<CronRun>,
     /// Where runs are logged; `None` where no such place may be read.
     pub evidence: Option<SafeText>,
+    /// That place where it is a file, and the older ones beside it.
+    pub log_files: Vec<LogFile>,
     /// The first line of that place that was seen: what lies before is not known.
     pub covers_from: Option<DateTime<Utc>>,
     /// Tables, directories and logs that may not be read.
@@ -152,6 +158,13 @@ impl CronReading {
 /// A timer's name as systemd lists it.
 pub fn timer_name(unit: &str) -> String {
     if unit.ends_with(".timer") { unit.to_owned() } else { format!("{unit}.timer") }
+}
+
+/// Which file it is, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    pub inode: u64,
+    pub size_bytes: u64,
 }
 
 /// Something that runs by the clock.

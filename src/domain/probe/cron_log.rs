@@ -3,13 +3,15 @@
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::cron::{CronReading, CronRun, TableLoad};
+use super::cron::{CronReading, CronRun, LogFile, TableLoad};
 use super::lines;
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::text::SafeText;
 
 /// What is remembered of tables in one look.
 const LOADS_MAX: usize = 500;
+/// The log itself, and three that may be older ones.
+const LOG_FILES_MAX: usize = 4;
 
 /// Reads cron's log behind `e SOURCE`, and what may not be read.
 pub(super) fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading) {
@@ -17,6 +19,8 @@ pub(super) fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut C
         match line {
             [b'e', b' ', source @ ..] => reading.evidence = Some(SafeText::from_bytes_capped(source, 100)),
             [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 100)),
+            [b'i', b' ', ..] if LOG_FILES_MAX <= reading.log_files.len() => {}
+            [b'i', b' ', numbers @ ..] => reading.log_files.extend(log_file(numbers)),
             line => {
                 let text = SafeText::from_bytes(line);
                 let Some((at, message)) = log_line(text.as_str(), zone, now) else { continue };
@@ -34,6 +38,11 @@ pub(super) fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut C
             }
         }
     }
+}
+
+fn log_file(numbers: &[u8]) -> Option<LogFile> {
+    let (inode, size) = std::str::from_utf8(numbers).ok()?.split_once(' ')?;
+    Some(LogFile { inode: inode.parse().ok()?, size_bytes: size.trim_end().parse().ok()? })
 }
 
 /// The runs that a log's own lines tell of, whatever else is in it.

@@ -62,6 +62,14 @@ fn a_december_line_read_in_november_is_last_years() {
 }
 
 #[test]
+fn the_log_s_own_file_and_the_older_ones_are_no_lines_of_it() {
+    let log = "e /var/log/cron.log\ni 77 9000\ni 78 12\ni x\nNov 21 04:30:01 h CRON[1]: (r) CMD (x)\n";
+    let reading = read("", "", "", log);
+    let files: Vec<(u64, u64)> = reading.log_files.iter().map(|file| (file.inode, file.size_bytes)).collect();
+    assert_eq!((files, reading.runs.len()), (vec![(77, 9_000), (78, 12)], 1));
+}
+
+#[test]
 fn a_failure_told_at_a_higher_log_level_is_joined_by_the_childs_pid() {
     let log = "1795235401.5 h CRON[77]: (root) CMD ([78] job)\n1795235402.5 h CRON[77]: (CRON) error (grandchild #78 failed with exit status 3)\n";
     assert_eq!(runs(log), ["11-21T04:30:01 root 78 job Some(3)"]);

@@ -10,9 +10,9 @@ pub const RECORD_BYTES: usize = 64;
 const BIG_ENDIAN: u8 = 0x80;
 /// Ticks a second of every field of version 3, and of the others where they do not say.
 const TICKS_PER_S: u64 = 100;
-/// No kernel wrote an earlier record: 1995-01-01.
 /// A hundred years.
 const TICKS_MAX: f32 = 100.0 * 365.0 * 86_400.0 * 100.0;
+/// No kernel wrote an earlier record: 1995-01-01.
 const BEGIN_S_MIN: u32 = 788_918_400;
 
 /// It forked and never executed another program.

@@ -52,3 +52,45 @@ impl Accounting {
         self.covers(at, is_kept) && self.newest_s.is_some_and(|newest_s| at.timestamp() < i64::from(newest_s))
     }
 }
+
+/// Where no command at all ended for so long, accounting may have been off: each poll of Dogwatch's leaves records, and so
+/// does each of cron's own.
+const SILENCE_MS_MIN: i64 = 20 * 60_000;
+
+/// The times within a window in which no record ended, each longer than a host that is watched is silent. `ends_ms` in any
+/// order; what lies before the first of them is none, as files begin somewhere.
+pub fn silences(ends_ms: impl Iterator<Item = i64>, from_ms: i64, to_ms: i64) -> Vec<(i64, i64)> {
+    let mut ends: Vec<i64> = ends_ms.filter(|end_ms| *end_ms <= to_ms).collect();
+    ends.sort_unstable();
+    // The last before the window begins the first of its silences.
+    let begin = ends.partition_point(|end_ms| *end_ms < from_ms).saturating_sub(1);
+    let within = &ends[begin..];
+    let next = within.iter().skip(1).copied().chain([to_ms]);
+    within
+        .iter()
+        .copied()
+        .zip(next)
+        .map(|(last, next)| (last.max(from_ms), next))
+        .filter(|(last, next)| SILENCE_MS_MIN <= next - last)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_s_silences_are_found_and_what_lies_before_the_first_record_is_none() {
+        const MINUTE_MS: i64 = 60_000;
+        let found = |ends: &[i64], from: i64, to: i64| -> Vec<(i64, i64)> {
+            let ends = ends.iter().map(|end| end * MINUTE_MS);
+            let found = silences(ends, from * MINUTE_MS, to * MINUTE_MS);
+            found.iter().map(|(last, next)| (last / MINUTE_MS, next / MINUTE_MS)).collect()
+        };
+        assert_eq!(found(&[100, 10, 15, 60, 99], 0, 110), [(15, 60), (60, 99)]);
+        // One that began before the window is told from the window's beginning, the last to its end.
+        assert_eq!(found(&[10, 90], 50, 130), [(50, 90), (90, 130)]);
+        assert_eq!(found(&[50], 0, 60), []);
+        assert_eq!(found(&[], 0, 60), []);
+    }
+}

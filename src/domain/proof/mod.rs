@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod gunzip;
 pub mod history;
 pub mod join;
+pub mod known;
 pub mod listed;
 pub mod listening;
 pub mod marks;

@@ -8,6 +8,9 @@ use crate::domain::text::SafeText;
 /// `$1` the accounting file or `-`, `$2` the window's beginning in seconds since the epoch: older files are left out; `$3`
 /// the job's own log, `-` for none.
 ///
+/// A file's older ones are whatever has its name with something behind it: whoever puts one aside need not name it as
+/// logrotate does.
+///
 /// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `w UID NAME` each user, `f KIND SIZE MTIME PATH` of each
 /// file (`acct`, `log`, `own` or `table`), `j` where only the journal has cron's lines, and `d PATH` of what may not be read.
 pub const LIST: &str = r#"
@@ -32,19 +35,19 @@ if [ "$dw_a" = - ]; then
     [ -f "$dw_f" ] && dw_a=$dw_f && break
   done
 fi
-for dw_f in "$dw_a".[0-9]* "$dw_a"-[0-9]* "$dw_a"; do dw_file acct "$dw_f"; done
+for dw_f in "$dw_a"[._-]* "$dw_a"; do dw_file acct "$dw_f"; done
 dw_any=
 for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; do
   [ -f "$dw_f" ] || continue
   [ -r "$dw_f" ] || { dw_say "d $dw_f"; continue; }
   dw_any=1
-  for dw_g in "$dw_f".[0-9]* "$dw_f"-[0-9]* "$dw_f"; do dw_file log "$dw_g"; done
+  for dw_g in "$dw_f"[._-]* "$dw_f"; do dw_file log "$dw_g"; done
   break
 done
 for dw_f in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/*; do dw_file table "$dw_f"; done
 [ "$3" = - ] || {
   [ -f "$3" ] || dw_say "d $3"
-  for dw_g in "$3".[0-9]* "$3"-[0-9]* "$3"; do dw_file own "$dw_g"; done
+  for dw_g in "$3"[._-]* "$3"; do dw_file own "$dw_g"; done
 }
 [ -z "$dw_any" ] && command -v journalctl >/dev/null && dw_say j
 :

@@ -1,0 +1,122 @@
+//! The file that tells of cron's runs: every run is known by it alone, so that its loss is told by `cron.changed`.
+
+use super::bytes_words;
+use super::cron_changed::stamp;
+use crate::domain::probe::cron::{CronReading, LogFile};
+use crate::domain::proof::deeds::Kind;
+use crate::domain::text::SafeText;
+
+/// Looks that find it no more before that is told: a rotation may leave none for a moment.
+const MISSED_MAX: u32 = 1;
+
+/// The log as it was when it was seen last.
+#[derive(Debug)]
+struct Seen {
+    path: SafeText,
+    files: Vec<LogFile>,
+    at_ms: i64,
+}
+
+/// What became of the log between two looks.
+#[derive(Debug, Default)]
+pub(super) struct LogLoss {
+    seen: Option<Seen>,
+    missed: u32,
+}
+
+/// A loss in words, what kind of command may have done it, and since when.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub told: String,
+    pub by: Kind,
+    pub from_ms: i64,
+}
+
+impl LogLoss {
+    pub fn begin_with(&mut self, reading: &CronReading, seen_ms: i64) {
+        self.seen = seen(reading, seen_ms);
+    }
+
+    pub fn take(&mut self, reading: &CronReading, now_ms: i64) -> Option<Lost> {
+        let now = seen(reading, now_ms);
+        let lost = match (&self.seen, &now) {
+            (Some(before), Some(now)) if before.path == now.path => cut(before, now),
+            (Some(before), _) => {
+                self.missed += 1;
+                if self.missed <= MISSED_MAX {
+                    return None;
+                }
+                let (path, at) = (&before.path, stamp(before.at_ms));
+                let told = format!("{path}, which told of cron's runs, is gone or can't be read, was there {at}");
+                Some(Lost { told, by: Kind::Removes, from_ms: before.at_ms })
+            }
+            (None, _) => None,
+        };
+        self.missed = 0;
+        self.seen = now;
+        lost
+    }
+}
+
+/// The same file with less in it, beside which no older one came: whatever rotates by copying leaves the copy.
+fn cut(before: &Seen, now: &Seen) -> Option<Lost> {
+    let ([log_before, older_before @ ..], [log, older @ ..]) = (before.files.as_slice(), now.files.as_slice()) else {
+        return None;
+    };
+    let is_cut = log.inode == log_before.inode && log.size_bytes < log_before.size_bytes && older == older_before;
+    is_cut.then(|| {
+        let [was, is] = [log_before, log].map(|file| bytes_words(file.size_bytes as f64));
+        let told = format!("{}, which tells of cron's runs, was cut from {was} to {is} by no rotation", now.path);
+        Lost { told, by: Kind::Shortens, from_ms: before.at_ms }
+    })
+}
+
+/// The journal is no file that somebody could cut.
+fn seen(reading: &CronReading, at_ms: i64) -> Option<Seen> {
+    let path = reading.evidence.clone().filter(|log| log.as_str().starts_with('/'))?;
+    Some(Seen { path, files: reading.log_files.clone(), at_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "/var/log/cron.log";
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn reading(log: &str, files: &[(u64, u64)]) -> CronReading {
+        let log_files = files.iter().map(|(inode, size_bytes)| LogFile { inode: *inode, size_bytes: *size_bytes });
+        CronReading { evidence: Some(log.into()), log_files: log_files.collect(), ..CronReading::default() }
+    }
+
+    /// What is told of the second of two looks.
+    fn told(before: &[(u64, u64)], now: &[(u64, u64)]) -> Option<String> {
+        let mut log = LogLoss::default();
+        log.begin_with(&reading(LOG, before), 0);
+        log.take(&reading(LOG, now), HOUR_MS).map(|lost| lost.told)
+    }
+
+    #[test]
+    fn two_looks_that_find_it_no_more_tell_so() {
+        let mut log = LogLoss::default();
+        let mut take = |path: &str, hour: i64| log.take(&reading(path, &[]), hour * HOUR_MS).map(|lost| lost.told);
+        assert_eq!((take(LOG, 0), take("journal", 1), take(LOG, 2), take("journal", 3)), (None, None, None, None));
+        let expected =
+            "/var/log/cron.log, which told of cron's runs, is gone or can't be read, was there 1970-01-01 02:00 UTC";
+        assert_eq!((take("journal", 4).as_deref(), take("journal", 5)), (Some(expected), None));
+    }
+
+    #[test]
+    fn a_log_that_is_cut_is_told_and_one_that_grew_or_was_rotated_is_not() {
+        let expected = "/var/log/cron.log, which tells of cron's runs, was cut from 9.0 kB to 12 B by no rotation";
+        assert_eq!(told(&[(7, 9_000), (5, 800)], &[(7, 12), (5, 800)]).as_deref(), Some(expected));
+        assert_eq!(told(&[(7, 9_000)], &[(7, 9_000)]), None);
+        assert_eq!(told(&[(7, 9_000)], &[(7, 9_001)]), None);
+        // Moved, and copied and cut, with the older one kept or overwritten.
+        assert_eq!(told(&[(7, 9_000), (5, 800)], &[(8, 12), (7, 9_000)]), None);
+        assert_eq!(told(&[(7, 9_000)], &[(7, 12), (9, 9_100)]), None);
+        assert_eq!(told(&[(7, 9_000), (5, 800)], &[(7, 12), (5, 9_100)]), None);
+        // What an earlier version left tells of no file.
+        assert_eq!((told(&[], &[(7, 12)]), told(&[(7, 12)], &[])), (None, None));
+    }
+}

@@ -17,6 +17,7 @@ use crate::domain::fleet::{HostName, Reach};
 use crate::domain::text::SafeText;
 use crate::engine::Command;
 use crate::engine::ran::ran_then;
+use crate::engine::ran_kept::Kept;
 use crate::engine::tail::TailWish;
 use crate::tui::{AskRan, KeepCopy, OpenShell, ReadHistory, ReadLogs};
 
@@ -69,8 +70,9 @@ pub fn ask_ran(common: &Common) -> AskRan {
             config_file::load(common.hosts.as_deref(), &own_machine::name()).map_err(|error| error.to_string())?;
         let spec = config.fleet.host(host).ok_or_else(|| format!("{host} is no longer in hosts.toml"))?;
         let secrets = common.secrets().map_err(|error| error.to_string())?;
-        let asked =
-            block_on(ran_then(spec, &secrets, |_, _| Ok((when.from, when.to)))).map_err(|error| error.to_string())?;
+        let kept = Kept::load(&common.state_path().map_err(|error| error.to_string())?, spec);
+        let asked = block_on(ran_then(spec, &secrets, &kept, |_, _| Ok((when.from, when.to))));
+        let asked = asked.map_err(|error| error.to_string())?;
         asked.map_err(|error| error.to_string())
     })
 }

@@ -12,6 +12,7 @@ use crate::adapters::clock;
 use crate::domain::proof::ran::RanRow;
 use crate::domain::time::words_exact;
 use crate::engine::ran::{RanThen, ran_then};
+use crate::engine::ran_kept::Kept;
 use crate::tui::when::moment;
 
 /// Before and after a time: a quarter of a year.
@@ -39,7 +40,8 @@ pub fn run(common: &Common, arguments: &RanArguments) -> Result<(), CommandError
     around(at(Tz::UTC, clock::now().utc()).map_err(CommandError::Usage)?, arguments.window)?;
     let secrets = common.secrets()?;
     let when = |zone, now| around(at(zone, now)?, arguments.window).map_err(|error| error.to_string());
-    let then = block_on(ran_then(spec, &secrets, when))??;
+    let kept = Kept::load(&common.state_path()?, spec);
+    let then = block_on(ran_then(spec, &secrets, &kept, when))??;
     Ok(print(&then).or_else(|error| match error.kind() {
         // Whoever reads it has seen enough.
         io::ErrorKind::BrokenPipe => Ok(()),

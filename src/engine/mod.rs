@@ -16,6 +16,7 @@ mod shared;
 mod supervise;
 
 pub mod ran;
+pub mod ran_kept;
 pub mod tail;
 mod witnessed;
 

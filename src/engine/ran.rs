@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use super::action::ActionError;
 use super::action::site::Site;
 use super::evidence::read_piece;
+use super::ran_kept::Kept;
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
@@ -48,6 +49,7 @@ pub struct RanThen {
 pub async fn ran_then(
     spec: &HostSpec,
     secrets: &Secrets,
+    kept: &Kept,
     when: impl FnOnce(Tz, DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>), String>,
 ) -> Result<RanThen, ActionError> {
     let mut site = Site::new(spec, secrets.clone());
@@ -65,8 +67,16 @@ pub async fn ran_then(
         let clock = DateTime::from_timestamp(sources.clock_s, 0).unwrap_or_default();
         lacks.push(format!("what comes after {} is still to come there", clock.format("%Y-%m-%d %H:%M:%S UTC")).into());
     }
-    let records = records(&mut site, &sources, (from, to), &mut lacks).await?;
-    let logged = logged(&mut site, &sources, zone, (from, to), &mut lacks).await?;
+    let mut records = records(&mut site, &sources, (from, to), &mut lacks).await?;
+    let mut logged = logged(&mut site, &sources, zone, (from, to), &mut lacks).await?;
+    lacks.extend_from_slice(&kept.lacks);
+    match kept.add_to(&mut records, &mut logged, (from, to)) {
+        0 => {}
+        1 => lacks.push("of 1 run the host itself tells nothing more: it is known by what dogwatch kept".into()),
+        added => lacks.push(
+            format!("of {added} runs the host itself tells nothing more: they are known by what dogwatch kept").into(),
+        ),
+    }
     let ran = ran(&records, &logged, &sources.users, from, to);
     Ok(RanThen { ran, zone, records: records.len(), lacks })
 }

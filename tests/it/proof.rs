@@ -25,6 +25,20 @@ fn what_ran_is_told_with_its_job(machine: &Machine, running: &Running) {
     assert!(succeeded && said.contains("\n1 process,") && said.contains("(: job-slow; sleep 10)"), "{said}");
 }
 
+fn what_ran_is_told_by_what_was_kept_when_the_host_tells_nothing_more(machine: &Machine, running: &Running) {
+    let at = run("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
+    for file in ["pacct.old", "log/cron.log", "pacct"] {
+        fs::write(machine.place.path(file), "").unwrap();
+    }
+    let (succeeded, said) = machine.inside(running, &["ran", "me", "--at", at.trim()]);
+    let is_told = said.lines().any(|line| line.contains("exit 3") && line.contains("(: job-fails; exit 3)"));
+    assert!(succeeded && is_told, "{said}");
+    assert!(
+        said.contains("of 4 runs the host itself tells nothing more: they are known by what dogwatch kept"),
+        "{said}"
+    );
+}
+
 fn a_pack_proves_the_failure_and_one_changed_bit_is_found(machine: &Machine, running: &Running) {
     let (pack, key) = (machine.place.path("pack"), machine.place.path("key"));
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
@@ -90,6 +104,7 @@ fn cron_s_jobs_are_proven_ok_failed_killed_and_odd_by_what_the_kernel_saw() {
     assert!(said.contains("job killed: proven FAILED: killed by signal 9, took 0."), "{said}");
     what_ran_is_told_with_its_job(&machine, &running);
     a_pack_proves_the_failure_and_one_changed_bit_is_found(&machine, &running);
+    what_ran_is_told_by_what_was_kept_when_the_host_tells_nothing_more(&machine, &running);
 }
 
 /// Without accounting nobody knows, and how to know is said.

@@ -67,7 +67,16 @@ impl AuditReader {
         let query =
             sqlx::query("SELECT seq, writer, number, body, hash FROM record WHERE seq > ?1 ORDER BY seq LIMIT ?2");
         let rows = query.bind(seq).bind(ROWS_AT_ONCE).fetch_all(&self.pool).await.map_err(failed(&self.path))?;
-        rows.iter().map(|row| self.read(row)).collect()
+        let rows: Vec<RecordRow> = rows.iter().map(|row| self.read(row)).collect::<Result<_, _>>()?;
+        self.in_order(seq, rows.iter().map(|row| row.seq))?;
+        Ok(rows)
+    }
+
+    /// Whether places come one after another behind that one. Of a damaged file SQLite may tell others: whoever asks for those
+    /// behind the last of them would be told the same again, without end.
+    fn in_order(&self, seq: i64, mut found: impl Iterator<Item = i64>) -> Result<(), AuditError> {
+        let last = found.try_fold(seq, |last, seq| (last < seq).then_some(seq));
+        last.map(drop).ok_or_else(|| self.broken("its rows are out of order".to_owned()))
     }
 
     fn read(&self, row: &sqlx::sqlite::SqliteRow) -> Result<RecordRow, AuditError> {
@@ -167,7 +176,9 @@ impl AuditReader {
             let at_ms: Option<i64> = row.try_get(6).map_err(failed(&self.path))?;
             Ok(Spooled { row: row_of_record, head: signature.zip(at_ms) })
         };
-        rows.iter().map(spooled).collect()
+        let rows: Vec<Spooled> = rows.iter().map(spooled).collect::<Result<_, _>>()?;
+        self.in_order(seq, rows.iter().map(|spooled| spooled.row.seq))?;
+        Ok(rows)
     }
 
     pub async fn central(&self) -> Result<CentralState, AuditError> {

@@ -73,14 +73,14 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::domain::action::objects::RemoteBytes;
-    use crate::domain::proof::acct::tests::record;
+    use crate::domain::proof::acct::{tests::record, write};
     use crate::domain::proof::join::{Certainty, Proof};
 
     const AT_S: u32 = 1_790_000_000;
 
-    fn found(raw: u8, pid: u32, begin_s: u32) -> RawRecord {
+    fn found(pid: u32, begin_s: u32) -> RawRecord {
         let record = record("sh", pid, begin_s, 6_000, 0x300);
-        RawRecord { raw: [raw; RECORD_BYTES], record, whole_cpu_ms: 0 }
+        RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }
     }
 
     fn logged(pid: u32, begin_s: u32) -> CronRun {
@@ -97,13 +97,13 @@ mod tests {
     #[test]
     fn what_a_host_tells_no_more_is_added_and_what_it_tells_stands_there_once() {
         let kept = |pid: u32, begin_s: u32| JobRun {
-            proof: Some(Proof { found: found(pid as u8, pid, begin_s), certainty: Certainty::ByPid }),
+            proof: Some(Proof { found: found(pid, begin_s), certainty: Certainty::ByPid }),
             ..JobRun::begun(logged(pid, begin_s))
         };
         // One that the host tells of in full, one by its log alone, one not at all, and one of another time.
         let runs = [kept(1, AT_S), kept(2, AT_S + 1), kept(3, AT_S + 2), kept(4, AT_S - 9_000)];
         let kept = Kept { runs: runs.iter().map(KeptRun::of).collect(), lacks: Vec::new() };
-        let (mut records, mut log) = (vec![found(1, 1, AT_S)], vec![logged(1, AT_S), logged(2, AT_S + 1)]);
+        let (mut records, mut log) = (vec![found(1, AT_S)], vec![logged(1, AT_S), logged(2, AT_S + 1)]);
         let at = |seconds: u32| DateTime::from_timestamp(i64::from(seconds), 0).unwrap();
         let added = kept.add_to(&mut records, &mut log, (at(AT_S - 60), at(AT_S + 60)));
         let pids = |pids: &mut dyn Iterator<Item = u32>| pids.collect::<Vec<u32>>();

@@ -37,6 +37,8 @@ struct LastRun {
 
 fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: Tz, context: &Context) -> CheckResult {
     let now = context.now.utc();
+    // What is due, and what cron's log is dated by, is by the host's clock.
+    let host_now = now + Duration::milliseconds(history.skew_ms);
     let id = CheckId::on(CheckKind::CronJob, job.name.as_str().into());
     let result = |status, reason: String| CheckResult::new(id.clone(), status, reason, Unit::Seconds);
     let last = match &job.evidence {
@@ -56,8 +58,8 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
         }
     };
     let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
-    let host_now_ms = now.timestamp_millis().max(history.known_to_ms);
-    if let Some(last) = last.as_ref().filter(|last| host_now_ms + FUTURE_MS_MAX < last.at.timestamp_millis()) {
+    let latest_ms = now.max(host_now).timestamp_millis();
+    if let Some(last) = last.as_ref().filter(|last| latest_ms + FUTURE_MS_MAX < last.at.timestamp_millis()) {
         // Nothing would be due before it: a job that is dead would look well.
         let reason =
             format!("job {}: its last run is dated in the future, {}, which proves nothing", job.name, shown(last.at));
@@ -72,20 +74,30 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
         None => covered_from.and_then(|from| first_due(&job.expectation, zone, from)),
     };
     let punctual = Duration::from_std(context.settings.cron_cadence).map_or(PUNCTUAL, |cadence| cadence * 2 + SYSLOG);
-    let unmet = due.filter(|due| *due + punctual.min(PUNCTUAL) <= now);
+    let unmet = due.filter(|due| *due + punctual.min(PUNCTUAL) <= host_now);
+    // systemd begins no second process of a service that still runs.
+    let is_one_on = matches!(job.evidence, JobEvidence::Timer { .. })
+        && last.as_ref().is_some_and(|last| last.verdict.is_running());
+    let unmet = unmet.filter(|_| !is_one_on);
     let grace = Duration::from_std(job.grace).unwrap_or(Duration::hours(1));
     match (unmet, last) {
         (Some(due), last) => {
-            let before =
-                last.map_or("no run is known".to_owned(), |run| format!("the last run started {}", shown(run.at)));
-            match now - due < grace {
-                true => result(Status::Warning, format!("job {}: late, due {}; {before}", job.name, shown(due))),
-                false => result(Status::Critical, format!("job {}: MISSED, due {}; {before}", job.name, shown(due))),
-            }
+            let (status, missing) = match host_now - due < grace {
+                true => (Status::Warning, "late"),
+                false => (Status::Critical, "MISSED"),
+            };
+            let told = last.as_ref().map(|run| (run.at, run.verdict.told(job.accept_ran, &shown(run.at), true)));
+            let (status, before) = match told {
+                None => (status, "no run is known".to_owned()),
+                // That the next one does not come makes nothing of it better.
+                Some((_, (Status::Critical, told))) => (Status::Critical, format!("the last one: {told}")),
+                Some((at, _)) => (status, format!("the last run started {}", shown(at))),
+            };
+            result(status, format!("job {}: {missing}, due {}; {before}", job.name, shown(due)))
         }
         (None, Some(run)) => {
-            let (status, told) = run.verdict.told(job.accept_ran, &shown(run.at), now - run.at < grace);
-            result(status, format!("job {}: {told}", job.name)).value((now - run.at).num_seconds().max(0) as f64)
+            let (status, told) = run.verdict.told(job.accept_ran, &shown(run.at), host_now - run.at < grace);
+            result(status, format!("job {}: {told}", job.name)).value((host_now - run.at).num_seconds().max(0) as f64)
         }
         (None, None) => {
             let from = covered_from.map_or(String::new(), |from| format!(", and the log begins {}", shown(from)));

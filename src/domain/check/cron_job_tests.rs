@@ -48,10 +48,14 @@ fn run(job: JobSpec, reading: &CronReading, now: &str, expected: &str) {
 }
 
 fn told(job: JobSpec, reading: &CronReading, now: &str) -> String {
+    told_of(job, reading, now, RunHistory::default())
+}
+
+fn told_of(job: JobSpec, reading: &CronReading, now: &str, mut history: RunHistory) -> String {
     let settings = Settings { jobs: vec![job], ..Settings::default() };
     let now = Moment { utc_ms: utc(now).timestamp_millis(), boot_ms: 0, origin: 1 };
     let context = Context { settings: &settings, now, memory: &NOTHING_KNOWN };
-    let result = super::check(reading, &mut RunHistory::default(), &context).remove(0);
+    let result = super::check(reading, &mut history, &context).remove(0);
     format!("{} {}", result.status, result.reason)
 }
 
@@ -104,6 +108,33 @@ fn within_its_grace_it_is_late_and_past_it_missed() {
     );
 }
 
+#[test]
+fn that_the_next_run_does_not_come_makes_no_failure_better() {
+    check(
+        &[("2026-11-20T03:30:01Z", Some(3))],
+        true,
+        "2026-11-21T04:00:00Z",
+        "CRITICAL job transfer: late, due 2026-11-21 04:30:00 CET; the last one: proven FAILED: exit status 3, started \
+         2026-11-20 04:30:01 CET (cron's log)",
+    );
+}
+
+/// What is due is due by the host's own clock, as far as it is from ours.
+#[test]
+fn a_host_whose_clock_is_behind_or_ahead_is_late_by_its_own() {
+    let last = "2026-11-21T12:00:00Z";
+    let told = |skew_minutes: i64, now: &str| {
+        let mut history = RunHistory::default();
+        history.skew_ms = skew_minutes * 60_000;
+        let (job, reading) = ran_once(Expectation::Schedule("0 * * * *".to_owned()), "UTC", last);
+        told_of(job, &reading, now, history)
+    };
+    // An hour later there, ten minutes before or after it here.
+    assert!(told(-10, "2026-11-21T13:10:00Z").starts_with("OK"));
+    assert!(told(-10, "2026-11-21T13:13:00Z").starts_with("WARNING job often: late, due 2026-11-21 13:00:00"));
+    assert!(told(10, "2026-11-21T12:53:00Z").starts_with("WARNING job often: late, due 2026-11-21 13:00:00"));
+}
+
 /// The hour that does not exist, the hour that comes twice, and a day of four years.
 #[test]
 fn due_and_late_are_right_across_changes_of_the_clock_and_leap_days() {
@@ -137,6 +168,12 @@ fn scheduled(schedule: &str, zone: &str, last: &str, now: &str) -> String {
 
 /// What is told at a time of a job that ran last then.
 fn ran_last(expectation: Expectation, zone: &str, last: &str, now: &str) -> String {
+    let (job, reading) = ran_once(expectation, zone, last);
+    told(job, &reading, now)
+}
+
+/// A job, and a log of cron that tells of one run of it.
+fn ran_once(expectation: Expectation, zone: &str, last: &str) -> (JobSpec, CronReading) {
     let job = JobSpec {
         name: ItemName::parse("often").unwrap_or_else(|error| panic!("{error}")),
         expectation,
@@ -163,7 +200,7 @@ fn ran_last(expectation: Expectation, zone: &str, last: &str, now: &str) -> Stri
         runs: vec![run_at_last],
         ..CronReading::default()
     };
-    told(job, &reading, now)
+    (job, reading)
 }
 
 #[test]
@@ -220,9 +257,14 @@ fn before_the_log_begins_there_is_no_evidence_and_no_accusation() {
 
 #[test]
 fn a_timers_result_is_a_proof() {
+    let (job, reading) = timer("success", Expectation::Every(24 * HOUR));
+    run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: proven ok, started 2026-11-21 04:00:00 UTC (systemd)");
+}
+
+fn timer(result: &str, expectation: Expectation) -> (JobSpec, CronReading) {
     let job = JobSpec {
         name: ItemName::parse("t").unwrap_or_else(|error| panic!("{error}")),
-        expectation: Expectation::Every(24 * HOUR),
+        expectation,
         grace: HOUR,
         evidence: JobEvidence::Timer { unit: "x".to_owned() },
         accept_ran: false,
@@ -238,12 +280,21 @@ fn a_timers_result_is_a_proof() {
         command: "x.service".into(),
         next: None,
         last: Some(utc("2026-11-21T04:00:00Z")),
-        unit: Some(UnitState { result: Some("success".into()), ..UnitState::default() }),
+        unit: Some(UnitState { result: Some(result.into()), ..UnitState::default() }),
         told: None,
         is_declared: false,
     };
     let reading = CronReading { zone: "UTC".to_owned(), entries: vec![entry], ..CronReading::default() };
-    run(job, &reading, "2026-11-21T12:00:00Z", "OK job t: proven ok, started 2026-11-21 04:00:00 UTC (systemd)");
+    (job, reading)
+}
+
+/// systemd begins no second process of a service that still runs: nothing was missed.
+#[test]
+fn a_timer_whose_service_runs_past_its_next_time_is_overrun_and_not_missed() {
+    let (job, mut reading) = timer("success", Expectation::Every(HOUR));
+    reading.entries[0].unit = Some(UnitState { runs: true, ..UnitState::default() });
+    let expected = "WARNING job t: OVERRUN: running since 2026-11-21 04:00:00 UTC, longer than its grace";
+    run(job, &reading, "2026-11-21T08:00:00Z", expected);
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
             results.push(host_load::check(host, &lately.runs, context));
             results.push(host_reboot::check(host, lately.boot_id.as_ref(), &lately.deeds, context));
             let skew = round_trip.skew(host);
-            lately.deeds.skew_ms = skew.skew_ms;
+            (lately.deeds.skew_ms, lately.runs.skew_ms) = (skew.skew_ms, skew.skew_ms);
             results.push(host_clock::check(skew, context));
             lately.boot_id = Some(host.boot_id.clone());
             lately.runs.booted_ms = Some(host.clock_ms.saturating_sub_unsigned(host.uptime_s.saturating_mul(1_000)));

@@ -45,6 +45,8 @@ pub struct RunHistory {
     /// Every run that began by then is known, by the host's clock: of cron's, whose log tells of them, and of timers.
     pub known_to_ms: i64,
     pub timed_to_ms: i64,
+    /// How far the host's clock is ahead of ours.
+    pub skew_ms: i64,
     /// Of what nobody declared.
     pub listed: Listed,
     /// What each job's own log said, and the archives of each set.
@@ -70,6 +72,7 @@ impl Default for RunHistory {
             forgotten_to_ms: i64::MIN,
             known_to_ms: i64::MIN,
             timed_to_ms: i64::MIN,
+            skew_ms: 0,
             listed: Listed::default(),
             heard: BTreeMap::new(),
             archives: BTreeMap::new(),

@@ -46,6 +46,8 @@ pub enum Verdict {
         said: Option<String>,
         /// What is odd about it all the same.
         odd: Option<String>,
+        /// When the one before it that is proven began, where that failed.
+        failed_before: Option<String>,
     },
     /// It ended well, and nobody has looked yet whether it left its archive.
     Awaited {
@@ -71,8 +73,12 @@ impl Verdict {
         Verdict::ProvenFailed { how: how.to_owned(), took: None, witnesses: witness.to_owned() }
     }
 
+    pub fn is_running(&self) -> bool {
+        matches!(self, Verdict::Running { .. })
+    }
+
     pub fn running() -> Self {
-        Verdict::Running { is_overrun: false, usual: None, said: None, odd: None }
+        Verdict::Running { is_overrun: false, usual: None, said: None, odd: None, failed_before: None }
     }
 
     pub fn unknown(why: &str) -> Self {
@@ -86,16 +92,19 @@ impl Verdict {
         let begun_by = BegunBy::of(&job.evidence);
         let (usual, gives_up) = (history.usual(job), job.gives_up);
         let (leaves, among) = (job.leaves.as_deref(), odd_among(job, history, runs, zone, now));
-        match (Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict(), failed_before(runs)) {
+        let shown = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+        let before = failed_before(runs).map(shown);
+        match (Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict(), before) {
             // A failure that was proven is not forgotten for a run of which nobody knows.
             (Verdict::RanUnknown { why }, Some(at)) => {
-                let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
                 Verdict::RanUnknown { why: format!("{why}; the last one that is proven FAILED, {at}") }
             }
-            // Nor for one that is not decided yet.
-            (Verdict::Awaited { set, took, witnesses, .. }, Some(at)) => {
-                let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
-                Verdict::Awaited { set, is_new: true, failed_before: Some(at), took, witnesses }
+            // Nor for one that is not decided yet, or goes on still: a beginning mends nothing.
+            (Verdict::Awaited { set, took, witnesses, .. }, before @ Some(_)) => {
+                Verdict::Awaited { set, is_new: true, failed_before: before, took, witnesses }
+            }
+            (Verdict::Running { is_overrun, usual, said, odd, .. }, failed_before @ Some(_)) => {
+                Verdict::Running { is_overrun, usual, said, odd, failed_before }
             }
             (verdict, _) => verdict,
         }
@@ -122,18 +131,20 @@ impl Verdict {
             Verdict::ProvenFailed { how, took: time, witnesses } => {
                 (Status::Critical, format!("proven FAILED: {how}{}, started {at} ({witnesses})", took(time)))
             }
-            Verdict::Running { is_overrun, usual, said, odd } => {
+            Verdict::Running { is_overrun, usual, said, odd, failed_before } => {
                 let usual = usual.as_ref().map_or(String::new(), |usual| format!(", usual {usual}"));
                 let usual = said.as_ref().map_or(usual.clone(), |said| format!("{usual}; {said}"));
-                if let Some(odd) = odd {
-                    return (Status::Warning, format!("running since {at}, but {odd}{usual}"));
-                }
-                match (is_overrun, in_grace) {
-                    (true, _) => (Status::Warning, format!("OVERRUN: running since {at}{usual}")),
-                    (false, true) => (Status::Ok, format!("running since {at}{usual}")),
-                    (false, false) => {
+                let (status, told) = match (odd, is_overrun, in_grace) {
+                    (Some(odd), _, _) => (Status::Warning, format!("running since {at}, but {odd}{usual}")),
+                    (None, true, _) => (Status::Warning, format!("OVERRUN: running since {at}{usual}")),
+                    (None, false, true) => (Status::Ok, format!("running since {at}{usual}")),
+                    (None, false, false) => {
                         (Status::Warning, format!("OVERRUN: running since {at}, longer than its grace{usual}"))
                     }
+                };
+                match failed_before {
+                    Some(before) => (Status::Critical, format!("the run of {before} is proven FAILED; {told}")),
+                    None => (status, told),
                 }
             }
             Verdict::Awaited { set, failed_before: Some(before), took: time, witnesses, .. } => (
@@ -263,7 +274,7 @@ impl Case<'_> {
         let is_overrun = is_settled && self.usual.is_some_and(|usual| usual.judge(since_ms) == Some(Odd::TooLong));
         let said = self.run.words.last().map(|word| format!("{} says «{}»", word.by.words(), word.shown()));
         let usual = self.usual.map(|usual| words_exact(usual.median_ms));
-        Verdict::Running { is_overrun, usual, said, odd: self.among.clone() }
+        Verdict::Running { is_overrun, usual, said, odd: self.among.clone(), failed_before: None }
     }
 
     /// Where nobody tells of its end.

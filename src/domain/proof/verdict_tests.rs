@@ -436,6 +436,15 @@ fn a_failure_that_was_proven_stays_until_the_next_run_is_decided() {
 }
 
 #[test]
+fn the_next_run_s_beginning_mends_no_failure() {
+    let runs = vec![CronRun { failed_with: Some(3), ..began(BEGAN_S - 86_400, 70) }, began(BEGAN_S, 77)];
+    let both = CronReading { runs, ..CronReading::default() };
+    let reads = |reading: &mut AccountingReading| reading.read_from_s = Some(BEGAN_S - 60);
+    let told = of_runs(&job(), NOW_MS, |history| history.take_runs(&job(), &both), reads, |_| {});
+    check(told, Status::Critical, "the run of 2026-09-20 14:13:20 UTC is proven FAILED; running since then");
+}
+
+#[test]
 fn a_run_tells_how_often_its_job_was_due_before_it_and_not_seen() {
     let mut history = RunHistory::default();
     let runs = [6, 5, 4, 1, 0].map(|day| began(BEGAN_S - day * 86_400, 70 + day)).to_vec();

@@ -48,7 +48,7 @@ pub fn ran_then(
     }
     let cron = brought(ProbeId::Cron, &Offsets::new()).and_then(|(parts, body)| {
         let answer = Answer { body: &body, parts: parts.iter().map(Vec::as_slice).collect(), status: 0 };
-        cron::parse(&answer, now).ok()
+        cron::parse(&answer, now, None).ok()
     });
     let CronReading { zone, runs, .. } = cron.unwrap_or_default();
     let mut lacks: Vec<SafeText> = Vec::new();

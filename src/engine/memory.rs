@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::probe::ProbeId;
 use crate::domain::probe::accounting::{AcctCursor, AcctMemory};
+use crate::domain::probe::cron::CronLogCursor;
 use crate::domain::probe::disk::SlowMount;
 use crate::domain::probe::journal::JournalCursors;
 use crate::domain::probe::logs::LogCursors;
@@ -34,6 +35,7 @@ pub struct LaneMemory {
     /// Shared with the engine, and copied only when a reading moves them.
     pub cursors: Rc<Cursors>,
     pub runs_read_at_s: Option<i64>,
+    pub cron_log: CronLogCursor,
     /// Files that the host's tables begin, as the poll before found them.
     pub cron_scripts: Vec<String>,
     pub accounting: AcctMemory,

@@ -191,6 +191,7 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
         ProbeId::Cron => {
             let bytes = if memory.runs_read_at_s.is_none() { cron::LOG_BYTES_FIRST } else { cron::LOG_BYTES_LATER };
             let mut parameters = vec![memory.runs_wanted_from_s(settings, now).to_string(), bytes.to_string()];
+            parameters.extend(memory.cron_log.parameters(now));
             parameters.extend(memory.cron_scripts.iter().cloned());
             Section { script: cron::SCRIPT, parameters }
         }
@@ -318,8 +319,9 @@ fn read(
             Reading::Journal(reading)
         }
         ProbeId::Cron => {
-            let reading = cron::parse(answer, now.utc())?;
+            let reading = cron::parse(answer, now.utc(), memory.runs_read_at_s.map(|_| &memory.cron_log))?;
             memory.runs_read_at_s = Some(now.utc_ms / 1_000);
+            memory.cron_log.take(&reading);
             memory.cron_scripts = cron_scripts::reached(&reading.entries);
             Reading::Cron(reading)
         }

@@ -240,6 +240,21 @@ fn a_log_that_was_deleted_by_hand_names_user_command_and_time() {
     assert_eq!(shrunk["status"], "critical", "{said}");
 }
 
+/// A line that came between the last look and a rotation is in the older file alone.
+#[test]
+fn a_run_that_was_logged_just_before_a_rotation_is_known() {
+    let settings = "[host.me.job.rotated]\nevery = '1d'\ncommand = 'job-rotated'\n";
+    let machine = Machine::new("@reboot root : job-any\n", settings);
+    machine.remember(": an-older-run", 4_001, 48, 1_000, 0);
+    let _machine = machine.start(true);
+    machine.until_frame("job-any");
+    machine.remember(": job-rotated", 4_242, 0, 100, 0x300);
+    let log = machine.place.path("log/cron.log");
+    fs::rename(&log, log.with_extension("log.1")).unwrap();
+    fs::write(&log, "").unwrap();
+    machine.until("job rotated: proven FAILED: exit status 3");
+}
+
 /// Every run is known by cron's log alone: who empties it takes the proof away.
 #[test]
 fn a_log_of_cron_that_was_emptied_by_hand_is_told_with_who_did_it() {

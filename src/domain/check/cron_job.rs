@@ -74,11 +74,21 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
         None => covered_from.and_then(|from| first_due(&job.expectation, zone, from)),
     };
     let punctual = Duration::from_std(context.settings.cron_cadence).map_or(PUNCTUAL, |cadence| cadence * 2 + SYSLOG);
-    let unmet = due.filter(|due| *due + punctual.min(PUNCTUAL) <= host_now);
+    let is_unmet = |due: &DateTime<Utc>| *due + punctual.min(PUNCTUAL) <= host_now;
+    let unmet = due.filter(is_unmet);
     // systemd begins no second process of a service that still runs.
     let is_one_on = matches!(job.evidence, JobEvidence::Timer { .. })
         && last.as_ref().is_some_and(|last| last.verdict.is_running());
     let unmet = unmet.filter(|_| !is_one_on);
+    let gap = history.gap_ms.filter(|_| matches!(job.evidence, JobEvidence::CronLog { .. }));
+    let (unmet, unread) = match unmet.zip(gap) {
+        Some((due, (from_ms, to_ms))) if (from_ms..=to_ms).contains(&due.timestamp_millis()) => {
+            // It may have run then: only what was due since can be told to be missing.
+            let to = DateTime::from_timestamp_millis(to_ms).unwrap_or(due);
+            (first_due(&job.expectation, zone, to).filter(is_unmet), Some((due, to)))
+        }
+        Some(_) | None => (unmet, None),
+    };
     let grace = Duration::from_std(job.grace).unwrap_or(Duration::hours(1));
     match (unmet, last) {
         (Some(due), last) => {
@@ -97,6 +107,15 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
         }
         (None, Some(run)) => {
             let (status, told) = run.verdict.told(job.accept_ran, &shown(run.at), host_now - run.at < grace);
+            if let Some((due, to)) = unread.filter(|_| status != Status::Critical) {
+                let reason = format!(
+                    "job {}: no evidence: due {}, and cron's log was not read whole before {}; the last run: {told}",
+                    job.name,
+                    shown(due),
+                    shown(to)
+                );
+                return CheckResult::missing(id, reason, Unit::Seconds);
+            }
             result(status, format!("job {}: {told}", job.name)).value((host_now - run.at).num_seconds().max(0) as f64)
         }
         (None, None) => {

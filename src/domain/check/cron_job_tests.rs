@@ -119,6 +119,24 @@ fn that_the_next_run_does_not_come_makes_no_failure_better() {
     );
 }
 
+/// A log that was cut, or rotated away within a minute: what ran then may have run.
+#[test]
+fn what_was_due_where_the_log_was_not_read_whole_is_not_told_to_be_missed() {
+    let last = "2026-11-21T12:00:00Z";
+    let told = |now: &str| {
+        let mut history = RunHistory::default();
+        history.gap_ms =
+            Some((utc("2026-11-21T12:59:00Z").timestamp_millis(), utc("2026-11-21T13:01:00Z").timestamp_millis()));
+        let (job, reading) = ran_once(Expectation::Schedule("0 * * * *".to_owned()), "UTC", last);
+        told_of(job, &reading, now, history)
+    };
+    let expected = "UNKNOWN job often: no evidence: due 2026-11-21 13:00:00 UTC, and cron's log was not read whole before \
+                    2026-11-21 13:01:00 UTC; the last run: ran 2026-11-21 12:00:00 UTC (accepted without proof of its outcome)";
+    assert_eq!(told("2026-11-21T13:30:00Z"), expected);
+    let later = told("2026-11-21T14:30:00Z");
+    assert!(later.starts_with("CRITICAL job often: MISSED, due 2026-11-21 14:00:00 UTC"), "{later}");
+}
+
 /// What is due is due by the host's own clock, as far as it is from ours.
 #[test]
 fn a_host_whose_clock_is_behind_or_ahead_is_late_by_its_own() {

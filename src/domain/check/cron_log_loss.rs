@@ -2,9 +2,8 @@
 
 use super::bytes_words;
 use super::cron_changed::stamp;
-use crate::domain::probe::cron::{CronReading, LogFile};
+use crate::domain::probe::cron::{CronReading, SeenLog};
 use crate::domain::proof::deeds::Kind;
-use crate::domain::text::SafeText;
 
 /// Looks that find it no more before that is told: a rotation may leave none for a moment.
 const MISSED_MAX: u32 = 1;
@@ -12,8 +11,7 @@ const MISSED_MAX: u32 = 1;
 /// The log as it was when it was seen last.
 #[derive(Debug)]
 struct Seen {
-    path: SafeText,
-    files: Vec<LogFile>,
+    log: SeenLog,
     at_ms: i64,
 }
 
@@ -38,29 +36,32 @@ impl LogLoss {
     }
 
     pub fn take(&mut self, reading: &CronReading, now_ms: i64) -> Option<Lost> {
-        let now = seen(reading, now_ms);
-        let lost = match (&self.seen, &now) {
-            (Some(before), Some(now)) if before.path == now.path => cut(before, now),
-            (Some(before), _) => {
+        let there = |before: &Seen| reading.logs.iter().find(|log| log.path == before.log.path);
+        let lost = match self.seen.as_ref().map(|before| (before, there(before))) {
+            Some((before, Some(log))) => cut(before, log),
+            Some((before, None)) => {
                 self.missed += 1;
                 if self.missed <= MISSED_MAX {
                     return None;
                 }
-                let (path, at) = (&before.path, stamp(before.at_ms));
+                let (path, at) = (&before.log.path, stamp(before.at_ms));
                 let told = format!("{path}, which told of cron's runs, is gone or can't be read, was there {at}");
                 Some(Lost { told, by: Kind::Removes, from_ms: before.at_ms })
             }
-            (None, _) => None,
+            None => None,
         };
         self.missed = 0;
-        self.seen = now;
+        // One of which nothing is told any more, as the journal tells of it, is looked at still.
+        let kept = || Some(Seen { log: there(self.seen.as_ref()?)?.clone(), at_ms: now_ms });
+        self.seen = seen(reading, now_ms).or_else(kept);
         lost
     }
 }
 
 /// The same file with less in it, beside which no older one came: whatever rotates by copying leaves the copy.
-fn cut(before: &Seen, now: &Seen) -> Option<Lost> {
-    let ([log_before, older_before @ ..], [log, older @ ..]) = (before.files.as_slice(), now.files.as_slice()) else {
+fn cut(before: &Seen, now: &SeenLog) -> Option<Lost> {
+    let ([log_before, older_before @ ..], [log, older @ ..]) = (before.log.files.as_slice(), now.files.as_slice())
+    else {
         return None;
     };
     let is_cut = log.inode == log_before.inode && log.size_bytes < log_before.size_bytes && older == older_before;
@@ -73,20 +74,23 @@ fn cut(before: &Seen, now: &Seen) -> Option<Lost> {
 
 /// The journal is no file that somebody could cut.
 fn seen(reading: &CronReading, at_ms: i64) -> Option<Seen> {
-    let path = reading.evidence.clone().filter(|log| log.as_str().starts_with('/'))?;
-    Some(Seen { path, files: reading.log_files.clone(), at_ms })
+    let log = reading.logs.iter().find(|log| reading.evidence.as_ref() == Some(&log.path))?;
+    Some(Seen { log: log.clone(), at_ms })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::probe::cron::LogFile;
 
     const LOG: &str = "/var/log/cron.log";
     const HOUR_MS: i64 = 3_600_000;
 
     fn reading(log: &str, files: &[(u64, u64)]) -> CronReading {
-        let log_files = files.iter().map(|(inode, size_bytes)| LogFile { inode: *inode, size_bytes: *size_bytes });
-        CronReading { evidence: Some(log.into()), log_files: log_files.collect(), ..CronReading::default() }
+        let files = files.iter().map(|(inode, size_bytes)| LogFile { inode: *inode, size_bytes: *size_bytes });
+        let logs = vec![SeenLog { path: log.into(), files: files.collect() }];
+        let logs = if log.starts_with('/') { logs } else { Vec::new() };
+        CronReading { evidence: Some(log.into()), logs, ..CronReading::default() }
     }
 
     /// What is told of the second of two looks.
@@ -104,6 +108,13 @@ mod tests {
         let expected =
             "/var/log/cron.log, which told of cron's runs, is gone or can't be read, was there 1970-01-01 02:00 UTC";
         assert_eq!((take("journal", 4).as_deref(), take("journal", 5)), (Some(expected), None));
+        // One that is there is not gone for the journal's telling of more.
+        let mut log = LogLoss::default();
+        log.begin_with(&reading(LOG, &[(7, 9)]), 0);
+        let journal = CronReading { evidence: Some("journal".into()), ..reading(LOG, &[(7, 9)]) };
+        let told: Vec<Option<Lost>> = (1..5).map(|hour| log.take(&journal, hour * HOUR_MS)).collect();
+        assert!(told.iter().all(Option::is_none), "{told:?}");
+        assert!(log.take(&CronReading { evidence: Some("journal".into()), ..reading(LOG, &[(7, 0)]) }, 9).is_some());
     }
 
     #[test]

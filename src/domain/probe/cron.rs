@@ -7,8 +7,9 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::cron_log::read_log;
-pub use super::cron_log::runs_in;
+pub use super::cron_log::{CronLogCursor, runs_in};
 use super::cron_scripts::{self, Script};
+use super::cron_stamp::Around;
 use super::script::Answer;
 use super::timers::{self, UnitState};
 use super::{ParseError, lines};
@@ -24,19 +25,21 @@ const RUNS_MAX: usize = 3_000;
 
 /// How much of a log file is read: at first all that may hold the last run of a rare job, later what came since.
 pub const LOG_BYTES_FIRST: u32 = 1 << 20;
-pub const LOG_BYTES_LATER: u32 = 128 << 10;
+pub const LOG_BYTES_LATER: u32 = 8 << 20;
 
-/// `$1` is the time from which runs are wanted, in seconds since the epoch, `$2` the bytes of a log file.
+/// `$1` is the time from which runs are wanted, in seconds since the epoch, `$2` the most bytes of a log file, `$3` the log
+/// files as the look before left them, `INODE:SIZE,INODE:SIZE` or `-`, `$4` whether the journal is asked beside files.
 ///
 /// Prints `z ZONE`, `t KIND PATH` and `l LINE` for each table, `p PERIOD PATH` for run-parts, `d PATH` for what may not
-/// be read; a cut, list-timers' JSON, a cut, `e SOURCE`, `i INODE SIZE` of it where it is a file and of the older ones beside
-/// it that a rotation would change, and lines of cron's log, a cut. Parameters from the
-/// third on are files, of which [`cron_scripts::parse`] reads what is printed last.
+/// be read; a cut, list-timers' JSON, a cut, and of each log `e SOURCE`, where it is a file `i INODE SIZE` of it and `o INODE
+/// SIZE` of the older ones beside it that a rotation would change, `g` where something is missing before the lines that
+/// follow, and cron's lines of what came since the look before, a cut. A log of which nobody ever logged a run may be an old
+/// one: all that are there are read. Parameters from the fifth on are files, of which [`cron_scripts::parse`] reads what is printed last.
 pub const SCRIPT: &str = r#"
-dw_since=$1 dw_bytes=$2
-shift 2
+dw_since=$1 dw_bytes=$2 dw_seen=,$3, dw_journal=$4
+shift 4
 dw_reached=$*
-set -- "$dw_since" "$dw_bytes"
+set --
 dw_tab() {
   if [ ! -r "$2" ]; then printf 'd %s\n' "$2"; return; fi
   printf 't %s %s\n' "$1" "$2"
@@ -78,31 +81,57 @@ if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
     case $dw_u in *.service) set -- "$@" "$dw_u" ;; esac
   done
   [ $# -gt 0 ] && TZ=UTC LC_ALL=C systemctl show --no-pager -p Id,Result,ActiveState,InvocationID,ExecMainPID,ExecMainCode,ExecMainStatus,ExecMainStartTimestamp,ExecMainStartTimestampMonotonic,ExecMainExitTimestampMonotonic -- "$@" </dev/null 2>/dev/null
-  set -- "$dw_since" "$dw_bytes"
+  set --
 else
   dw_cut
 fi
 dw_cut
+# $1 a file, $2 its inode and size, $3 whether it is an older one: what was read before is read from a little earlier on, as
+# the look may have ended within a line.
+dw_news() {
+  dw_s=${2#* } dw_o=0
+  case $dw_seen in *,"${2% *}":*) dw_known=1 dw_o=${dw_seen##*,"${2% *}":} dw_o=${dw_o%%,*} ;; esac
+  [ -z "$3" ] || [ "$dw_o" != "$dw_s" ] || return
+  # It was cut.
+  [ "$dw_o" -le "$dw_s" ] || { dw_o=0; printf 'g\n'; }
+  if [ $((dw_s - dw_o)) -gt "$dw_bytes" ]; then
+    [ "$dw_o" = 0 ] || printf 'g\n'
+    dw_o=$((dw_s - dw_bytes))
+  elif [ "$dw_o" -gt 16384 ]; then
+    dw_o=$((dw_o - 16384))
+  else
+    dw_o=0
+  fi
+  tail -c "+$((dw_o + 1))" -- "$1" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
+}
 dw_log=
 for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; do
   [ -f "$dw_f" ] || continue
-  if [ -r "$dw_f" ]; then
-    dw_log=$dw_f
-    printf 'e %s\n' "$dw_f"
-    dw_l=$dw_f
-    for dw_l in "$dw_f"-*; do :; done
-    stat -L -c 'i %i %s' -- "$dw_f" "$dw_f".1 "$dw_f".1.gz "$dw_l" 2>/dev/null </dev/null
-    tail -c "$2" -- "$dw_f" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
-    break
-  fi
-  printf 'd %s\n' "$dw_f"
+  [ -r "$dw_f" ] || { printf 'd %s\n' "$dw_f"; continue; }
+  dw_at=$(stat -L -c '%i %s' -- "$dw_f" 2>/dev/null </dev/null) || continue
+  dw_log=$dw_f dw_known=
+  printf 'e %s\ni %s\n' "$dw_f" "$dw_at"
+  dw_l=$dw_f
+  for dw_l in "$dw_f"-*; do :; done
+  for dw_g in "$dw_l" "$dw_f".1 "$dw_f".1.gz; do
+    [ -f "$dw_g" ] && [ -r "$dw_g" ] || continue
+    dw_old=$(stat -L -c '%i %s' -- "$dw_g" 2>/dev/null </dev/null) || continue
+    printf 'o %s\n' "$dw_old"
+    case $dw_g in *.gz) continue ;; esac
+    # At first the older one is read where nothing is left out between it and the log itself.
+    [ "$dw_seen" != ,-, ] || [ "${dw_at#* }" -le "$dw_bytes" ] || continue
+    dw_news "$dw_g" "$dw_old" older
+  done
+  case $dw_seen in ,-,|*,"${dw_at% *}":*) dw_known=1 ;; esac
+  [ -n "$dw_known" ] || printf 'g\n'
+  dw_news "$dw_f" "$dw_at" ''
 done
-if [ -z "$dw_log" ] && command -v journalctl >/dev/null; then
+if { [ -z "$dw_log" ] || [ "$dw_journal" = yes ]; } && command -v journalctl >/dev/null; then
   case " $(id -u </dev/null) $(id -nG </dev/null) " in
   ' 0 '*|*' adm '*|*' systemd-journal '*|*' wheel '*)
     printf 'e journal\n'
-    journalctl -q --no-pager -o short-unix -n 3000 --since "@$1" -t CRON -t CROND -t crond -t cron </dev/null 2>/dev/null ;;
-  *) printf 'd journal\n' ;;
+    journalctl -q --no-pager -o short-unix -n 3000 --since "@$dw_since" -t CRON -t CROND -t crond -t cron </dev/null 2>/dev/null ;;
+  *) [ -n "$dw_log" ] || printf 'd journal\n' ;;
   esac
 fi
 dw_cut
@@ -133,8 +162,14 @@ pub struct CronReading {
     pub runs: Vec<CronRun>,
     /// Where runs are logged; `None` where no such place may be read.
     pub evidence: Option<SafeText>,
-    /// That place where it is a file, and the older ones beside it.
-    pub log_files: Vec<LogFile>,
+    /// Every place that is a file.
+    pub logs: Vec<SeenLog>,
+    /// The newest line of them all.
+    pub told_to: Option<DateTime<Utc>>,
+    /// Whether something is missing between the look before and the first line of this one.
+    pub has_gap: bool,
+    /// Failures of runs that these lines do not tell of.
+    pub failures: Vec<CronFailure>,
     /// The first line of that place that was seen: what lies before is not known.
     pub covers_from: Option<DateTime<Utc>>,
     /// Tables, directories and logs that may not be read.
@@ -158,6 +193,14 @@ impl CronReading {
 /// A timer's name as systemd lists it.
 pub fn timer_name(unit: &str) -> String {
     if unit.ends_with(".timer") { unit.to_owned() } else { format!("{unit}.timer") }
+}
+
+/// A log, with the older ones beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenLog {
+    pub path: SafeText,
+    /// The log itself first.
+    pub files: Vec<LogFile>,
 }
 
 /// Which file it is, and how long.
@@ -200,6 +243,14 @@ pub struct TableLoad {
     pub refused: Option<SafeText>,
 }
 
+/// What cron's log tells of a run's end, at its higher log levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CronFailure {
+    pub at: DateTime<Utc>,
+    pub pid: u32,
+    pub status: i32,
+}
+
 /// A run that cron's log tells of.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct CronRun {
@@ -221,13 +272,14 @@ impl fmt::Debug for CronRun {
     }
 }
 
-/// Reads [`SCRIPT`]'s answer; `now` is the observer's clock.
-pub fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<CronReading, ParseError> {
+/// Reads [`SCRIPT`]'s answer; `now` is the observer's clock, `cursor` what the look before left, `None` at the first.
+pub fn parse(answer: &Answer, now: DateTime<Utc>, cursor: Option<&CronLogCursor>) -> Result<CronReading, ParseError> {
     let [tables, timers, shown, log, rest @ ..] = answer.parts.as_slice() else { return Err(ParseError::Empty) };
     let mut reading = CronReading { zone: "UTC".to_owned(), ..CronReading::default() };
     let zone = read_tables(tables, now, &mut reading);
     timers::read(timers, shown, &mut reading);
-    read_log(log, zone, now, &mut reading);
+    let twice = cursor.map(|cursor| &cursor.twice);
+    read_log(log, Around { zone, now, twice, before: None }, &mut reading);
     reading.scripts = rest.first().and_then(|part| cron_scripts::parse(part));
     let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
     reading.runs.drain(..surplus);

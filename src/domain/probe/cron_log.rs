@@ -1,79 +1,168 @@
 //! cron's log: its runs, its failures and what it made of tables, of whatever make cron and syslog are.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Utc};
+use std::collections::HashMap;
+
+use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
-use super::cron::{CronReading, CronRun, LogFile, TableLoad};
+use super::cron::{CronFailure, CronReading, CronRun, LogFile, SeenLog, TableLoad};
+use super::cron_stamp::{Around, Twice, log_line};
 use super::lines;
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::text::SafeText;
+use crate::domain::time::Moment;
 
-/// What is remembered of tables in one look.
+/// What is remembered of tables in one look, and of ends.
 const LOADS_MAX: usize = 500;
-/// The log itself, and three that may be older ones.
+const FAILURES_MAX: usize = 500;
+/// A log itself, and three that may be older ones.
 const LOG_FILES_MAX: usize = 4;
+/// Places that are looked at: what a host says of more is not believed.
+const PLACES_MAX: usize = 5;
+/// Two logs tell of one line within this.
+const SAME_WITHIN_S: i64 = 2;
+/// Files go before the journal, unless it tells of so much later.
+const NEWER_S: i64 = 60;
 
-/// Reads cron's log behind `e SOURCE`, and what may not be read.
-pub(super) fn read_log(log: &[u8], zone: Tz, now: DateTime<Utc>, reading: &mut CronReading) {
-    for (_, line) in lines(log) {
-        match line {
-            [b'e', b' ', source @ ..] => reading.evidence = Some(SafeText::from_bytes_capped(source, 100)),
-            [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 100)),
-            [b'i', b' ', ..] if LOG_FILES_MAX <= reading.log_files.len() => {}
-            [b'i', b' ', numbers @ ..] => reading.log_files.extend(log_file(numbers)),
-            line => {
-                let text = SafeText::from_bytes(line);
-                let Some((at, message)) = log_line(text.as_str(), zone, now) else { continue };
-                reading.covers_from = Some(reading.covers_from.map_or(at, |first| first.min(at)));
-                // A number is used again: the failure is of the last run before it.
-                if let Some((pid, status)) = failure(message)
-                    && let Some(run) = reading.runs.iter_mut().rev().find(|run| run.pid == pid)
-                {
-                    run.failed_with = Some(status);
-                }
-                reading.runs.extend(run(at, message, line));
-                reading.loads.extend(table_load(message));
-                let surplus = reading.loads.len().saturating_sub(LOADS_MAX);
-                reading.loads.drain(..surplus);
-            }
-        }
+/// The journal is asked beside files that told of nothing for so long.
+const SILENT_S: i64 = 2 * 3_600;
+
+/// Where reading goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CronLogCursor {
+    files: Vec<LogFile>,
+    /// The newest line of any of them.
+    told_to: Option<DateTime<Utc>>,
+    pub(super) twice: Twice,
+}
+
+impl CronLogCursor {
+    /// What the script is told: `INODE:SIZE,INODE:SIZE`, and whether to ask the journal.
+    pub fn parameters(&self, now: Moment) -> [String; 2] {
+        let files: Vec<String> = self.files.iter().map(|file| format!("{}:{}", file.inode, file.size_bytes)).collect();
+        let is_silent = self.told_to.is_none_or(|to| to + Duration::seconds(SILENT_S) < now.utc());
+        let seen = if files.is_empty() { "-".to_owned() } else { files.join(",") };
+        [seen, if is_silent { "yes" } else { "no" }.to_owned()]
+    }
+
+    pub fn take(&mut self, reading: &CronReading) {
+        self.files = reading.logs.iter().flat_map(|log| log.files.iter().copied()).collect();
+        self.told_to = self.told_to.max(reading.told_to);
+        self.twice = Twice::of(reading);
     }
 }
 
-fn log_file(numbers: &[u8]) -> Option<LogFile> {
-    let (inode, size) = std::str::from_utf8(numbers).ok()?.split_once(' ')?;
-    Some(LogFile { inode: inode.parse().ok()?, size_bytes: size.trim_end().parse().ok()? })
+/// One place that may hold cron's lines.
+#[derive(Default)]
+struct Place {
+    /// `None` for bytes of a log alone.
+    source: Option<SafeText>,
+    files: Vec<LogFile>,
+    has_gap: bool,
+    first: Option<DateTime<Utc>>,
+    newest: Option<DateTime<Utc>>,
+}
+
+/// Reads cron's logs, each behind `e SOURCE`, and what may not be read.
+pub(super) fn read_log(log: &[u8], around: Around, reading: &mut CronReading) {
+    let mut places: Vec<Place> = Vec::new();
+    let mut before = Vec::new();
+    for (_, line) in lines(log) {
+        if let [b'e', b' ', source @ ..] = line {
+            if PLACES_MAX <= places.len() {
+                break;
+            }
+            join(&mut before, &mut reading.runs);
+            places.push(Place { source: Some(SafeText::from_bytes_capped(source, 100)), ..Place::default() });
+            continue;
+        }
+        if places.is_empty() {
+            places.push(Place::default());
+        }
+        let Some(place) = places.last_mut() else { continue };
+        match line {
+            [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 100)),
+            [b'i' | b'o', b' ', numbers @ ..] => {
+                let file = log_file(numbers);
+                place.files.extend(file.filter(|_| place.files.len() < LOG_FILES_MAX));
+            }
+            b"g" => place.has_gap = true,
+            line => read_line(line, Around { before: place.newest, ..around }, place, reading),
+        }
+    }
+    join(&mut before, &mut reading.runs);
+    reading.runs = before;
+    settle(places, reading);
+}
+
+fn read_line(line: &[u8], around: Around, place: &mut Place, reading: &mut CronReading) {
+    let text = SafeText::from_bytes(line);
+    let Some((at, message)) = log_line(text.as_str(), line, around) else { return };
+    place.first = place.first.map_or(Some(at), |first| Some(first.min(at)));
+    place.newest = place.newest.map_or(Some(at), |newest| Some(newest.max(at)));
+    if let Some((pid, status)) = failure(message) {
+        // A number is used again: the failure is of the last run before it.
+        match reading.runs.iter_mut().rev().find(|run| run.pid == pid) {
+            Some(run) => run.failed_with = Some(status),
+            None => reading.failures.push(CronFailure { at, pid, status }),
+        }
+        let surplus = reading.failures.len().saturating_sub(FAILURES_MAX);
+        reading.failures.drain(..surplus);
+    }
+    reading.runs.extend(run(at, message, line));
+    reading.loads.extend(table_load(message));
+    let surplus = reading.loads.len().saturating_sub(LOADS_MAX);
+    reading.loads.drain(..surplus);
+}
+
+/// Adds the runs of one place to those of others, which may tell of the same.
+fn join(known: &mut Vec<CronRun>, found: &mut Vec<CronRun>) {
+    if known.is_empty() {
+        known.append(found);
+        return;
+    }
+    let mut times: HashMap<u32, Vec<DateTime<Utc>>> = HashMap::new();
+    known.iter().for_each(|run| times.entry(run.pid).or_default().push(run.at));
+    let is_new = |run: &CronRun| {
+        let same = |at: &DateTime<Utc>| (run.at - *at).num_seconds().abs() <= SAME_WITHIN_S;
+        !times.get(&run.pid).is_some_and(|times| times.iter().any(same))
+    };
+    known.extend(found.drain(..).filter(is_new));
+    known.sort_by_key(|run| run.at);
+}
+
+/// Which place tells of runs: of several the one that told of something last. What an older one tells begins no coverage
+/// that reaches up to now.
+fn settle(places: Vec<Place>, reading: &mut CronReading) {
+    reading.told_to = places.iter().filter_map(|place| place.newest).max();
+    let log = |place: &Place| Some(SeenLog { path: place.source.clone()?, files: place.files.clone() });
+    reading.logs = places.iter().filter(|place| !place.files.is_empty()).filter_map(log).collect();
+    let mut best: Option<Place> = None;
+    for place in places {
+        let is_better = match (&best, place.newest) {
+            (None, _) => true,
+            (Some(best), Some(newest)) => best.newest.is_none_or(|known| known + Duration::seconds(NEWER_S) < newest),
+            (Some(_), None) => false,
+        };
+        if is_better {
+            best = Some(place);
+        }
+    }
+    let Some(best) = best else { return };
+    reading.evidence = best.source;
+    (reading.has_gap, reading.covers_from) = (best.has_gap, best.first);
 }
 
 /// The runs that a log's own lines tell of, whatever else is in it.
 pub fn runs_in(log: &[u8], zone: Tz, now: DateTime<Utc>) -> Vec<CronRun> {
     let mut reading = CronReading::default();
-    read_log(log, zone, now, &mut reading);
+    read_log(log, Around { zone, now, twice: None, before: None }, &mut reading);
     reading.runs
 }
 
-/// `TIME HOST IDENT[PID]: MESSAGE` in the three forms that syslog daemons and journalctl write; the message begins at IDENT.
-fn log_line(line: &str, zone: Tz, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &str)> {
-    let (first, rest) = line.split_once(' ')?;
-    if let Some((seconds, _)) = first.split_once('.')
-        && let Ok(seconds) = seconds.parse::<i64>()
-    {
-        return Some((DateTime::from_timestamp(seconds, 0)?, rest.split_once(' ')?.1));
-    }
-    if let Ok(at) = DateTime::parse_from_rfc3339(first) {
-        return Some((at.with_timezone(&Utc), rest.split_once(' ')?.1));
-    }
-    // `Nov 21 04:30:01 host …`: without a year or zone, so in the host's, and never in the future.
-    let stamp = line.get(..15)?;
-    let rest = line.get(16..)?.split_once(' ')?.1;
-    let local_now = now.with_timezone(&zone);
-    let in_year = |year: i32| {
-        let naive = NaiveDateTime::parse_from_str(&format!("{year} {stamp}"), "%Y %b %e %H:%M:%S").ok()?;
-        zone.from_local_datetime(&naive).earliest().map(|at| at.with_timezone(&Utc))
-    };
-    let tomorrow = now + chrono::Duration::days(1);
-    let at = in_year(local_now.year()).filter(|at| *at <= tomorrow).or_else(|| in_year(local_now.year() - 1))?;
-    Some((at, rest))
+fn log_file(numbers: &[u8]) -> Option<LogFile> {
+    let (inode, size) = std::str::from_utf8(numbers).ok()?.split_once(' ')?;
+    Some(LogFile { inode: inode.parse().ok()?, size_bytes: size.trim_end().parse().ok()? })
 }
 
 /// `CRON[123]: (root) CMD (command)`, with `[124] command` at higher log levels; BusyBox: `crond[9]: USER root pid 123 cmd command`.
@@ -94,6 +183,10 @@ fn run(at: DateTime<Utc>, message: &str, line: &[u8]) -> Option<CronRun> {
         });
     }
     let (user, rest) = text.strip_prefix('(')?.split_once(") CMD (")?;
+    // cronie logs what a job wrote as `(USER) CMDOUT (…)`: that may hold anything.
+    if user.contains(')') {
+        return None;
+    }
     let command = rest.strip_suffix(')').unwrap_or(rest);
     let numbered = || {
         let (pid, command) = command.strip_prefix('[')?.split_once("] ")?;

@@ -8,7 +8,7 @@ fn now() -> DateTime<Utc> {
 
 fn read(tables: &str, timers: &str, shown: &str, log: &str) -> CronReading {
     let parts = [tables, timers, shown, log].iter().map(|part| part.as_bytes()).collect();
-    parse(&Answer { body: b"", parts, status: 0 }, now()).unwrap_or_else(|error| panic!("{error}"))
+    parse(&Answer { body: b"", parts, status: 0 }, now(), None).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn entries(tables: &str) -> Vec<String> {
@@ -63,9 +63,9 @@ fn a_december_line_read_in_november_is_last_years() {
 
 #[test]
 fn the_log_s_own_file_and_the_older_ones_are_no_lines_of_it() {
-    let log = "e /var/log/cron.log\ni 77 9000\ni 78 12\ni x\nNov 21 04:30:01 h CRON[1]: (r) CMD (x)\n";
+    let log = "e /var/log/cron.log\ni 77 9000\no 78 12\no x\nNov 21 04:30:01 h CRON[1]: (r) CMD (x)\n";
     let reading = read("", "", "", log);
-    let files: Vec<(u64, u64)> = reading.log_files.iter().map(|file| (file.inode, file.size_bytes)).collect();
+    let files: Vec<(u64, u64)> = reading.logs[0].files.iter().map(|file| (file.inode, file.size_bytes)).collect();
     assert_eq!((files, reading.runs.len()), (vec![(77, 9_000), (78, 12)], 1));
 }
 
@@ -73,6 +73,75 @@ fn the_log_s_own_file_and_the_older_ones_are_no_lines_of_it() {
 fn a_failure_told_at_a_higher_log_level_is_joined_by_the_childs_pid() {
     let log = "1795235401.5 h CRON[77]: (root) CMD ([78] job)\n1795235402.5 h CRON[77]: (CRON) error (grandchild #78 failed with exit status 3)\n";
     assert_eq!(runs(log), ["11-21T04:30:01 root 78 job Some(3)"]);
+}
+
+/// What a file was left with when its daemon went tells nothing of now, and of one line that two logs have nothing twice.
+#[test]
+fn of_several_logs_the_one_that_told_last_tells_and_no_run_counts_twice() {
+    let old = "e /var/log/syslog\ni 7 90\nNov 12 04:30:01 h CRON[77]: (root) CMD (a)\n";
+    let file = "e /var/log/cron.log\ni 8 90\nNov 21 04:30:01 h CRON[78]: (root) CMD (b)\n";
+    let journal = "e journal\n1795235402.5 h CRON[78]: (root) CMD (b)\n1795246201.5 h CRON[79]: (root) CMD (c)\n";
+    let told = |log: &str| {
+        let reading = read("", "", "", log);
+        let pids: Vec<u32> = reading.runs.iter().map(|run| run.pid).collect();
+        let from = reading.covers_from.map(|at| at.format("%m-%dT%H:%M:%S").to_string()).unwrap_or_default();
+        (reading.evidence.map_or(String::new(), |source| source.to_string()), from, pids, reading.logs.len())
+    };
+    let expected = ("journal".to_owned(), "11-21T04:30:02".to_owned(), vec![77, 78, 79], 2);
+    assert_eq!(told(&format!("{old}{file}{journal}")), expected);
+    // Of two that tell of the same the file comes first.
+    let same = "e journal\n1795235402.5 h CRON[78]: (root) CMD (b)\n";
+    let expected = ("/var/log/cron.log".to_owned(), "11-21T04:30:01".to_owned(), vec![78], 1);
+    assert_eq!(told(&format!("{file}{same}")), expected);
+    // One without a line of cron's is none that tells.
+    let quiet = "e /var/log/messages\ni 9 90\n";
+    assert_eq!(told(&format!("{quiet}{file}")).0, "/var/log/cron.log");
+    assert_eq!(told(quiet), ("/var/log/messages".to_owned(), String::new(), Vec::new(), 1));
+}
+
+/// 02:30 comes twice on 25 October in Berlin.
+#[test]
+fn the_hour_that_comes_twice_is_told_apart_by_the_lines_before() {
+    let log = "Oct 25 02:30:01 h CRON[1]: (r) CMD (x)\nOct 25 02:55:01 h CRON[2]: (r) CMD (x)\n\
+               Oct 25 02:30:01 h CRON[3]: (r) CMD (x)\nOct 25 02:55:01 h CRON[4]: (r) CMD (x)\n\
+               Oct 25 03:00:01 h CRON[5]: (r) CMD (x)\n";
+    let at = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let first = format!("Oct 25 01:59:01 h CRON[9]: (r) CMD (x)\n{log}");
+    let told: Vec<String> = runs(&first).iter().skip(1).map(|line| at(line)).collect();
+    let expected =
+        ["10-25T00:30:01", "10-25T00:55:01", "10-25T01:30:01", "10-25T01:55:01", "10-25T02:00:01"].map(str::to_owned);
+    assert_eq!(told, expected);
+    // Look after look, as it goes: what was read is read again, and one that is new is of now.
+    let mut cursor = CronLogCursor::default();
+    let mut look = |pids: &[u32], now: &str, is_first: bool| {
+        let line = |pid: &u32| format!("Oct 25 02:17:01 h CRON[{pid}]: (r) CMD (x)\n");
+        let log = format!("e x\n{}", pids.iter().map(line).collect::<String>());
+        let parts = vec![b"z zoneinfo/Europe/Berlin\n".as_slice(), b"", b"", log.as_bytes()];
+        let now = now.parse().unwrap_or_default();
+        let known = (!is_first).then_some(&cursor);
+        let reading = parse(&Answer { body: b"", parts, status: 0 }, now, known).unwrap_or_default();
+        cursor.take(&reading);
+        reading.runs.iter().map(|run| run.at.format("%H:%M").to_string()).collect::<Vec<String>>()
+    };
+    assert_eq!(look(&[], "2026-10-25T00:16:00Z", true), [""; 0]);
+    assert_eq!(look(&[7], "2026-10-25T00:17:30Z", false), ["00:17"]);
+    assert_eq!(look(&[7], "2026-10-25T01:16:30Z", false), ["00:17"]);
+    assert_eq!(look(&[7, 8], "2026-10-25T01:17:30Z", false), ["00:17", "01:17"]);
+    assert_eq!(look(&[7, 8], "2026-10-25T02:20:00Z", false), ["00:17", "01:17"]);
+}
+
+#[test]
+fn a_failure_whose_run_is_in_no_line_of_this_look_is_told_by_itself() {
+    let log = "e x\n1795235402.5 h CRON[77]: (CRON) error (grandchild #78 failed with exit status 3)\ng\n";
+    let reading = read("", "", "", log);
+    let told: Vec<(u32, i32)> = reading.failures.iter().map(|failure| (failure.pid, failure.status)).collect();
+    assert_eq!((told, reading.has_gap), (vec![(78, 3)], true));
+}
+
+#[test]
+fn what_a_job_wrote_is_no_run() {
+    let written = "Nov 21 04:30:01 h CROND[9]: (bob) CMDOUT (so it says: (root) CMD (transfer))\n";
+    assert!(runs(written).is_empty());
 }
 
 #[test]
@@ -127,6 +196,6 @@ proptest::proptest! {
     #[test]
     fn no_output_makes_the_parser_panic(tables in "(?s).{0,200}", log in "(?s).{0,200}") {
         let parts = vec![tables.as_bytes(), b"", b"", log.as_bytes()];
-        let _ = parse(&Answer { body: b"", parts, status: 0 }, now());
+        let _ = parse(&Answer { body: b"", parts, status: 0 }, now(), None);
     }
 }

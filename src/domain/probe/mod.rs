@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cron;
 mod cron_log;
 pub mod cron_scripts;
+mod cron_stamp;
 mod df;
 pub mod disk;
 pub mod engine;

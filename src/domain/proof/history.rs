@@ -12,8 +12,9 @@ use super::run::{JobRun, Witnesses, times_of};
 use super::usual::Usual;
 use super::word::{Heard, SeenArchives, Word};
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
-use crate::domain::probe::cron::{CronReading, CronRun};
+use crate::domain::probe::cron::{CronFailure, CronReading, CronRun};
 use crate::domain::settings::{JobEvidence, JobSpec};
+use crate::domain::text::SafeText;
 
 /// Runs of one job that are remembered.
 const RUNS_MAX: usize = 60;
@@ -28,6 +29,10 @@ const USUALS_MAX: u64 = 3;
 /// Loads that are remembered for runs that have not ended: half a day of one a minute.
 const LOADS_MAX: usize = 720;
 const MINUTE_MS: i64 = 60_000;
+/// A host's cron tells of something each day: of a log that has told of nothing for longer nothing is known.
+const TELLS_FOR_MS: i64 = 26 * 60 * MINUTE_MS;
+/// cron tells so long after a run's beginning that it failed: later its number may be another's.
+const FAILED_WITHIN_S: i64 = 3 * 86_400;
 /// Records that are remembered for runs that cron's log tells later.
 const RECORDS_MAX: usize = 4_096;
 
@@ -47,6 +52,11 @@ pub struct RunHistory {
     pub timed_to_ms: i64,
     /// How far the host's clock is ahead of ours.
     pub skew_ms: i64,
+    /// The newest time of which cron's log may have told, and which was not read.
+    pub gap_ms: Option<(i64, i64)>,
+    /// The newest line of cron's log, and the place that had it.
+    told_to: Option<DateTime<Utc>>,
+    told_by: Option<SafeText>,
     /// Of what nobody declared.
     pub listed: Listed,
     /// What each job's own log said, and the archives of each set.
@@ -73,6 +83,9 @@ impl Default for RunHistory {
             known_to_ms: i64::MIN,
             timed_to_ms: i64::MIN,
             skew_ms: 0,
+            gap_ms: None,
+            told_to: None,
+            told_by: None,
             listed: Listed::default(),
             heard: BTreeMap::new(),
             archives: BTreeMap::new(),
@@ -155,6 +168,26 @@ impl RunHistory {
         met
     }
 
+    /// Takes what is read of cron's log as a whole, at a look that tells of all that began by `known_to_ms`.
+    pub fn take_log(&mut self, reading: &CronReading, known_to_ms: i64) {
+        self.timed_to_ms = known_to_ms;
+        if reading.has_gap && i64::MIN < self.known_to_ms {
+            let to_ms = reading.covers_from.map_or(known_to_ms, |at| at.timestamp_millis());
+            self.gap_ms = Some((self.known_to_ms, to_ms)).filter(|(from_ms, to_ms)| from_ms < to_ms).or(self.gap_ms);
+        }
+        if self.told_to < reading.told_to {
+            self.told_to = reading.told_to;
+            self.told_by.clone_from(&reading.evidence);
+        }
+        // A log of cron that is gone, or where nothing of it comes any more, tells of no run.
+        let tells_still = reading.evidence.is_some()
+            && reading.evidence == self.told_by
+            && self.told_to.is_some_and(|to| known_to_ms - TELLS_FOR_MS < to.timestamp_millis());
+        if reading.covers_from.is_some() || tells_still {
+            self.known_to_ms = known_to_ms;
+        }
+    }
+
     /// Takes what cron's log, or systemd, tells of a job.
     pub fn take_runs(&mut self, job: &JobSpec, reading: &CronReading) {
         self.runs.entry(job.name.as_str().to_owned()).or_default();
@@ -180,7 +213,21 @@ impl RunHistory {
             }
         }
         self.settle(job.name.as_str());
+        reading.failures.iter().for_each(|failure| self.take_failure(job.name.as_str(), *failure));
         self.ask_witnesses(job);
+    }
+
+    /// Takes an end that cron's log tells of a run that it told of long before.
+    fn take_failure(&mut self, job: &str, failure: CronFailure) {
+        let known = self.runs.get_mut(job).into_iter().flatten();
+        let is_its = |run: &&mut JobRun| {
+            let age = failure.at - run.run.at;
+            run.run.pid == failure.pid && (0..FAILED_WITHIN_S).contains(&age.num_seconds()) && run.proof.is_none()
+        };
+        if let Some(run) = known.rev().find(is_its).filter(|run| run.run.failed_with.is_none()) {
+            run.run.failed_with = Some(failure.status);
+            self.news.push((job.to_owned(), run.clone()));
+        }
     }
 
     /// Whether a job's own log was looked at already.
@@ -276,8 +323,16 @@ impl RunHistory {
         match known[first..].iter_mut().rev().find(|old| new.is_same_as(old)) {
             Some(old) => {
                 old.runs_now = new.runs_now;
-                // The first look at its beginning counts.
-                let run = if new.run.pid == 0 { old.run.clone() } else { CronRun { at: old.run.at, ..new.run } };
+                // The first look at its beginning counts, and what was told of its end.
+                let run = match new.run.pid {
+                    0 => old.run.clone(),
+                    _ => CronRun {
+                        at: old.run.at,
+                        line: old.run.line.clone(),
+                        failed_with: new.run.failed_with.or(old.run.failed_with),
+                        ..new.run
+                    },
+                };
                 let missing: Vec<Word> = new.words.into_iter().filter(|word| !old.has_word_by(word.by)).collect();
                 if old.run != run || !missing.is_empty() {
                     old.run = run;

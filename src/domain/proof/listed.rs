@@ -54,12 +54,18 @@ impl Listed {
                 (Some(known), Some(run)) if run.at < known.run.at => Some(known),
                 // That it failed may have been logged since.
                 (Some(known), Some(run)) if run.at == known.run.at && run.pid == known.run.pid => {
-                    Some(JobRun { run: run.clone(), ..known })
+                    let failed_with = run.failed_with.or(known.run.failed_with);
+                    Some(JobRun { run: CronRun { failed_with, ..run.clone() }, ..known })
                 }
                 (_, Some(run)) => Some(meet(JobRun::begun(run.clone()))),
                 (known, None) => known,
             };
             self.last.extend(last.map(|last| (key, last)));
+        }
+        for failure in &reading.failures {
+            let is_its = |known: &&mut JobRun| known.run.pid == failure.pid && known.run.at <= failure.at;
+            let known = self.last.values_mut().filter(|known| known.proof.is_none()).filter(is_its);
+            known.for_each(|known| known.run.failed_with = Some(failure.status));
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::domain::probe::cron::CronRun;
 use crate::domain::probe::timers::{UnitRun, UnitState};
 use crate::domain::text::SafeText;
 
-/// Two looks reckon the beginning of a service's process within this.
-const UNIT_APART_MS: i64 = 2_000;
+/// Two that tell of a run's beginning lie so far apart.
+const APART_MS: i64 = 2_000;
 
 /// A run of a declared job.
 #[derive(Clone, Debug, PartialEq)]
@@ -226,9 +226,10 @@ impl JobRun {
         self.words.iter().any(|word| word.by == by)
     }
 
-    /// Whether both tell of one run. systemd's times are reckoned anew at each look.
+    /// Whether both tell of one run.
     pub fn is_same_as(&self, other: &JobRun) -> bool {
-        let apart_ms = if self.words.is_empty() && !self.runs_now { 0 } else { UNIT_APART_MS };
+        // Two logs of one line are a second apart, and so are two looks at a service.
+        let apart_ms = if self.run.pid == 0 && self.words.is_empty() { 0 } else { APART_MS };
         if let (Some(own), Some(others)) = (&self.invocation, &other.invocation) {
             return own == others;
         }

@@ -2,7 +2,7 @@ use super::*;
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::fleet::ItemName;
 use crate::domain::probe::accounting::{AccountingReading, RawRecord};
-use crate::domain::probe::cron::{CronReading, CronRun};
+use crate::domain::probe::cron::{CronFailure, CronReading, CronRun};
 use crate::domain::proof::acct::{tests::record, write};
 use crate::domain::proof::marks::marks;
 use crate::domain::proof::run::Lacks;
@@ -433,6 +433,19 @@ fn a_failure_that_was_proven_stays_until_the_next_run_is_decided() {
     let record = |reading: &mut AccountingReading| reading.records = vec![ended(77, 30_000, 0)];
     let told = of_runs(&job, NOW_MS, |history| history.take_runs(&job, &both), record, |_| {});
     check(told, Status::Critical, "the run of 2026-09-20 14:13:20 UTC is proven FAILED; since then one ended well");
+}
+
+#[test]
+fn a_failure_that_cron_tells_long_after_the_beginning_is_the_run_s_and_stays() {
+    let failure = CronFailure { at: began(BEGAN_S + 40, 77).at, pid: 77, status: 3 };
+    let told_later = CronReading { failures: vec![failure], ..CronReading::default() };
+    let begun = CronReading { runs: vec![began(BEGAN_S, 77)], ..CronReading::default() };
+    let off = |reading: &mut AccountingReading| reading.path = None;
+    let take = |history: &mut RunHistory| {
+        [&begun, &told_later, &begun].into_iter().for_each(|reading| history.take_runs(&job(), reading));
+    };
+    let told = of_runs(&job(), NOW_MS, take, off, |_| {});
+    check(told, Status::Critical, "proven FAILED: exit status 3, started then (cron's log)");
 }
 
 #[test]

@@ -30,7 +30,7 @@ static JOB: LazyLock<JobSpec> = LazyLock::new(|| JobSpec {
 fuzz_target!(|output: &[u8]| {
     let parts = output.split(|byte| *byte == 0).collect();
     let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a time of this century");
-    let Ok(mut reading) = cron::parse(&Answer { body: b"", parts, status: 0 }, now) else { return };
+    let Ok(mut reading) = cron::parse(&Answer { body: b"", parts, status: 0 }, now, None) else { return };
     let mut history = RunHistory::default();
     for evidence in [
         JobEvidence::CronLog { command: String::new(), user: None },

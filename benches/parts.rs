@@ -98,7 +98,7 @@ fn decode_and_join_a_million_records(bencher: Bencher) {
             let plain: Vec<AcctRecord> = records.iter().map(|found| found.record).collect();
             let marks = own.mark(&plain);
             found += marks.iter().filter(|is_own| !**is_own).count();
-            found += runs.iter().filter(|run| find(run, records.iter()).is_some()).count();
+            found += runs.iter().filter(|run| find(run, records.iter(), None).is_some()).count();
         }
         found
     });

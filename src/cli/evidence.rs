@@ -33,7 +33,15 @@ pub struct EvidenceArguments {
 #[derive(Subcommand)]
 enum EvidenceCommand {
     /// Say whether a pack is as it was made, to the bit, and who signed it
-    Verify { directory: PathBuf },
+    Verify {
+        directory: PathBuf,
+        /// Whose signature it must bear, by their key's fingerprint: SHA256:…
+        #[arg(long, value_name = "FINGERPRINT")]
+        signer: Option<String>,
+        /// Be content with files that fit their manifest: whoever changed one could have changed both
+        #[arg(long, conflicts_with = "signer")]
+        unsigned: bool,
+    },
 }
 
 #[derive(Args)]
@@ -77,7 +85,9 @@ fn with_zone(text: &str) -> Result<DateTime<Utc>, String> {
 
 pub fn run(common: &Common, arguments: &EvidenceArguments) -> Result<(), CommandError> {
     match (&arguments.command, &arguments.pack) {
-        (Some(EvidenceCommand::Verify { directory }), _) => verify(common, directory),
+        (Some(EvidenceCommand::Verify { directory, signer, unsigned }), _) => {
+            verify(common, directory, signer.as_deref(), *unsigned)
+        }
         (None, Some(pack)) => self::pack(common, pack),
         (None, None) => Err(CommandError::Usage("name a host and a job, or verify a pack".to_owned())),
     }
@@ -109,7 +119,7 @@ fn pack(common: &Common, arguments: &PackArguments) -> Result<(), CommandError> 
     })?;
     let secrets = common.secrets()?;
     let found = block_on(collect(&wish, &secrets))??;
-    let files = write(&arguments.out, &wish, &found, now.utc())?;
+    let files = write(&arguments.out, &wish, &found, now.utc(), !arguments.unsigned)?;
     let sums = manifest(&files);
     leave(&arguments.out, MANIFEST, sums.as_bytes())?;
     if !arguments.unsigned {
@@ -123,7 +133,13 @@ fn pack(common: &Common, arguments: &PackArguments) -> Result<(), CommandError> 
 }
 
 /// Writes every file of a pack but the manifest.
-fn write(out: &Path, wish: &Wish<'_>, found: &Found, collected: DateTime<Utc>) -> Result<Vec<PackFile>, CommandError> {
+fn write(
+    out: &Path,
+    wish: &Wish<'_>,
+    found: &Found,
+    collected: DateTime<Utc>,
+    is_signed: bool,
+) -> Result<Vec<PackFile>, CommandError> {
     let mut files = Vec::new();
     let mut put = |name: &str, bytes: &[u8], source: SafeText| -> Result<(), CommandError> {
         leave(out, name, bytes)?;
@@ -154,6 +170,7 @@ fn write(out: &Path, wish: &Wish<'_>, found: &Found, collected: DateTime<Utc>) -
         collected,
         by: format!("{} (uid {}) on {}, from {}", actor.user, actor.uid, actor.machine, actor.from),
         version: env!("CARGO_PKG_VERSION"),
+        is_signed,
         verdict: found.verdict.clone(),
         runs: found.runs.iter().map(|(at, told)| format!("{}: {told}", stamp(*at))).collect(),
         records: found.records.len(),
@@ -203,18 +220,13 @@ fn signed(common: &Common, key: Option<&Path>, state: &Path, sums: &str) -> Resu
     Err(CommandError::Failed(last))
 }
 
-fn verify(common: &Common, directory: &Path) -> Result<(), CommandError> {
-    let read = |name: &str| {
-        fs::read(directory.join(name))
-            .map_err(|error| CommandError::Failed(format!("{}: {error}", directory.join(name).display())))
-    };
-    let sums = read(MANIFEST)?;
+fn verify(common: &Common, directory: &Path, signer: Option<&str>, may_be_unsigned: bool) -> Result<(), CommandError> {
+    let sums = read(directory, MANIFEST)?;
     let wrong = |error: PackError| CommandError::Failed(format!("{}: {error}", directory.display()));
     let text = String::from_utf8_lossy(&sums).into_owned();
     let files = parse_manifest(&text).map_err(wrong)?;
     for (name, digest) in &files {
-        let bytes = fs::read(directory.join(name)).map_err(|_| wrong(PackError::Missing(name.clone())))?;
-        if Digest::of(&bytes) != *digest {
+        if Digest::of(&read(directory, name)?) != *digest {
             return Err(wrong(PackError::Changed(name.clone())));
         }
     }
@@ -222,31 +234,66 @@ fn verify(common: &Common, directory: &Path) -> Result<(), CommandError> {
     if let Some(extra) = below(directory, Path::new(""))?.into_iter().find(|name| !known(name)) {
         return Err(wrong(PackError::Extra(extra)));
     }
-    let by = match read(SIGNATURE) {
-        Ok(signature) => signer(common, &sums, &String::from_utf8_lossy(&signature))?,
-        Err(_) => "nobody signed it: whoever changed a file could have changed the manifest as well".to_owned(),
-    };
-    println!("● {} files are as they were collected; {by}", files.len());
+    let fit = format!("{} files fit their manifest", files.len());
+    if may_be_unsigned {
+        println!("▲ {fit}; whose that is was not asked: whoever changed a file could have changed it as well");
+        return Ok(());
+    }
+    let signature = read(directory, SIGNATURE).map_err(|error| {
+        CommandError::Failed(format!(
+            "{error}; {fit}, but no signature says whose that is: was it taken away? --unsigned asks for no more"
+        ))
+    })?;
+    let (is_known, by) = signed_by(common, &sums, &String::from_utf8_lossy(&signature), signer)?;
+    println!("{} {fit}; {by}", if is_known { "●" } else { "▲" });
     Ok(())
 }
 
-/// Who made the signature, as far as the policy knows; a signature that is none is an error.
-fn signer(common: &Common, sums: &[u8], text: &str) -> Result<String, CommandError> {
+/// A file of a pack: one that is elsewhere is none of it.
+fn read(directory: &Path, name: &str) -> Result<Vec<u8>, CommandError> {
+    let path = directory.join(name);
+    let failed = |why: String| CommandError::Failed(format!("{}: {why}", path.display()));
+    match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => fs::read(&path).map_err(|error| failed(error.to_string())),
+        Ok(_) => Err(failed("it is no file".to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(failed("it is missing".to_owned())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// Who made the signature, and whether that is somebody who is known: one whose fingerprint was asked for, or a person of the
+/// policy. A signature that is none, or of somebody else where people are known, is an error.
+fn signed_by(
+    common: &Common,
+    sums: &[u8],
+    text: &str,
+    asked_for: Option<&str>,
+) -> Result<(bool, String), CommandError> {
     let failed = |why: String| CommandError::Failed(format!("{SIGNATURE}: {why}"));
     let fingerprint =
-        signature::verify_any(Purpose::Evidence, sums, text).map_err(|error| failed(error.to_string()))?;
+        signature::verify_any(Purpose::Evidence, sums, text).map_err(|error| failed(error.to_string()))?.to_string();
+    if let Some(asked_for) = asked_for {
+        return match asked_for == fingerprint {
+            true => Ok((true, format!("signed with {fingerprint}, as was asked for"))),
+            false => Err(failed(format!("it was made with {fingerprint}, and not with {asked_for}"))),
+        };
+    }
     let policy = policy_file::load(common.policy.as_deref())?.policy;
     let is_theirs = |line: &String| {
         let key = signature::public_key(line);
         key.is_ok_and(|key| signature::verify(&key, Purpose::Evidence, sums, text).is_ok())
     };
     let person = policy.people.iter().find(|person| person.keys.iter().any(is_theirs));
-    Ok(match person {
-        Some(person) => format!("signed by {} with {fingerprint}", person.name),
-        None => {
-            format!("signed with {fingerprint}, a key of nobody in the policy: compare it with who gave you the pack")
+    let stranger = format!("signed with {fingerprint}, a key of nobody in the policy");
+    match person {
+        Some(person) => Ok((true, format!("signed by {} with {fingerprint}", person.name))),
+        None if policy.people.is_empty() => {
+            Ok((false, format!("{stranger}: compare it with who gave you the pack, and say --signer with theirs")))
         }
-    })
+        None => Err(failed(format!(
+            "{stranger}: whoever changed a file could have signed it anew; name theirs with --signer"
+        ))),
+    }
 }
 
 /// Every file below a directory, by its name from there.
@@ -256,7 +303,11 @@ fn below(root: &Path, at: &Path) -> Result<Vec<String>, CommandError> {
         let entry = entry?;
         let name = at.join(entry.file_name());
         match entry.file_type()?.is_dir() {
-            true => names.extend(below(root, &name)?),
+            true => {
+                let within = below(root, &name)?;
+                // An empty one is none that was made.
+                names.extend(if within.is_empty() { vec![name.display().to_string()] } else { within });
+            }
             false => names.push(name.display().to_string()),
         }
     }

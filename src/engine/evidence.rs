@@ -1,43 +1,31 @@
 //! Collecting an evidence pack: the raw bytes of each source, what they decode to, and the verdict that they carry.
 
-use std::io::Read;
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::action::ActionError;
 use super::action::site::Site;
+use super::evidence_pull::{Pulled, pull, pull_unit};
 use super::ran::begins;
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
-use crate::domain::probe::accounting::{AccountingReading, RawRecord};
-use crate::domain::probe::backup::{self, BackupReading};
-use crate::domain::probe::cron::{CronReading, CronRun, runs_in, timer_name};
-use crate::domain::probe::script::{Answer, Section};
-use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
+use crate::domain::probe::accounting::AccountingReading;
+use crate::domain::probe::cron::CronReading;
+use crate::domain::proof::acct::AcctRecord;
 use crate::domain::proof::coverage::{Accounting, silences};
-use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::evidence::KeptRun;
 use crate::domain::proof::history::RunHistory;
-use crate::domain::proof::known::Known;
 use crate::domain::proof::listening::{self, Clocks, words_in};
 use crate::domain::proof::run::JobRun;
-use crate::domain::proof::sources::{JOURNAL, Kind, LIST, READ, Source, Sources, parse};
+use crate::domain::proof::sources::{Kind, LIST, Sources, parse};
 use crate::domain::proof::still::BegunBy;
-use crate::domain::proof::unit_journal;
 use crate::domain::proof::verdict::Verdict;
 use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 
-/// Bytes that one question brings.
-const PIECE_BYTES: u64 = 4 << 20;
-/// Bytes of one source, and of what one unpacks to; more is cut, and the cut is told.
-const SOURCE_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of all sources together.
-const PACK_BYTES_MAX: u64 = 1 << 30;
-const PIECE_DEADLINE: Duration = Duration::from_secs(120);
+/// Runs that bear on the verdict of the one after them.
+const RUNS_BEFORE: usize = 60;
 
 /// What is asked for.
 pub struct Wish<'a> {
@@ -72,15 +60,6 @@ pub struct Found {
     pub lacks: Vec<String>,
 }
 
-/// What was pulled, decoded.
-struct Pulled {
-    raw: Vec<RawRecord>,
-    runs: Vec<CronRun>,
-    /// The content of the job's own log.
-    own: Vec<u8>,
-    archives: Option<BackupReading>,
-}
-
 /// Asks the host for everything that bears on the window.
 pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, ActionError> {
     let mut site = Site::new(wish.spec, secrets.clone());
@@ -88,7 +67,9 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
     let sent_ms = clock::now().utc_ms;
     let accounting = wish.spec.settings.accounting.clone().unwrap_or_else(|| "-".to_owned());
     let own_log = wish.job.marker.as_ref().filter(|marker| marker.log.starts_with('/'));
-    let own_log = own_log.map_or_else(|| "-".to_owned(), |marker| marker.log.clone());
+    let own_log = own_log.map_or("-", |marker| marker.log.as_str());
+    let is_pattern = own_log.contains(['*', '?', '[']);
+    let own_log = if is_pattern { "-" } else { own_log }.to_owned();
     let reply = site.ask(LIST, vec![accounting, wish.from.timestamp().to_string(), own_log]).await?;
     let received_ms = clock::now().utc_ms;
     let host = wish.spec.name.clone();
@@ -111,6 +92,9 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
     if sources.zone.as_deref().and_then(|zone| zone.parse::<Tz>().ok()).is_none() {
         found.lacks.push("the host's time zone could not be read: UTC is assumed".to_owned());
     }
+    if is_pattern {
+        found.lacks.push("its own log is a pattern of names: none of them is in the pack".to_owned());
+    }
     let pulled = pull(&mut site, wish, &sources, &mut found).await?;
     let told = match &wish.job.evidence {
         JobEvidence::Timer { unit } => pull_unit(&mut site, wish, unit, &mut found).await?,
@@ -120,149 +104,14 @@ pub async fn collect(wish: &Wish<'_>, secrets: &Secrets) -> Result<Found, Action
     Ok(found)
 }
 
-async fn pull(site: &mut Site, wish: &Wish<'_>, sources: &Sources, found: &mut Found) -> Result<Pulled, ActionError> {
-    let (mut raw, mut runs, mut cpu, mut own) = (Vec::new(), Vec::new(), CpuTree::default(), Vec::new());
-    let mut known = Known::default();
-    for source in &sources.files {
-        if PACK_BYTES_MAX < found.files.iter().map(|file| file.bytes.len() as u64).sum::<u64>() + source.size {
-            found.lacks.push(format!("{} was left out: a pack holds {PACK_BYTES_MAX} bytes at most", source.path));
-            continue;
-        }
-        let bytes = read(site, source, &mut found.lacks).await?;
-        match source.kind {
-            Kind::Accounting => {
-                let content = unpacked(source, &bytes, &mut found.lacks);
-                let mut decoder = Decoder::default();
-                let mut push = |bytes: &[u8; RECORD_BYTES], record: AcctRecord| {
-                    if known.is_new(bytes, &record) {
-                        raw.push(RawRecord { raw: *bytes, record, whole_cpu_ms: cpu.take(&record) });
-                    }
-                };
-                decoder.feed(&content, &mut push);
-                decoder.finish(&mut push);
-                found.passed_over += decoder.passed_over;
-            }
-            Kind::Log => {
-                runs.extend(runs_in(&unpacked(source, &bytes, &mut found.lacks), found.zone, clock::now().utc()))
-            }
-            Kind::Own => own.extend(unpacked(source, &bytes, &mut found.lacks)),
-            Kind::Table => {}
-        }
-        found.files.push(Collected { name: source.name(), bytes, source: SafeText::new(&source.path) });
+impl Found {
+    /// Puts bytes under a name of their own: two paths may become one.
+    pub(super) fn put(&mut self, name: String, bytes: Vec<u8>, source: SafeText) {
+        let is_taken = |name: &str| self.files.iter().any(|file| file.name == name);
+        let others = (2..).map(|count| format!("{name}-{count}"));
+        let name = std::iter::once(name.clone()).chain(others).find(|name| !is_taken(name)).unwrap_or(name);
+        self.files.push(Collected { name, bytes, source });
     }
-    if sources.journal_only {
-        let window = [wish.from, wish.to].map(|at| at.timestamp().to_string()).to_vec();
-        let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
-        let bytes = reply.parts.get(1).cloned().unwrap_or_default();
-        runs.extend(runs_in(&bytes, found.zone, clock::now().utc()));
-        found.files.push(Collected { name: "raw/journal-cron.txt".to_owned(), bytes, source: "journalctl".into() });
-    }
-    let archives = pull_archives(site, wish, found).await?;
-    Ok(Pulled { raw, runs, own, archives })
-}
-
-/// The archives of the set that the job leaves some in, as their tool lists them.
-async fn pull_archives(
-    site: &mut Site,
-    wish: &Wish<'_>,
-    found: &mut Found,
-) -> Result<Option<BackupReading>, ActionError> {
-    let sets = &wish.spec.settings.backups;
-    let Some(set) = wish.job.leaves.as_ref().and_then(|name| sets.iter().find(|set| set.name.as_str() == name)) else {
-        return Ok(None);
-    };
-    let Section { script, parameters } = backup::section(set);
-    let reply = site.ask_within(script, parameters, PIECE_DEADLINE).await?;
-    let parts: Vec<&[u8]> = reply.parts.iter().map(Vec::as_slice).collect();
-    let bytes = [parts.concat().as_slice(), reply.body.as_slice()].concat();
-    found.files.push(Collected {
-        name: "raw/archives.txt".to_owned(),
-        bytes,
-        source: format!("the listing of {}", set.name).into(),
-    });
-    match backup::parse(&Answer { body: &reply.body, parts, status: 0 }, set, clock::now().utc()) {
-        Ok(reading) => {
-            let trouble = reading.trouble.as_ref();
-            found.lacks.extend(trouble.map(|trouble| format!("the archives of {}: {trouble}", set.name)));
-            Ok(Some(reading))
-        }
-        Err(error) => {
-            found.lacks.push(format!("the archives of {} can't be listed: {error}", set.name));
-            Ok(None)
-        }
-    }
-}
-
-/// What systemd and its journal tell of a timer's service.
-async fn pull_unit(
-    site: &mut Site,
-    wish: &Wish<'_>,
-    unit: &str,
-    found: &mut Found,
-) -> Result<Vec<JobRun>, ActionError> {
-    let window = [wish.from, wish.to].map(|at| at.timestamp().to_string());
-    let parameters = [timer_name(unit)].into_iter().chain(window).collect();
-    let reply = match site.ask_within(unit_journal::SCRIPT, parameters, PIECE_DEADLINE).await {
-        Ok(reply) => reply,
-        Err(error) => {
-            // Such as a service that wrote more than an answer may hold.
-            found.lacks.push(format!("what systemd tells of {unit} could not be had: {error}"));
-            return Ok(Vec::new());
-        }
-    };
-    let part = |index: usize| reply.parts.get(index).cloned().unwrap_or_default();
-    let runs = unit_journal::runs(&part(3), unit);
-    if runs.is_empty() {
-        found.lacks.push(format!(
-            "systemd's journal tells of no run of {unit} in the window: it reaches back less far, or this login may not read it"
-        ));
-    }
-    for (index, name, source) in [
-        (1, "raw/unit-files.txt", "systemctl cat"),
-        (2, "raw/unit-state.txt", "systemctl show"),
-        (3, "raw/unit-journal.jsonl", "journalctl -o json"),
-    ] {
-        found.files.push(Collected { name: name.to_owned(), bytes: part(index), source: source.into() });
-    }
-    Ok(runs)
-}
-
-async fn read(site: &mut Site, source: &Source, lacks: &mut Vec<String>) -> Result<Vec<u8>, ActionError> {
-    let wanted = source.size.min(SOURCE_BYTES_MAX);
-    if wanted < source.size {
-        lacks.push(format!("of {} only the first {wanted} of {} bytes", source.path, source.size));
-    }
-    let mut bytes = Vec::new();
-    while (bytes.len() as u64) < wanted {
-        let piece = PIECE_BYTES.min(wanted - bytes.len() as u64);
-        let came = read_piece(site, &source.path, bytes.len() as u64, piece).await?;
-        if came.is_empty() {
-            lacks.push(format!("{} was cut while it was read", source.path));
-            break;
-        }
-        bytes.extend(came);
-    }
-    Ok(bytes)
-}
-
-/// So many bytes of a file from there on, or fewer at its end.
-pub(super) async fn read_piece(site: &mut Site, path: &str, from: u64, bytes: u64) -> Result<Vec<u8>, ActionError> {
-    let asked = vec![path.to_owned(), from.to_string(), bytes.to_string()];
-    let reply = site.ask_within(READ, asked, PIECE_DEADLINE).await?;
-    Ok(reply.parts.into_iter().nth(1).unwrap_or_default())
-}
-
-/// The content of a packed file, for decoding; the pack holds it as it was.
-fn unpacked(source: &Source, bytes: &[u8], lacks: &mut Vec<String>) -> Vec<u8> {
-    if !source.path.ends_with(".gz") {
-        return bytes.to_vec();
-    }
-    let mut content = Vec::new();
-    let read = flate2::read::MultiGzDecoder::new(bytes).take(SOURCE_BYTES_MAX).read_to_end(&mut content);
-    if let Err(error) = read {
-        lacks.push(format!("{} can't be unpacked to its end: {error}", source.path));
-    }
-    content
 }
 
 /// Joins what was found and says what it proves of the run that was asked about.
@@ -272,7 +121,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         wish.job.name.as_str(),
         wish.kept.iter().filter_map(KeptRun::run).filter(|run| run.run.at <= wish.to).collect(),
     );
-    let Pulled { raw, runs: mut logged, own, archives } = pulled;
+    let Pulled { raw, first_end_ms, runs: mut logged, own, archives } = pulled;
     if matches!(wish.job.evidence, JobEvidence::CronLog { .. }) {
         let first = logged.iter().map(|run| run.at).min();
         if first.is_none_or(|first| wish.from < first) {
@@ -288,7 +137,10 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     let on_host: Vec<(DateTime<Utc>, u32)> = reading.runs.iter().map(|run| (run.at, run.pid)).collect();
     history.take_runs(wish.job, &reading);
     history.take_told(wish.job, told);
-    history.take_records(&AccountingReading { records: raw.clone(), ..AccountingReading::default() }, i64::MAX);
+    let users = sources.users.clone();
+    let reading = AccountingReading { records: raw, users, ..AccountingReading::default() };
+    history.take_records(&reading, i64::MAX);
+    let raw = reading.records;
     // What is there now of its own log and its set; that something is missing there proves nothing of an old run.
     let clocks = Clocks { now_ms: clock::now().utc_ms, skew_ms: found.skew_ms };
     history.zone = found.zone;
@@ -300,14 +152,14 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         let jobs = std::slice::from_ref(wish.job);
         listening::take_archives(&reading, &mut history, jobs, Clocks { now_ms: 0, ..clocks });
     }
-    let first = raw.iter().map(|found| found.record.end_ms()).min().and_then(DateTime::from_timestamp_millis);
+    let first = first_end_ms.and_then(DateTime::from_timestamp_millis);
     if first.is_none_or(|first| wish.from < first) {
         let begins = begins(first, "has no record");
         found
             .lacks
             .push(format!("accounting {begins}: of the window before that it proves nothing, nor by what it lacks"));
     }
-    let ends_ms = raw.iter().map(|found| found.record.end_ms());
+    let ends_ms = raw.iter().map(|found| found.record.end_ms()).chain(first_end_ms);
     let until = wish.to.min(clock::now().utc());
     for (last_ms, next_ms) in silences(ends_ms, wish.from.timestamp_millis(), until.timestamp_millis()) {
         let [last, next] = [last_ms, next_ms].map(|at_ms| DateTime::from_timestamp_millis(at_ms).unwrap_or_default());
@@ -324,12 +176,15 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     let in_window = |at: DateTime<Utc>| wish.from <= at && at <= wish.to;
     let runs: Vec<JobRun> = history.runs(wish.job).to_vec();
     let shown = |at: DateTime<Utc>| at.with_timezone(&found.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
+    // What was still to come at the window's end has come by now.
+    let now = wish.to.max(clock::now().utc());
     let verdict_at = |run: &JobRun| {
-        let until: Vec<JobRun> = runs.iter().filter(|other| other.run.at <= run.run.at).cloned().collect();
+        let end = runs.partition_point(|other| other.run.at <= run.run.at);
+        let until = runs[end.saturating_sub(RUNS_BEFORE)..end].to_vec();
         let mut then = RunHistory::default();
         then.accounting.clone_from(&history.accounting);
         then.restore(wish.job.name.as_str(), until);
-        let verdict = Verdict::of(wish.job, &then, found.zone, wish.to);
+        let verdict = Verdict::of(wish.job, &then, found.zone, now);
         let told = verdict.told(wish.job.accept_ran, &shown(run.run.at), false).1;
         let is_kept_alone = begun_by == BegunBy::Cron && !on_host.contains(&(run.run.at, run.run.pid));
         if is_kept_alone {

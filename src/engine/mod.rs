@@ -5,6 +5,7 @@ pub mod core;
 pub mod drill;
 pub mod drill_ran;
 pub mod evidence;
+mod evidence_pull;
 pub mod feed;
 pub mod follow;
 mod lane;

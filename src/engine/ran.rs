@@ -1,6 +1,5 @@
 //! Asking a host what ran at a time: its accounting files are read from their ends back to that time.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
@@ -9,13 +8,13 @@ use chrono_tz::Tz;
 
 use super::action::ActionError;
 use super::action::site::Site;
-use super::evidence::read_piece;
+use super::evidence_pull::read_piece;
 use super::ran_kept::Kept;
 use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::accounting::RawRecord;
-use crate::domain::probe::cron::{CronRun, runs_in};
+use crate::domain::probe::cron::{CronRun, join_runs, runs_in};
 use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::known::Known;
@@ -227,18 +226,18 @@ async fn logged(
     let (begin, now) = (from, clock::now().utc());
     let from = from.checked_sub_signed(LOOK_BACK).unwrap_or(from);
     let mut first: Option<DateTime<Utc>> = None;
-    let mut runs: BTreeMap<(DateTime<Utc>, u32), CronRun> = BTreeMap::new();
+    let mut runs: Vec<CronRun> = Vec::new();
     let mut take = |bytes: &[u8]| {
-        let told = runs_in(bytes, zone, now);
+        let mut told = runs_in(bytes, zone, now);
         first = told.iter().map(|run| run.at).chain(first).min();
-        let then = told.into_iter().filter(|run| from <= run.at && run.at <= to);
-        runs.extend(then.map(|run| ((run.at, run.pid), run)));
+        told.retain(|run| from <= run.at && run.at <= to);
+        join_runs(&mut runs, &mut told);
     };
     for file in sources.files.iter().filter(|source| source.kind == Kind::Log && !source.path.ends_with(".gz")) {
         let begin = file.size.saturating_sub(LOG_BYTES_MAX);
         take(&read_piece(site, &file.path, begin, LOG_BYTES_MAX).await?);
     }
-    if sources.journal_only {
+    if sources.has_journal {
         let window = vec![from.timestamp().to_string(), to.timestamp().to_string()];
         let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
         take(reply.parts.get(1).map_or(&[], Vec::as_slice));
@@ -247,7 +246,7 @@ async fn logged(
         let begins = begins(first, "tells of no run");
         lacks.push(format!("what was read of cron's log {begins}: jobs of before are not named").into());
     }
-    Ok(runs.into_values().collect())
+    Ok(runs)
 }
 
 /// `begins 2026-11-21 04:30:01 UTC`, or that it has nothing.

@@ -13,7 +13,7 @@
 //! | `{offset 11}` | where the script was told to read on in file 11, or `-` |
 //! | `@new 11`, lines, `@end` | the new lines of file 11 between cuts, where the script was told to read on |
 //! | `@new 11 900` | the same from byte 900 on: what lies before was more than may be read |
-//! | `@records 7 /path`, lines, `@end` | an accounting file of that number: a line is `PID STATUS SECONDS BEGIN NAME`, and is
+//! | `@records 7 /path`, lines, `@end` | an accounting file of that number: a line is `PID UID STATUS SECONDS BEGIN NAME`, and is
 //! | | there once it has ended; beside them each look of ours has left a record of its own |
 
 use std::borrow::Cow;
@@ -111,12 +111,12 @@ fn records(file: &str, block: &[String], place: &Place, parts: &mut Vec<Vec<u8>>
     parts.push(Vec::new());
 }
 
-/// `PID STATUS SECONDS BEGIN NAME`, the status as the kernel keeps it.
+/// `PID UID STATUS SECONDS BEGIN NAME`, the status as the kernel keeps it.
 fn record(line: &str) -> Option<AcctRecord> {
-    let mut words = line.splitn(5, ' ');
+    let mut words = line.splitn(6, ' ');
     let mut number = || words.next()?.parse::<u32>().ok();
-    let (pid, status, seconds, begin_s) = (number()?, number()?, number()?, number()?);
-    Some(named(words.next()?.as_bytes(), [pid, 1, status, begin_s], seconds))
+    let (pid, uid, status, seconds, begin_s) = (number()?, number()?, number()?, number()?, number()?);
+    Some(AcctRecord { uid, ..named(words.next()?.as_bytes(), [pid, 1, status, begin_s], seconds) })
 }
 
 fn named(name: &[u8], [pid, ppid, status, begin_s]: [u32; 4], seconds: u32) -> AcctRecord {

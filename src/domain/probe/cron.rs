@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::cron_log::read_log;
-pub use super::cron_log::{CronLogCursor, runs_in};
+pub use super::cron_log::{CronLogCursor, join_runs, runs_in};
 use super::cron_scripts::{self, Script};
 use super::cron_stamp::Around;
 use super::script::Answer;

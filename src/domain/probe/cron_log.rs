@@ -72,7 +72,7 @@ pub(super) fn read_log(log: &[u8], around: Around, reading: &mut CronReading) {
             if PLACES_MAX <= places.len() {
                 break;
             }
-            join(&mut before, &mut reading.runs);
+            join_runs(&mut before, &mut reading.runs);
             places.push(Place { source: Some(SafeText::from_bytes_capped(source, 100)), ..Place::default() });
             continue;
         }
@@ -90,7 +90,7 @@ pub(super) fn read_log(log: &[u8], around: Around, reading: &mut CronReading) {
             line => read_line(line, Around { before: place.newest, ..around }, place, reading),
         }
     }
-    join(&mut before, &mut reading.runs);
+    join_runs(&mut before, &mut reading.runs);
     reading.runs = before;
     settle(places, reading);
 }
@@ -116,7 +116,7 @@ fn read_line(line: &[u8], around: Around, place: &mut Place, reading: &mut CronR
 }
 
 /// Adds the runs of one place to those of others, which may tell of the same.
-fn join(known: &mut Vec<CronRun>, found: &mut Vec<CronRun>) {
+pub fn join_runs(known: &mut Vec<CronRun>, found: &mut Vec<CronRun>) {
     if known.is_empty() {
         known.append(found);
         return;

@@ -30,8 +30,9 @@ pub enum Kind {
 /// By the names that records hold: of those that cut a file most can write one as well.
 const SHORTENING: [&str; 8] = ["truncate", "dd", "cp", "tee", "srm", "shred", "rsync", "logrotate"];
 const REMOVING: [&str; 10] = ["rm", "srm", "shred", "unlink", "mv", "cp", "find", "sed", "rsync", "logrotate"];
-const EDITING: [&str; 12] =
-    ["crontab", "chmod", "chown", "chattr", "install", "ed", "vi", "vim", "vim.basic", "vim.tiny", "nano", "systemctl"];
+const EDITING: [&str; 6] = ["crontab", "chmod", "chown", "chattr", "install", "systemctl"];
+/// They write a file in place, shorter or longer.
+const EDITORS: [&str; 8] = ["ed", "vi", "vim", "vim.basic", "vim.tiny", "nano", "emacs", "mcedit"];
 const STOPPING: [&str; 7] = ["reboot", "shutdown", "halt", "poweroff", "init", "telinit", "systemctl"];
 /// Deeds that are remembered.
 const DEEDS_MAX: usize = 500;
@@ -49,10 +50,10 @@ pub struct Deed {
 impl Deed {
     fn may(&self, kind: Kind) -> bool {
         let names: &[&[&str]] = match kind {
-            Kind::Shortens => &[&SHORTENING],
+            Kind::Shortens => &[&SHORTENING, &EDITORS],
             Kind::Removes => &[&REMOVING],
-            Kind::Cuts => &[&SHORTENING, &REMOVING],
-            Kind::Edits => &[&EDITING, &SHORTENING, &REMOVING],
+            Kind::Cuts => &[&SHORTENING, &EDITORS, &REMOVING],
+            Kind::Edits => &[&EDITING, &EDITORS, &SHORTENING, &REMOVING],
             Kind::Stops => &[&STOPPING],
         };
         self.is_own || names.iter().flat_map(|names| names.iter()).any(|name| name.as_bytes() == self.record.name())
@@ -68,8 +69,7 @@ pub enum Cut {
 }
 
 /// What is said where no command accounts for a cut.
-pub const NOBODY: &str =
-    "nobody accounts for it: no command that cuts files ended then (a shell's own redirection leaves no record)";
+pub const NOBODY: &str = "nobody accounts for it: no command that cuts files ended then (a shell's own redirection leaves no record, nor what still runs)";
 
 /// The time of a guarded action on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,12 +172,16 @@ impl Deeds {
         self.read_to_ms = reading.newest_s.map(ms);
     }
 
-    /// The newest commands of a kind between two moments of our own clock, in words; `None` where none is known.
+    /// The commands of a kind between two moments of our own clock, in words: those of people at a terminal first, the newest
+    /// first; `None` where none is known.
     pub fn named(&self, kind: Kind, from_ms: i64, to_ms: i64) -> Option<String> {
         let (from_ms, to_ms) = (from_ms.saturating_add(self.skew_ms), to_ms.saturating_add(self.skew_ms));
         let is_then = |deed: &&Deed| from_ms <= deed.record.end_ms() + 1_000 && deed.record.begin_ms() <= to_ms;
-        let then = self.deeds.iter().rev().filter(|deed| deed.may(kind)).filter(is_then);
-        let named: Vec<String> = then.take(NAMED_MAX).map(|deed| self.words(deed)).collect();
+        let mut then: Vec<&Deed> = self.deeds.iter().rev().filter(|deed| deed.may(kind)).filter(is_then).collect();
+        then.sort_by_key(|deed| deed.record.tty == 0);
+        let mut named: Vec<String> = then.iter().take(NAMED_MAX).map(|deed| self.words(deed)).collect();
+        let more = then.len().saturating_sub(NAMED_MAX);
+        named.extend((0 < more).then(|| format!("and {more} more that may have")));
         (!named.is_empty()).then(|| named.join("; "))
     }
 
@@ -262,12 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn of_many_who_may_have_the_one_at_a_terminal_comes_first_and_the_others_are_counted() {
+        let by_hand = AcctRecord { uid: 1_000, tty: 0x8803, ..record("rm", 7, AT - 5, 10, 0) };
+        let others: Vec<AcctRecord> = (0..5).map(|pid| record("rm", 100 + pid, AT, 10, 0)).collect();
+        let told = who(&deeds(&[&[by_hand][..], &others].concat())).unwrap_or_default();
+        assert!(
+            told.starts_with("rm by anna (uid 1000) on pts/3 at 14:13:15 UTC, outside Dogwatch; rm by uid 0 "),
+            "{told}"
+        );
+        assert!(told.ends_with("; and 3 more that may have"), "{told}");
+    }
+
+    #[test]
     fn who_only_takes_files_away_is_not_named_for_one_that_is_shorter() {
         let at_ms = i64::from(AT) * 1_000;
         let named = |name: &str, kind| deeds(&[record(name, 7, AT, 10, 0)]).who_cut(kind, at_ms, at_ms + 1_000);
         assert_eq!(named("rm", Kind::Shortens), Some(Cut::Nobody));
         assert_eq!(named("truncate", Kind::Removes), Some(Cut::Nobody));
-        for (name, kind) in [("rm", Kind::Removes), ("truncate", Kind::Shortens), ("srm", Kind::Shortens)] {
+        for (name, kind) in
+            [("rm", Kind::Removes), ("truncate", Kind::Shortens), ("srm", Kind::Shortens), ("vim", Kind::Shortens)]
+        {
             assert!(matches!(named(name, kind), Some(Cut::Named(_))), "{name}");
         }
     }

@@ -1,6 +1,6 @@
 //! The newest runs of each declared job, each with what proves how it ended.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -29,6 +29,8 @@ const USUALS_MAX: u64 = 3;
 /// Loads that are remembered for runs that have not ended: half a day of one a minute.
 const LOADS_MAX: usize = 720;
 const MINUTE_MS: i64 = 60_000;
+/// For more runs records are put in order by their numbers before they are looked through.
+const SCANS_MAX: usize = 8;
 /// A host's cron tells of something each day: of a log that has told of nothing for longer nothing is known.
 const TELLS_FOR_MS: i64 = 26 * 60 * MINUTE_MS;
 /// cron tells so long after a run's beginning that it failed: later its number may be another's.
@@ -45,6 +47,8 @@ pub struct RunHistory {
     /// The host's, as cron goes by it.
     pub zone: Tz,
     recent: VecDeque<RawRecord>,
+    /// The numbers of the host's users.
+    uids: HashMap<SafeText, u32>,
     /// Of the records that are not remembered any more the newest ended then, by the host's clock.
     forgotten_to_ms: i64,
     /// Every run that began by then is known, by the host's clock: of cron's, whose log tells of them, and of timers.
@@ -79,6 +83,7 @@ impl Default for RunHistory {
             covers_from: None,
             zone: Tz::UTC,
             recent: VecDeque::new(),
+            uids: HashMap::new(),
             forgotten_to_ms: i64::MIN,
             known_to_ms: i64::MIN,
             timed_to_ms: i64::MIN,
@@ -126,16 +131,24 @@ impl RunHistory {
 
     /// Takes what accounting told: runs that had no proof may have one now.
     pub fn take_records(&mut self, reading: &AccountingReading, fresh_until_ms: i64) {
+        self.uids.extend(reading.users.iter().map(|(uid, name)| (name.clone(), *uid)));
         let begun = Begun::of(reading.records.iter());
+        let unproven = self.runs.values().flatten().filter(|run| run.proof.is_none()).count();
+        let by_pid = (SCANS_MAX < unproven).then(|| ByPid::of(&reading.records));
         for (job, runs) in &mut self.runs {
             for run in runs.iter_mut().filter(|run| run.proof.is_none()) {
-                if run.look_through(reading.records.iter(), begun) {
+                let uid = self.uids.get(&run.run.user).copied();
+                let is_new = match &by_pid {
+                    Some(by_pid) => run.look_through(by_pid.of_run(run.run.pid), begun, uid),
+                    None => run.look_through(reading.records.iter(), begun, uid),
+                };
+                if is_new {
                     run.load_peak = run.proof.as_ref().and_then(|proof| peak(&self.loads, proof));
                     self.news.push((job.clone(), run.clone()));
                 }
             }
         }
-        self.listed.take_records(&reading.records, begun);
+        self.listed.take_records(&reading.records, begun, &self.uids);
         self.accounting = Some(Accounting::of(reading, fresh_until_ms));
         let recent_ms = if self.runs.is_empty() { RECENT_OF_LISTED_MS } else { RECENT_MS };
         self.remember(&reading.records, recent_ms);
@@ -164,7 +177,8 @@ impl RunHistory {
     /// A run that was just told of, with what the records of lately say of it.
     pub fn meet(&self, run: JobRun) -> JobRun {
         let mut met = JobRun { is_searched: self.forgotten_to_ms < run.begin_ms(), ..run };
-        met.look_through(self.recent.iter(), Begun::of(self.recent.iter()));
+        let uid = self.uids.get(&met.run.user).copied();
+        met.look_through(self.recent.iter(), Begun::of(self.recent.iter()), uid);
         met
     }
 
@@ -383,6 +397,31 @@ impl RunHistory {
     /// Runs of which something new is known since the last call.
     pub fn take_news(&mut self) -> Vec<(String, JobRun)> {
         std::mem::take(&mut self.news)
+    }
+}
+
+/// Records by the numbers of their processes.
+struct ByPid<'a> {
+    numbered: HashMap<u32, Vec<&'a RawRecord>>,
+    /// Of before version 3: they fit by name.
+    unnumbered: Vec<&'a RawRecord>,
+}
+
+impl<'a> ByPid<'a> {
+    fn of(records: &'a [RawRecord]) -> Self {
+        let mut by_pid = Self { numbered: HashMap::new(), unnumbered: Vec::new() };
+        for found in records {
+            match found.record.pid {
+                0 => by_pid.unnumbered.push(found),
+                pid => by_pid.numbered.entry(pid).or_default().push(found),
+            }
+        }
+        by_pid
+    }
+
+    /// Those that may be of a run.
+    fn of_run(&self, pid: u32) -> impl Iterator<Item = &'a RawRecord> + Clone {
+        self.numbered.get(&pid).into_iter().flatten().chain(&self.unnumbered).copied()
     }
 }
 

@@ -41,10 +41,17 @@ impl Proof {
 }
 
 /// The record of a run among these; `None` where none fits.
-pub fn find<'a>(run: &CronRun, records: impl Iterator<Item = &'a RawRecord> + Clone) -> Option<Proof> {
+pub fn find<'a>(
+    run: &CronRun,
+    records: impl Iterator<Item = &'a RawRecord> + Clone,
+    uid: Option<u32>,
+) -> Option<Proof> {
+    // Whoever may write a line of cron's log has a number, but not another's user.
+    let is_theirs = |record: &AcctRecord| uid.is_none_or(|uid| uid == record.uid);
     let apart = |record: &AcctRecord| (record.begin_ms() - run.at.timestamp_millis()).abs();
     let nearest = |fits: &dyn Fn(&AcctRecord) -> bool, certainty| {
-        let fitting: Vec<&RawRecord> = records.clone().filter(|found| fits(&found.record)).collect();
+        let fitting: Vec<&RawRecord> =
+            records.clone().filter(|found| is_theirs(&found.record) && fits(&found.record)).collect();
         let found = **fitting.iter().min_by_key(|found| apart(&found.record))?;
         let count = fitting.len() as u32;
         let differs = fitting.iter().any(|other| other.record.ended() != found.record.ended());
@@ -112,7 +119,7 @@ mod tests {
         };
         let raw: Vec<RawRecord> =
             records.iter().map(|record| RawRecord { raw: write(record), record: *record, whole_cpu_ms: 0 }).collect();
-        let found = find(&run, raw.iter()).map(|proof| (proof.record().status, proof.certainty));
+        let found = find(&run, raw.iter(), None).map(|proof| (proof.record().status, proof.certainty));
         assert_eq!(found, expected);
     }
 
@@ -120,6 +127,22 @@ mod tests {
     fn the_number_and_the_time_name_the_record() {
         let others = [record("sh", 41, AT, 1, 1), record("sh", 42, AT - 60, 1, 2), record("sh", 42, AT + 1, 1, 3)];
         check(&others, Some((3, Certainty::ByPid)));
+    }
+
+    #[test]
+    fn a_record_of_another_user_is_none_of_the_run() {
+        let run = CronRun {
+            at: DateTime::from_timestamp(i64::from(AT), 0).unwrap_or_default(),
+            user: "root".into(),
+            command: "transfer".into(),
+            pid: 42,
+            failed_with: None,
+            line: RemoteBytes::default(),
+        };
+        let of = AcctRecord { uid: 1_000, ..record("sh", 42, AT, 1, 0) };
+        let raw = [RawRecord { raw: write(&of), record: of, whole_cpu_ms: 0 }];
+        assert_eq!(find(&run, raw.iter(), Some(0)), None);
+        assert!(find(&run, raw.iter(), Some(1_000)).is_some() && find(&run, raw.iter(), None).is_some());
     }
 
     #[test]

@@ -38,9 +38,10 @@ impl Listed {
     }
 
     /// Takes what accounting told.
-    pub fn take_records(&mut self, records: &[RawRecord], begun: Begun) {
+    pub fn take_records(&mut self, records: &[RawRecord], begun: Begun, uids: &HashMap<SafeText, u32>) {
         for run in self.last.values_mut().filter(|run| run.proof.is_none()) {
-            run.look_through(records.iter(), begun);
+            let uid = uids.get(&run.run.user).copied();
+            run.look_through(records.iter(), begun, uid);
         }
     }
 

@@ -37,8 +37,6 @@ pub enum PackError {
     Line(usize),
     #[error("{0} was changed: its hash is not the one of the manifest")]
     Changed(String),
-    #[error("{0} is missing")]
-    Missing(String),
     #[error("{0} is in the pack, and in no manifest")]
     Extra(String),
 }
@@ -187,6 +185,8 @@ pub struct Report<'a> {
     /// Who collected it, where.
     pub by: String,
     pub version: &'a str,
+    /// Whether a signature over the manifest belongs to the pack.
+    pub is_signed: bool,
     /// The run that was asked about, and its verdict in words.
     pub verdict: String,
     /// The runs within the window, each in a line.
@@ -231,9 +231,19 @@ impl Report<'_> {
         let _ = writeln!(
             out,
             "- Each file below is as the host had it, or made from those by this program; `{MANIFEST}` holds their hashes \
-             (`sha256sum -c {MANIFEST}`), and `{SIGNATURE}`, where it is there, an SSH signature over them \
-             (`ssh-keygen -Y verify -n evidence@dogwatch`)."
+             (`sha256sum -c {MANIFEST}`)."
         );
+        let _ = match self.is_signed {
+            true => writeln!(
+                out,
+                "- `{SIGNATURE}` is an SSH signature over them (`ssh-keygen -Y verify -n evidence@dogwatch`): a pack without it is \
+                 not as it was made."
+            ),
+            false => writeln!(
+                out,
+                "- It was made without a signature: whoever changes a file can change `{MANIFEST}` as well."
+            ),
+        };
         let _ = writeln!(out, "\n| file | bytes | sha256 | source |\n|---|---|---|---|");
         for file in files {
             let _ =

@@ -64,7 +64,8 @@ pub fn ran(
     let mut of_record: BTreeMap<usize, &SafeText> = BTreeMap::new();
     let mut rows = Vec::new();
     for run in logged.iter().filter(|run| run.at <= to) {
-        match find(run, tree.near(run).map(|index| then[index])) {
+        let uid = users.iter().find(|(_, name)| **name == run.user).map(|(uid, _)| *uid);
+        match find(run, tree.near(run).map(|index| then[index]), uid) {
             Some(proof) => {
                 let place = tree.near(run).find(|index| *then[*index] == proof.found);
                 of_record.extend(place.map(|index| (index, &run.command)));

@@ -35,7 +35,7 @@ pub struct JobRun {
     pub is_kept: bool,
     /// Whether every record was looked through that may be its own: where one is not found, there was none.
     pub is_searched: bool,
-    /// Whether a process of its number ended after it began, though it began at another time.
+    /// Whether a process of its number ended after it began, though it began at another time, or is another user's.
     pub is_contradicted: bool,
     pub lacks: Lacks,
 }
@@ -124,10 +124,15 @@ impl JobRun {
         by_proof.or_else(|| (!self.words.is_empty() || self.archive.is_some()).then_some(true))
     }
 
-    /// Looks for its record among these; tells whether anything of it is new.
-    pub fn look_through<'a>(&mut self, records: impl Iterator<Item = &'a RawRecord> + Clone, begun: Begun) -> bool {
+    /// Looks for its record among these, of its user's number where that is known; tells whether anything of it is new.
+    pub fn look_through<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a RawRecord> + Clone,
+        begun: Begun,
+        uid: Option<u32>,
+    ) -> bool {
         if begun.covers(self.run.at) {
-            self.proof = find(&self.run, records.clone());
+            self.proof = find(&self.run, records.clone(), uid);
         }
         let began_otherwise = |found: &RawRecord| {
             let record = &found.record;

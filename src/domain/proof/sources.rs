@@ -12,7 +12,7 @@ use crate::domain::text::SafeText;
 /// logrotate does.
 ///
 /// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `w UID NAME` each user, `f KIND SIZE MTIME PATH` of each
-/// file (`acct`, `log`, `own` or `table`), `j` where only the journal has cron's lines, and `d PATH` of what may not be read.
+/// file (`acct`, `log`, `own` or `table`), `j` where there may be a journal, and `d PATH` of what may not be read.
 pub const LIST: &str = r#"
 if [ -L /etc/localtime ]; then dw_say "z $(readlink /etc/localtime </dev/null)"
 elif [ -r /etc/timezone ]; then read -r dw_l </etc/timezone; dw_say "z $dw_l"; fi
@@ -36,20 +36,17 @@ if [ "$dw_a" = - ]; then
   done
 fi
 for dw_f in "$dw_a"[._-]* "$dw_a"; do dw_file acct "$dw_f"; done
-dw_any=
 for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; do
   [ -f "$dw_f" ] || continue
   [ -r "$dw_f" ] || { dw_say "d $dw_f"; continue; }
-  dw_any=1
   for dw_g in "$dw_f"[._-]* "$dw_f"; do dw_file log "$dw_g"; done
-  break
 done
 for dw_f in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/*; do dw_file table "$dw_f"; done
 [ "$3" = - ] || {
   [ -f "$3" ] || dw_say "d $3"
   for dw_g in "$3"[._-]* "$3"; do dw_file own "$dw_g"; done
 }
-[ -z "$dw_any" ] && command -v journalctl >/dev/null && dw_say j
+command -v journalctl >/dev/null && dw_say j
 :
 "#;
 
@@ -65,6 +62,14 @@ dw_cut
 pub const JOURNAL: &str = r#"
 dw_cut
 journalctl -q --no-pager -o short-unix --since "@$1" --until "@$2" -t CRON -t CROND -t crond -t cron </dev/null 2>/dev/null
+dw_cut
+:
+"#;
+
+/// The same of a job's own lines: `$3` its unit, or empty for the whole journal.
+pub const OWN_JOURNAL: &str = r#"
+dw_cut
+journalctl -q --no-pager -o short-unix --since "@$1" --until "@$2" ${3:+-u "$3"} </dev/null 2>/dev/null | head -c 67108864
 dw_cut
 :
 "#;
@@ -104,7 +109,7 @@ pub struct Sources {
     pub zone: Option<String>,
     pub clock_s: i64,
     pub system: String,
-    pub journal_only: bool,
+    pub has_journal: bool,
     pub denied: Vec<String>,
     /// Names of the host's users.
     pub users: BTreeMap<u32, SafeText>,
@@ -125,7 +130,7 @@ pub fn parse(body: &[u8]) -> Result<Sources, ParseError> {
                 let user = rest.split_once(' ').and_then(|(uid, name)| Some((uid.parse().ok()?, name.into())));
                 sources.users.extend(user);
             }
-            "j" => sources.journal_only = true,
+            "j" => sources.has_journal = true,
             "d" => sources.denied.push(rest.escape_debug().take(200).collect()),
             "f" => {
                 let mut words = rest.splitn(4, ' ');
@@ -168,7 +173,7 @@ mod tests {
         assert_eq!(sources.files.len(), 1);
         assert_eq!(sources.files[0].name(), "raw/var_log_account_pacct");
         assert_eq!(
-            (sources.zone.as_deref(), sources.clock_s, sources.journal_only),
+            (sources.zone.as_deref(), sources.clock_s, sources.has_journal),
             (Some("Europe/Berlin"), 1_790_000_000, true)
         );
         assert_eq!(sources.denied.len(), 2);

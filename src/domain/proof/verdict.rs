@@ -295,7 +295,9 @@ impl Case<'_> {
             return Verdict::unknown("the host was started since: how it ended was not recorded");
         }
         if self.run.is_contradicted {
-            return Verdict::unknown("a process of its number ended, and began at another time than cron's log says");
+            return Verdict::unknown(
+                "a process of its number ended, and began at another time, or as another user, than cron's log says",
+            );
         }
         let why = match () {
             () if !accounting.is_there => ", and accounting is off: dogwatch action run accounting.enable",

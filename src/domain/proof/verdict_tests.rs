@@ -150,7 +150,7 @@ fn a_process_of_its_number_that_began_at_another_time_contradicts_a_running_one(
         let record = record("sh", 77, BEGAN_S + 30, 1_000, 0);
         reading.records = vec![RawRecord { raw: write(&record), record, whole_cpu_ms: 0 }];
     };
-    check(of(other, |_| {}), Status::Unknown, "began at another time than cron's log says");
+    check(of(other, |_| {}), Status::Unknown, "began at another time, or as another user, than cron's log says");
 }
 
 /// The verdict of a run by these witnesses: its record's status, its own log's line, and the archive that it left, each
@@ -378,7 +378,7 @@ fn what_was_contradicted_or_never_looked_for_is_never_told_to_run() {
             history.take_records(&AccountingReading { records: vec![raw], ..healthy() }, NOW_MS + 1);
         }
     };
-    check(of(|_| {}, contradicted), Status::Unknown, "began at another time than cron's log says");
+    check(of(|_| {}, contradicted), Status::Unknown, "began at another time, or as another user, than cron's log says");
     // It is told of once its record, if there was one, is remembered no more.
     let told_late = |history: &mut RunHistory| {
         for minute in 0..30 {

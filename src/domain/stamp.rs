@@ -31,14 +31,18 @@ pub fn stamp(line: &str, zone: FixedOffset, now: DateTime<Utc>) -> Option<Stamp>
     Some(Stamp { at, rest_at })
 }
 
-/// The time of a line's stamp; `zone` is the host's own, by whose rules of that moment a stamp without a zone is read.
-pub fn time_of(line: &str, zone: Tz, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// The time of a line's stamp, and where that comes twice the second of it; `zone` is the host's own, by whose rules of that
+/// moment a stamp without a zone is read.
+pub fn times_of(line: &str, zone: Tz, now: DateTime<Utc>) -> Option<[DateTime<Utc>; 2]> {
     let read = |offset_s: i32| Some(stamp(line, FixedOffset::east_opt(offset_s)?, now)?.at);
     let as_utc = read(0)?;
     // One that names its zone is the same whatever the host's is.
     match read(HOUR_S)? == as_utc {
-        true => Some(as_utc),
-        false => zone.from_local_datetime(&as_utc.naive_utc()).earliest().map(|at| at.with_timezone(&Utc)),
+        true => Some([as_utc; 2]),
+        false => {
+            let found = zone.from_local_datetime(&as_utc.naive_utc());
+            Some([found.earliest()?, found.latest()?].map(|at| at.with_timezone(&Utc)))
+        }
     }
 }
 
@@ -123,7 +127,11 @@ mod tests {
     #[test]
     fn a_stamp_without_a_zone_is_read_by_the_rules_of_its_own_day() {
         let now = "2026-11-21T12:00:00Z".parse().unwrap_or_default();
-        let read = |line: &str| time_of(line, Tz::Europe__Berlin, now).map(|at| at.format("%m-%dT%H:%M").to_string());
+        let both = |line: &str| {
+            times_of(line, Tz::Europe__Berlin, now).map(|both| both.map(|at| at.format("%m-%dT%H:%M").to_string()))
+        };
+        assert_eq!(both("Oct 25 02:30:00 h x: gave up"), Some(["10-25T00:30".to_owned(), "10-25T01:30".to_owned()]));
+        let read = |line: &str| both(line).map(|[first, _]| first);
         assert_eq!(read("2026-10-20 04:00:00 gave up").as_deref(), Some("10-20T02:00"));
         assert_eq!(read("Nov 20 04:00:00 h x: gave up").as_deref(), Some("11-20T03:00"));
         assert_eq!(read("2026-10-20T04:00:00+00:00 gave up").as_deref(), Some("10-20T04:00"));

@@ -267,6 +267,20 @@ fn a_run_that_was_logged_just_before_a_rotation_is_known() {
     machine.until("job rotated: proven FAILED: exit status 3");
 }
 
+/// A log that nobody writes any more is there still, and cron's lines come elsewhere.
+#[test]
+fn a_log_of_long_ago_does_not_hide_the_one_that_is_written() {
+    let settings = "[host.me.job.moved]\nevery = '1d'\ncommand = 'job-moved'\n";
+    let machine = Machine::new("@reboot root : job-moved; exit 3\n", settings);
+    machine.remember(": job-moved", 4_001, 200, 1_000, 0);
+    let configuration = machine.place.path("rsyslog.conf");
+    let text = fs::read_to_string(&configuration).unwrap();
+    assert!(text.contains("/cron.log"), "{text}");
+    fs::write(&configuration, text.replace("/cron.log", "/syslog")).unwrap();
+    let _machine = machine.start(true);
+    machine.until("job moved: proven FAILED: exit status 3");
+}
+
 /// Every run is known by cron's log alone: who empties it takes the proof away.
 #[test]
 fn a_log_of_cron_that_was_emptied_by_hand_is_told_with_who_did_it() {

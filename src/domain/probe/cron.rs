@@ -89,39 +89,47 @@ dw_cut
 # $1 a file, $2 its inode and size, $3 whether it is an older one: what was read before is read from a little earlier on, as
 # the look may have ended within a line.
 dw_news() {
-  dw_s=${2#* } dw_o=0
-  case $dw_seen in *,"${2% *}":*) dw_known=1 dw_o=${dw_seen##*,"${2% *}":} dw_o=${dw_o%%,*} ;; esac
-  [ -z "$3" ] || [ "$dw_o" != "$dw_s" ] || return
+  dw_s=${2#* } dw_off=0
+  case $dw_seen in *,"${2% *}":*) dw_known=1 dw_off=${dw_seen##*,"${2% *}":} dw_off=${dw_off%%,*} ;; esac
+  [ -z "$3" ] || [ "$dw_off" != "$dw_s" ] || return
   # It was cut.
-  [ "$dw_o" -le "$dw_s" ] || { dw_o=0; printf 'g\n'; }
-  if [ $((dw_s - dw_o)) -gt "$dw_bytes" ]; then
-    [ "$dw_o" = 0 ] || printf 'g\n'
-    dw_o=$((dw_s - dw_bytes))
-  elif [ "$dw_o" -gt 16384 ]; then
-    dw_o=$((dw_o - 16384))
+  [ "$dw_off" -le "$dw_s" ] || { dw_off=0; printf 'g\n'; }
+  if [ $((dw_s - dw_off)) -gt "$dw_bytes" ]; then
+    [ "$dw_off" = 0 ] || printf 'g\n'
+    dw_off=$((dw_s - dw_bytes))
+  elif [ "$dw_off" -gt 16384 ]; then
+    dw_off=$((dw_off - 16384))
   else
-    dw_o=0
+    dw_off=0
   fi
-  tail -c "+$((dw_o + 1))" -- "$1" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
+  tail -c "+$((dw_off + 1))" -- "$1" </dev/null | grep -a -i -E ' (cron|crond|/usr/sbin/cron)(\[[0-9]+\])?: '
 }
 dw_log=
 for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; do
   [ -f "$dw_f" ] || continue
   [ -r "$dw_f" ] || { printf 'd %s\n' "$dw_f"; continue; }
-  dw_at=$(stat -L -c '%i %s' -- "$dw_f" 2>/dev/null </dev/null) || continue
-  dw_log=$dw_f dw_known=
-  printf 'e %s\ni %s\n' "$dw_f" "$dw_at"
   dw_l=$dw_f
   for dw_l in "$dw_f"-*; do :; done
-  for dw_g in "$dw_l" "$dw_f".1 "$dw_f".1.gz; do
-    [ -f "$dw_g" ] && [ -r "$dw_g" ] || continue
-    dw_old=$(stat -L -c '%i %s' -- "$dw_g" 2>/dev/null </dev/null) || continue
+  case $dw_l in *[!A-Za-z0-9/._-]*) dw_l= ;; esac
+  dw_all=$(stat -L -c '%i %s %n' -- "$dw_f" ${dw_l:+"$dw_l"} "$dw_f".1 "$dw_f".1.gz 2>/dev/null </dev/null)
+  dw_at= dw_known=
+  dw_ifs=$IFS IFS=$dw_nl
+  for dw_old in $dw_all; do
+    dw_g=${dw_old##* } dw_old=${dw_old% *}
+    if [ "$dw_g" = "$dw_f" ]; then
+      dw_at=$dw_old dw_log=$dw_f
+      printf 'e %s\ni %s\n' "$dw_f" "$dw_at"
+      continue
+    fi
+    [ -n "$dw_at" ] && [ -f "$dw_g" ] && [ -r "$dw_g" ] || continue
     printf 'o %s\n' "$dw_old"
     case $dw_g in *.gz) continue ;; esac
     # At first the older one is read where nothing is left out between it and the log itself.
     [ "$dw_seen" != ,-, ] || [ "${dw_at#* }" -le "$dw_bytes" ] || continue
     dw_news "$dw_g" "$dw_old" older
   done
+  IFS=$dw_ifs
+  [ -n "$dw_at" ] || continue
   case $dw_seen in ,-,|*,"${dw_at% *}":*) dw_known=1 ;; esac
   [ -n "$dw_known" ] || printf 'g\n'
   dw_news "$dw_f" "$dw_at" ''

@@ -8,7 +8,7 @@ use crate::domain::probe::backup::BackupReading;
 use crate::domain::probe::lines;
 use crate::domain::probe::logs::{HeardLine, LogReading};
 use crate::domain::settings::JobSpec;
-use crate::domain::stamp::time_of;
+use crate::domain::stamp::times_of;
 use crate::domain::text::SafeText;
 
 /// A stamp and the look that brought its line lie this far apart at most.
@@ -60,9 +60,8 @@ fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks:
     let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
     // A line is as old as the look that brought it: a stamp of another time is of another clock or zone.
     let looked_at = before_ms.unwrap_or(now_ms).saturating_sub(STAMP_APART_MS)..=now_ms.saturating_add(STAMP_APART_MS);
-    let stamped_ms = time_of(heard.line.as_str(), history.zone, now)
-        .map(|at| at.timestamp_millis())
-        .filter(|stamped_ms| looked_at.contains(stamped_ms));
+    let stamped_ms = times_of(heard.line.as_str(), history.zone, now)
+        .and_then(|times| times.map(|at| at.timestamp_millis()).into_iter().find(|at_ms| looked_at.contains(at_ms)));
     let (from_ms, at_ms) = match stamped_ms {
         Some(stamped_ms) => (stamped_ms, stamped_ms),
         None => (before_ms.unwrap_or(now_ms), now_ms),
@@ -74,10 +73,14 @@ fn word(heard: &HeardLine, before_ms: Option<i64>, history: &RunHistory, clocks:
 pub fn words_in(content: &[u8], job: &JobSpec, history: &RunHistory, clocks: Clocks) -> Vec<Word> {
     let Some(marker) = &job.marker else { return Vec::new() };
     let now = DateTime::from_timestamp_millis(clocks.on_host(clocks.now_ms)).unwrap_or_default();
-    let word = |line: &[u8]| {
-        let is_ok = marker.says(line)?;
+    let mut before_ms = i64::MIN;
+    let mut word = |line: &[u8]| {
         let text = SafeText::from_bytes_capped(line, LINE_CHARS_MAX);
-        let at_ms = time_of(text.as_str(), history.zone, now)?.timestamp_millis();
+        let [first_ms, second_ms] = times_of(text.as_str(), history.zone, now)?.map(|at| at.timestamp_millis());
+        // Of an hour that comes twice the order of the lines tells which it is.
+        let at_ms = if first_ms.saturating_add(STAMP_APART_MS) < before_ms { second_ms } else { first_ms };
+        before_ms = before_ms.max(at_ms);
+        let is_ok = marker.says(line)?;
         Some(Word { by: Speaker::OwnLog, is_ok, from_ms: at_ms, at_ms, took_ms: None, text })
     };
     let mut words: Vec<Word> = lines(content).filter_map(|(_, line)| word(line)).collect();

@@ -61,6 +61,8 @@ pub enum Verdict {
     /// Why nobody knows, and what would prove the next run.
     RanUnknown {
         why: String,
+        /// When the one before it that is proven began, where that failed.
+        failed_before: Option<String>,
     },
 }
 
@@ -82,7 +84,7 @@ impl Verdict {
     }
 
     pub fn unknown(why: &str) -> Self {
-        Verdict::RanUnknown { why: why.to_owned() }
+        Verdict::RanUnknown { why: why.to_owned(), failed_before: None }
     }
 
     /// Of the last run that cron's log or systemd tells of.
@@ -96,9 +98,7 @@ impl Verdict {
         let before = failed_before(runs).map(shown);
         match (Case { run, begun_by, usual, gives_up, leaves, among, history, now }.verdict(), before) {
             // A failure that was proven is not forgotten for a run of which nobody knows.
-            (Verdict::RanUnknown { why }, Some(at)) => {
-                Verdict::RanUnknown { why: format!("{why}; the last one that is proven FAILED, {at}") }
-            }
+            (Verdict::RanUnknown { why, .. }, failed_before @ Some(_)) => Verdict::RanUnknown { why, failed_before },
             // Nor for one that is not decided yet, or goes on still: a beginning mends nothing.
             (Verdict::Awaited { set, took, witnesses, .. }, before @ Some(_)) => {
                 Verdict::Awaited { set, is_new: true, failed_before: before, took, witnesses }
@@ -165,10 +165,15 @@ impl Verdict {
                     took(time)
                 ),
             ),
-            Verdict::RanUnknown { .. } if accept_ran => {
-                (Status::Ok, format!("ran {at} (accepted without proof of its outcome)"))
+            Verdict::RanUnknown { why, failed_before } => {
+                let before = failed_before.as_ref();
+                let before =
+                    before.map_or(String::new(), |before| format!("; the last one that is proven FAILED, {before}"));
+                match accept_ran {
+                    true => (Status::Ok, format!("ran {at} (accepted without proof of its outcome){before}")),
+                    false => (Status::Unknown, format!("ran {at}, outcome unknown: {why}{before}")),
+                }
             }
-            Verdict::RanUnknown { why } => (Status::Unknown, format!("ran {at}, outcome unknown: {why}")),
         }
     }
 }
@@ -283,7 +288,7 @@ impl Case<'_> {
             return Verdict::unknown("systemd tells no result of it");
         }
         if let Some(Proof { certainty: Certainty::Differ(count), .. }) = &self.run.proof {
-            return Verdict::RanUnknown { why: format!("{count} records of accounting fit it, and they differ") };
+            return Verdict::unknown(&format!("{count} records of accounting fit it, and they differ"));
         }
         let Some(accounting) = &self.history.accounting else {
             return Verdict::unknown("cron's log tells starts only");
@@ -308,7 +313,7 @@ impl Case<'_> {
             }
             () => &self.unrecorded(accounting),
         };
-        Verdict::RanUnknown { why: format!("cron's log tells starts only{why}") }
+        Verdict::unknown(&format!("cron's log tells starts only{why}"))
     }
 
     fn unrecorded(&self, accounting: &Accounting) -> String {

@@ -11,7 +11,7 @@ use crate::adapters::clock;
 use crate::adapters::transport::ssh::Secrets;
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::accounting::AccountingReading;
-use crate::domain::probe::cron::CronReading;
+use crate::domain::probe::cron::{CronReading, Told};
 use crate::domain::proof::acct::AcctRecord;
 use crate::domain::proof::coverage::{Accounting, silences};
 use crate::domain::proof::evidence::KeptRun;
@@ -21,6 +21,7 @@ use crate::domain::proof::run::JobRun;
 use crate::domain::proof::sources::{Kind, LIST, Sources, parse};
 use crate::domain::proof::still::BegunBy;
 use crate::domain::proof::verdict::Verdict;
+use crate::domain::proof::word::Word;
 use crate::domain::settings::{JobEvidence, JobSpec};
 use crate::domain::text::SafeText;
 
@@ -121,7 +122,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         wish.job.name.as_str(),
         wish.kept.iter().filter_map(KeptRun::run).filter(|run| run.run.at <= wish.to).collect(),
     );
-    let Pulled { raw, first_end_ms, runs: mut logged, own, archives } = pulled;
+    let Pulled { raw, first_end_ms, runs: mut logged, ends_s, own, archives } = pulled;
     if matches!(wish.job.evidence, JobEvidence::CronLog { .. }) {
         let first = logged.iter().map(|run| run.at).min();
         if first.is_none_or(|first| wish.from < first) {
@@ -134,7 +135,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     logged.retain(|run| run.at <= wish.to);
     logged.sort_by_key(|run| run.at);
     let reading = CronReading { runs: logged, ..CronReading::default() };
-    let on_host: Vec<(DateTime<Utc>, u32)> = reading.runs.iter().map(|run| (run.at, run.pid)).collect();
+    let on_host = Told::of(&reading.runs);
     history.take_runs(wish.job, &reading);
     history.take_told(wish.job, told);
     let users = sources.users.clone();
@@ -145,7 +146,8 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     let clocks = Clocks { now_ms: clock::now().utc_ms, skew_ms: found.skew_ms };
     history.zone = found.zone;
     (history.known_to_ms, history.timed_to_ms) = (i64::MAX, i64::MAX);
-    let mut words = words_in(&own, wish.job, &history, clocks);
+    let mut words: Vec<Word> = own.iter().flat_map(|file| words_in(file, wish.job, &history, clocks)).collect();
+    words.sort_by_key(|word| word.at_ms);
     words.retain(|word| wish.from.timestamp_millis() <= word.at_ms && word.at_ms <= wish.to.timestamp_millis());
     history.take_words(wish.job, words, None, clocks.now_ms);
     if let Some(reading) = archives {
@@ -159,15 +161,18 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
             .lacks
             .push(format!("accounting {begins}: of the window before that it proves nothing, nor by what it lacks"));
     }
-    let ends_ms = raw.iter().map(|found| found.record.end_ms()).chain(first_end_ms);
-    let until = wish.to.min(clock::now().utc());
-    for (last_ms, next_ms) in silences(ends_ms, wish.from.timestamp_millis(), until.timestamp_millis()) {
-        let [last, next] = [last_ms, next_ms].map(|at_ms| DateTime::from_timestamp_millis(at_ms).unwrap_or_default());
-        found.lacks.push(format!(
-            "accounting has no record at all between {} and {}: it was off, its records were taken away, or nothing ended;              that a run has none then proves nothing",
-            last.format("%Y-%m-%d %H:%M:%S UTC"),
-            next.format("%Y-%m-%d %H:%M:%S UTC"),
-        ));
+    if let Some(ends_s) = ends_s {
+        let ends_ms = ends_s.into_iter().map(|end_s| i64::from(end_s) * 1_000).chain(first_end_ms);
+        let until = wish.to.min(clock::now().utc()).timestamp_millis();
+        let silent = silences(ends_ms, wish.from.timestamp_millis(), until).into_iter();
+        found.lacks.extend(silent.map(|(last_ms, next_ms)| {
+            let shown = |at_ms| DateTime::from_timestamp_millis(at_ms).unwrap_or_default().format("%Y-%m-%d %H:%M:%S UTC");
+            format!(
+                "accounting has no record at all between {} and {}: it was off, its records were taken away, or nothing ended; that a run has none then proves nothing",
+                shown(last_ms),
+                shown(next_ms)
+            )
+        }));
     }
     let is_there = sources.files.iter().any(|source| source.kind == Kind::Accounting);
     // Of a past run nothing is still to come.
@@ -186,7 +191,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
         then.restore(wish.job.name.as_str(), until);
         let verdict = Verdict::of(wish.job, &then, found.zone, now);
         let told = verdict.told(wish.job.accept_ran, &shown(run.run.at), false).1;
-        let is_kept_alone = begun_by == BegunBy::Cron && !on_host.contains(&(run.run.at, run.run.pid));
+        let is_kept_alone = begun_by == BegunBy::Cron && !on_host.has(run.run.at, run.run.pid);
         if is_kept_alone {
             format!("{told}; by what dogwatch kept: cron's log there does not tell of it any more")
         } else {

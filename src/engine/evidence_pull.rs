@@ -18,7 +18,7 @@ use crate::domain::proof::acct::{AcctRecord, Decoder, RECORD_BYTES};
 use crate::domain::proof::cpu::CpuTree;
 use crate::domain::proof::known::Known;
 use crate::domain::proof::run::JobRun;
-use crate::domain::proof::sources::{JOURNAL, Kind, OWN_JOURNAL, READ, Source, Sources};
+use crate::domain::proof::sources::{JOURNAL, JOURNAL_BYTES, JOURNAL_LINES, Kind, OWN_JOURNAL, READ, Source, Sources};
 use crate::domain::proof::unit_journal;
 use crate::domain::settings::JobEvidence;
 use crate::domain::text::SafeText;
@@ -41,8 +41,11 @@ pub(super) struct Pulled {
     /// When the first process ended that any record tells of.
     pub first_end_ms: Option<i64>,
     pub runs: Vec<CronRun>,
-    /// The content of the job's own log.
-    pub own: Vec<u8>,
+    /// When each process of the window ended, in seconds since the epoch, those too of which the record is not kept; `None`
+    /// where something of accounting was left out.
+    pub ends_s: Option<Vec<u32>>,
+    /// The content of the job's own log, of each of its files.
+    pub own: Vec<Vec<u8>>,
     pub archives: Option<BackupReading>,
 }
 
@@ -60,6 +63,8 @@ impl Wanted {
         let end_ms = record.end_ms();
         pulled.first_end_ms = Some(pulled.first_end_ms.map_or(end_ms, |first_ms| first_ms.min(end_ms)));
         let is_then = self.from_ms - BEFORE_MS <= end_ms && record.begin_ms() <= self.to_ms;
+        let end_s = u32::try_from(end_ms / 1_000).unwrap_or(u32::MAX);
+        pulled.ends_s.iter_mut().filter(|_| is_then).for_each(|ends_s| ends_s.push(end_s));
         let is_wanted = is_then || record.pid != 0 && self.pids.contains(&record.pid);
         if is_wanted && !self.known.is_new(bytes, &record) {
             return true;
@@ -80,7 +85,14 @@ pub(super) async fn pull(
     sources: &Sources,
     found: &mut Found,
 ) -> Result<Pulled, ActionError> {
-    let mut pulled = Pulled { raw: Vec::new(), first_end_ms: None, runs: Vec::new(), own: Vec::new(), archives: None };
+    let mut pulled = Pulled {
+        raw: Vec::new(),
+        first_end_ms: None,
+        runs: Vec::new(),
+        ends_s: Some(Vec::new()),
+        own: Vec::new(),
+        archives: None,
+    };
     let (accounting, others): (Vec<&Source>, Vec<&Source>) =
         sources.files.iter().partition(|source| source.kind == Kind::Accounting);
     for source in others {
@@ -90,11 +102,11 @@ pub(super) async fn pull(
                 let content = unpacked(source, &bytes, &mut found.lacks);
                 join_runs(&mut pulled.runs, &mut runs_in(&content, found.zone, clock::now().utc()));
             }
-            Kind::Own => pulled.own.extend_from_slice(&unpacked(source, &bytes, &mut found.lacks)),
-            Kind::Table | Kind::Accounting => {}
+            Kind::Own => pulled.own.push(unpacked(source, &bytes, &mut found.lacks).into_owned()),
+            Kind::Table | Kind::Beside | Kind::Accounting => {}
         }
     }
-    pull_journals(site, wish, sources, found, &mut pulled).await?;
+    pull_journals(site, wish, sources, found, &mut pulled).await;
     let of_job = |run: &&CronRun| match &wish.job.evidence {
         JobEvidence::CronLog { command, .. } => run.command.as_str().contains(command.as_str()),
         JobEvidence::Timer { .. } => false,
@@ -108,7 +120,11 @@ pub(super) async fn pull(
         cpu: CpuTree::default(),
     };
     for source in accounting {
-        let Some(bytes) = pull_file(site, source, found).await? else { continue };
+        let lacking = found.lacks.len();
+        let Some(bytes) = pull_file(site, source, found).await? else {
+            pulled.ends_s = None;
+            continue;
+        };
         let content = unpacked(source, &bytes, &mut found.lacks);
         let (mut decoder, mut has_room) = (Decoder::default(), true);
         let mut push = |bytes: &[u8; RECORD_BYTES], record| has_room &= wanted.take(bytes, record, &mut pulled);
@@ -117,6 +133,8 @@ pub(super) async fn pull(
         found.passed_over += decoder.passed_over;
         if !has_room {
             found.lacks.push(format!("of the records in {} some are left out: {RECORDS_MAX} at most", source.path));
+        } else if lacking < found.lacks.len() {
+            pulled.ends_s = None;
         }
     }
     pulled.archives = pull_archives(site, wish, found).await?;
@@ -139,17 +157,10 @@ async fn pull_file(site: &mut Site, source: &Source, found: &mut Found) -> Resul
 }
 
 /// What journals tell of cron, and of the job itself where that is its own log.
-async fn pull_journals(
-    site: &mut Site,
-    wish: &Wish<'_>,
-    sources: &Sources,
-    found: &mut Found,
-    pulled: &mut Pulled,
-) -> Result<(), ActionError> {
+async fn pull_journals(site: &mut Site, wish: &Wish<'_>, sources: &Sources, found: &mut Found, pulled: &mut Pulled) {
     let window = [wish.from, wish.to].map(|at| at.timestamp().to_string());
     if sources.has_journal {
-        let reply = site.ask_within(JOURNAL, window.to_vec(), PIECE_DEADLINE).await?;
-        let bytes = reply.parts.into_iter().nth(1).unwrap_or_default();
+        let bytes = pull_journal(site, JOURNAL, window.to_vec(), "cron", found).await;
         join_runs(&mut pulled.runs, &mut runs_in(&bytes, found.zone, clock::now().utc()));
         if !bytes.is_empty() {
             found.put("raw/journal-cron.txt".to_owned(), bytes, "journalctl".into());
@@ -159,18 +170,37 @@ async fn pull_journals(
     if let Some(unit) = own {
         let unit = unit.trim_start_matches(':').to_owned();
         let parameters = window.into_iter().chain([unit]).collect();
-        let reply = site.ask_within(OWN_JOURNAL, parameters, PIECE_DEADLINE).await?;
-        let bytes = reply.parts.into_iter().nth(1).unwrap_or_default();
+        let bytes = pull_journal(site, OWN_JOURNAL, parameters, "the job", found).await;
         if bytes.is_empty() {
             found.lacks.push(
                 "its own log, the journal, tells of nothing in the window: it reaches back less far, or this login may not read it"
                     .to_owned(),
             );
         }
-        pulled.own.extend_from_slice(&bytes);
+        pulled.own.push(bytes.clone());
         found.put("raw/journal-own.txt".to_owned(), bytes, "journalctl".into());
     }
-    Ok(())
+}
+
+/// What a journal tells; that it could not be asked leaves the rest of a pack as it is.
+async fn pull_journal(
+    site: &mut Site,
+    script: &'static str,
+    parameters: Vec<String>,
+    of: &str,
+    found: &mut Found,
+) -> Vec<u8> {
+    let bytes = match site.ask_within(script, parameters, PIECE_DEADLINE).await {
+        Ok(reply) => reply.parts.into_iter().nth(1).unwrap_or_default(),
+        Err(error) => {
+            found.lacks.push(format!("what the journal tells of {of} could not be had: {error}"));
+            Vec::new()
+        }
+    };
+    if JOURNAL_BYTES <= bytes.len() || JOURNAL_LINES <= bytes.iter().filter(|byte| **byte == b'\n').count() {
+        found.lacks.push(format!("of what the journal tells of {of} only the newest lines of the window"));
+    }
+    bytes
 }
 
 /// The archives of the set that the job leaves some in, as their tool lists them.

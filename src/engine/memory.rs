@@ -19,8 +19,6 @@ use crate::domain::time::Moment;
 /// Runs are looked for this far back at least, and at most.
 const LOOK_BACK_MIN: Duration = Duration::from_secs(26 * HOUR.as_secs());
 const LOOK_BACK_MAX: Duration = Duration::from_secs(32 * 24 * HOUR.as_secs());
-/// A run may be logged a little after the poll that should have seen it.
-const LOOK_BACK_OVERLAP_S: i64 = 300;
 
 /// Where reading goes on; kept in the store, so that a restart reads no line twice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,7 +32,8 @@ pub struct Cursors {
 pub struct LaneMemory {
     /// Shared with the engine, and copied only when a reading moves them.
     pub cursors: Rc<Cursors>,
-    pub runs_read_at_s: Option<i64>,
+    /// Whether cron's logs were read once.
+    pub has_read_runs: bool,
     pub cron_log: CronLogCursor,
     /// Files that the host's tables begin, as the poll before found them.
     pub cron_scripts: Vec<String>,
@@ -46,17 +45,12 @@ pub struct LaneMemory {
     pub running: HashMap<ProbeId, ShellId>,
 }
 
-impl LaneMemory {
-    /// From when on runs of jobs are wanted: at first as far back as the longest expectation asks.
-    pub fn runs_wanted_from_s(&self, settings: &Settings, now: Moment) -> i64 {
-        if let Some(read_at) = self.runs_read_at_s {
-            return read_at - LOOK_BACK_OVERLAP_S;
-        }
-        let wanted = settings.jobs.iter().map(|job| match &job.expectation {
-            Expectation::Every(period) => period.saturating_add(job.grace),
-            Expectation::Schedule(_) => LOOK_BACK_MAX,
-        });
-        let look_back = wanted.max().unwrap_or(LOOK_BACK_MIN).clamp(LOOK_BACK_MIN, LOOK_BACK_MAX);
-        now.utc_ms / 1_000 - i64::try_from(look_back.as_secs()).unwrap_or(0)
-    }
+/// From when on runs of jobs are wanted at first: as far back as the longest expectation asks.
+pub fn runs_wanted_from_s(settings: &Settings, now: Moment) -> i64 {
+    let wanted = settings.jobs.iter().map(|job| match &job.expectation {
+        Expectation::Every(period) => period.saturating_add(job.grace),
+        Expectation::Schedule(_) => LOOK_BACK_MAX,
+    });
+    let look_back = wanted.max().unwrap_or(LOOK_BACK_MIN).clamp(LOOK_BACK_MIN, LOOK_BACK_MAX);
+    now.utc_ms / 1_000 - i64::try_from(look_back.as_secs()).unwrap_or(0)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::memory::LaneMemory;
+use super::memory::{LaneMemory, runs_wanted_from_s};
 use crate::adapters::transport::{End, Output};
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::logs::Purpose;
@@ -189,9 +189,8 @@ fn section(probe: &ProbeId, settings: &Settings, memory: &LaneMemory, now: Momen
             Section { script: journal::SCRIPT, parameters }
         }
         ProbeId::Cron => {
-            let bytes = if memory.runs_read_at_s.is_none() { cron::LOG_BYTES_FIRST } else { cron::LOG_BYTES_LATER };
-            let mut parameters = vec![memory.runs_wanted_from_s(settings, now).to_string(), bytes.to_string()];
-            parameters.extend(memory.cron_log.parameters(now));
+            let from_s = runs_wanted_from_s(settings, now);
+            let mut parameters = memory.cron_log.parameters(from_s, now).to_vec();
             parameters.extend(memory.cron_scripts.iter().cloned());
             Section { script: cron::SCRIPT, parameters }
         }
@@ -258,7 +257,12 @@ impl Poll {
         let mut read = |(probe, answer): (&ProbeId, &Option<Answer>)| {
             let outcome = match (&whole_poll_failed, answer) {
                 (Some(why), _) => Err(SafeText::new(why)),
-                (None, None) => Err(SafeText::new(&cut)),
+                (None, None) => {
+                    if *probe == ProbeId::Cron && matches!(output.end, End::TooMuchOutput) {
+                        memory.cron_log.was_too_much();
+                    }
+                    Err(SafeText::new(&cut))
+                }
                 (None, Some(answer)) => {
                     read(probe, answer, settings, memory, now).map_err(|error| SafeText::new(&error.to_string()))
                 }
@@ -319,9 +323,9 @@ fn read(
             Reading::Journal(reading)
         }
         ProbeId::Cron => {
-            let reading = cron::parse(answer, now.utc(), memory.runs_read_at_s.map(|_| &memory.cron_log))?;
-            memory.runs_read_at_s = Some(now.utc_ms / 1_000);
-            memory.cron_log.take(&reading);
+            let reading = cron::parse(answer, now.utc(), memory.has_read_runs.then_some(&memory.cron_log))?;
+            memory.has_read_runs = true;
+            memory.cron_log.take(&reading, now);
             memory.cron_scripts = cron_scripts::reached(&reading.entries);
             Reading::Cron(reading)
         }

@@ -239,8 +239,10 @@ async fn logged(
     }
     if sources.has_journal {
         let window = vec![from.timestamp().to_string(), to.timestamp().to_string()];
-        let reply = site.ask_within(JOURNAL, window, PIECE_DEADLINE).await?;
-        take(reply.parts.get(1).map_or(&[], Vec::as_slice));
+        match site.ask_within(JOURNAL, window, PIECE_DEADLINE).await {
+            Ok(reply) => take(reply.parts.get(1).map_or(&[], Vec::as_slice)),
+            Err(error) => lacks.push(format!("what the journal tells of cron could not be had: {error}").into()),
+        }
     }
     if first.is_none_or(|first| begin < first) {
         let begins = begins(first, "tells of no run");

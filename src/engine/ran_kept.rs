@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::adapters::{clock, evidence};
 use crate::domain::fleet::HostSpec;
 use crate::domain::probe::accounting::RawRecord;
-use crate::domain::probe::cron::CronRun;
+use crate::domain::probe::cron::{CronRun, Told};
 use crate::domain::proof::acct::RECORD_BYTES;
 use crate::domain::proof::evidence::KeptRun;
 use crate::domain::proof::run::JobRun;
@@ -47,7 +47,7 @@ impl Kept {
         (from, to): (DateTime<Utc>, DateTime<Utc>),
     ) -> usize {
         let mut recorded: HashSet<[u8; RECORD_BYTES]> = records.iter().map(|found| found.raw).collect();
-        let mut told: HashSet<(DateTime<Utc>, u32)> = logged.iter().map(|run| (run.at, run.pid)).collect();
+        let mut told = Told::of(logged);
         let mut added = 0;
         for JobRun { run, proof, .. } in self.runs.iter().filter_map(KeptRun::run).filter(|run| run.run.at <= to) {
             let found = proof.map(|proof| proof.found);
@@ -55,7 +55,8 @@ impl Kept {
             if end_ms < from.timestamp_millis() {
                 continue;
             }
-            let is_untold = told.insert((run.at, run.pid));
+            let is_untold = !told.has(run.at, run.pid);
+            told.add(run.at, run.pid);
             let unrecorded = found.filter(|found| recorded.insert(found.raw));
             added += usize::from(is_untold && (found.is_none() || unrecorded.is_some()));
             records.extend(unrecorded);

@@ -295,6 +295,13 @@ fn a_log_of_cron_that_was_emptied_by_hand_is_told_with_who_did_it() {
     if !said.contains("truncate by root") {
         machine.until("truncate by root (uid 0) ");
     }
+    // Taken away, and another put in its place.
+    machine.by_hand(&running, "0", &["sh", "-c", "rm /var/log/cron.log; echo >/var/log/cron.log"]);
+    let said = machine
+        .until("/var/log/cron.log, which tells of cron's runs, is another file, and no rotation left the one of ");
+    if !said.contains("rm by root") {
+        machine.until("rm by root (uid 0) ");
+    }
 }
 
 #[test]

@@ -80,15 +80,12 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
     let is_one_on = matches!(job.evidence, JobEvidence::Timer { .. })
         && last.as_ref().is_some_and(|last| last.verdict.is_running());
     let unmet = unmet.filter(|_| !is_one_on);
-    let gap = history.gap_ms.filter(|_| matches!(job.evidence, JobEvidence::CronLog { .. }));
-    let (unmet, unread) = match unmet.zip(gap) {
-        Some((due, (from_ms, to_ms))) if (from_ms..=to_ms).contains(&due.timestamp_millis()) => {
-            // It may have run then: only what was due since can be told to be missing.
-            let to = DateTime::from_timestamp_millis(to_ms).unwrap_or(due);
-            (first_due(&job.expectation, zone, to).filter(is_unmet), Some((due, to)))
-        }
-        Some(_) | None => (unmet, None),
-    };
+    let (mut unmet, mut unread) = (unmet, None);
+    // It may have run while cron's log was not read: only what was due since can be told to be missing.
+    while let Some((due, to)) = unmet.and_then(|due| Some((due, unread_at(job, history, due)?))) {
+        unread = Some((due, to));
+        unmet = first_due(&job.expectation, zone, to).filter(|next| due < *next).filter(is_unmet);
+    }
     let grace = Duration::from_std(job.grace).unwrap_or(Duration::hours(1));
     match (unmet, last) {
         (Some(due), last) => {
@@ -122,6 +119,14 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
             let from = covered_from.map_or(String::new(), |from| format!(", and the log begins {}", shown(from)));
             CheckResult::missing(id, format!("job {}: no evidence: no run is known{from}", job.name), Unit::Seconds)
         }
+    }
+}
+
+/// Until when nothing is known of what was due then, where cron's log was not read.
+fn unread_at(job: &JobSpec, history: &RunHistory, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match job.evidence {
+        JobEvidence::CronLog { .. } => history.unread_at(due),
+        JobEvidence::Timer { .. } => None,
     }
 }
 

@@ -58,18 +58,30 @@ impl LogLoss {
     }
 }
 
-/// The same file with less in it, beside which no older one came: whatever rotates by copying leaves the copy.
+/// The same file with less in it, or another in its place, beside which no older one came: whatever rotates leaves what there
+/// was.
 fn cut(before: &Seen, now: &SeenLog) -> Option<Lost> {
     let ([log_before, older_before @ ..], [log, older @ ..]) = (before.log.files.as_slice(), now.files.as_slice())
     else {
         return None;
     };
-    let is_cut = log.inode == log_before.inode && log.size_bytes < log_before.size_bytes && older == older_before;
-    is_cut.then(|| {
-        let [was, is] = [log_before, log].map(|file| bytes_words(file.size_bytes as f64));
-        let told = format!("{}, which tells of cron's runs, was cut from {was} to {is} by no rotation", now.path);
-        Lost { told, by: Kind::Shortens, from_ms: before.at_ms }
-    })
+    if older != older_before {
+        return None;
+    }
+    let (path, from_ms) = (&now.path, before.at_ms);
+    let [was, is] = [log_before, log].map(|file| bytes_words(file.size_bytes as f64));
+    match log.inode == log_before.inode {
+        true if log_before.size_bytes <= log.size_bytes => None,
+        true => {
+            let told = format!("{path}, which tells of cron's runs, was cut from {was} to {is} by no rotation");
+            Some(Lost { told, by: Kind::Shortens, from_ms })
+        }
+        false => {
+            let told =
+                format!("{path}, which tells of cron's runs, is another file, and no rotation left the one of {was}");
+            Some(Lost { told, by: Kind::Removes, from_ms })
+        }
+    }
 }
 
 /// The journal is no file that somebody could cut.
@@ -123,6 +135,9 @@ mod tests {
         assert_eq!(told(&[(7, 9_000), (5, 800)], &[(7, 12), (5, 800)]).as_deref(), Some(expected));
         assert_eq!(told(&[(7, 9_000)], &[(7, 9_000)]), None);
         assert_eq!(told(&[(7, 9_000)], &[(7, 9_001)]), None);
+        let expected =
+            "/var/log/cron.log, which tells of cron's runs, is another file, and no rotation left the one of 9.0 kB";
+        assert_eq!(told(&[(7, 9_000), (5, 800)], &[(8, 12), (5, 800)]).as_deref(), Some(expected));
         // Moved, and copied and cut, with the older one kept or overwritten.
         assert_eq!(told(&[(7, 9_000), (5, 800)], &[(8, 12), (7, 9_000)]), None);
         assert_eq!(told(&[(7, 9_000)], &[(7, 12), (9, 9_100)]), None);

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+pub use super::cron_cursor::CronLogCursor;
 use super::cron_log::read_log;
-pub use super::cron_log::{CronLogCursor, join_runs, runs_in};
+pub use super::cron_log::{Told, join_runs, runs_in};
 use super::cron_scripts::{self, Script};
 use super::cron_stamp::Around;
 use super::script::Answer;
@@ -23,21 +24,19 @@ const ENTRIES_MAX: usize = 500;
 /// Runs kept of one poll, the newest.
 const RUNS_MAX: usize = 3_000;
 
-/// How much of a log file is read: at first all that may hold the last run of a rare job, later what came since.
-pub const LOG_BYTES_FIRST: u32 = 1 << 20;
-pub const LOG_BYTES_LATER: u32 = 8 << 20;
-
-/// `$1` is the time from which runs are wanted, in seconds since the epoch, `$2` the most bytes of a log file, `$3` the log
-/// files as the look before left them, `INODE:SIZE,INODE:SIZE` or `-`, `$4` whether the journal is asked beside files.
+/// `$1` is the time from which the journal is wanted, in seconds since the epoch, `$2` the most bytes of a log file, `$3` the
+/// log files as the look before left them, `INODE:SIZE,INODE:SIZE` or `-`, `$4` the inodes of those that were no older ones,
+/// `$5` whether the journal is asked beside files.
 ///
 /// Prints `z ZONE`, `t KIND PATH` and `l LINE` for each table, `p PERIOD PATH` for run-parts, `d PATH` for what may not
-/// be read; a cut, list-timers' JSON, a cut, and of each log `e SOURCE`, where it is a file `i INODE SIZE` of it and `o INODE
-/// SIZE` of the older ones beside it that a rotation would change, `g` where something is missing before the lines that
-/// follow, and cron's lines of what came since the look before, a cut. A log of which nobody ever logged a run may be an old
-/// one: all that are there are read. Parameters from the fifth on are files, of which [`cron_scripts::parse`] reads what is printed last.
+/// be read; a cut, list-timers' JSON, a cut, and of each log `e SOURCE` and cron's lines of what came since the look before, a
+/// cut. Where the log is a file, `o INODE SIZE TIME` stands before the lines of each older one beside it that a rotation would
+/// change, `i INODE SIZE TIME` before its own, and `g` where something is missing before the lines that follow. All logs that
+/// are there are read: one may be of long ago. Parameters from the sixth on are files, of which [`cron_scripts::parse`] reads
+/// what is printed last.
 pub const SCRIPT: &str = r#"
-dw_since=$1 dw_bytes=$2 dw_seen=,$3, dw_journal=$4
-shift 4
+dw_since=$1 dw_bytes=$2 dw_seen=,$3, dw_live=,$4, dw_journal=$5
+shift 5
 dw_reached=$*
 set --
 dw_tab() {
@@ -86,16 +85,19 @@ else
   dw_cut
 fi
 dw_cut
-# $1 a file, $2 its inode and size, $3 whether it is an older one: what was read before is read from a little earlier on, as
-# the look may have ended within a line.
+# $1 a file, $2 its inode, size and time, $3 whether it is an older one: what was read before is read from a little earlier
+# on, as the look may have ended within a line.
 dw_news() {
-  dw_s=${2#* } dw_off=0
-  case $dw_seen in *,"${2% *}":*) dw_known=1 dw_off=${dw_seen##*,"${2% *}":} dw_off=${dw_off%%,*} ;; esac
+  dw_i=${2%% *} dw_s=${2#* } dw_off=0
+  dw_s=${dw_s%% *}
+  case $dw_live in *,"$dw_i",*) dw_known=1 ;; esac
+  case $dw_seen in *,"$dw_i":*) dw_off=${dw_seen##*,"$dw_i":} dw_off=${dw_off%%,*} ;; esac
   [ -z "$3" ] || [ "$dw_off" != "$dw_s" ] || return
   # It was cut.
   [ "$dw_off" -le "$dw_s" ] || { dw_off=0; printf 'g\n'; }
+  [ -n "$3$dw_known" ] || printf 'g\n'
   if [ $((dw_s - dw_off)) -gt "$dw_bytes" ]; then
-    [ "$dw_off" = 0 ] || printf 'g\n'
+    [ "$dw_seen" = ,-, ] || printf 'g\n'
     dw_off=$((dw_s - dw_bytes))
   elif [ "$dw_off" -gt 16384 ]; then
     dw_off=$((dw_off - 16384))
@@ -111,27 +113,28 @@ for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; d
   dw_l=$dw_f
   for dw_l in "$dw_f"-*; do :; done
   case $dw_l in *[!A-Za-z0-9/._-]*) dw_l= ;; esac
-  dw_all=$(stat -L -c '%i %s %n' -- "$dw_f" ${dw_l:+"$dw_l"} "$dw_f".1 "$dw_f".1.gz 2>/dev/null </dev/null)
+  dw_all=$(stat -L -c '%i %s %Y %n' -- "$dw_f" ${dw_l:+"$dw_l"} "$dw_f".1 "$dw_f".1.gz 2>/dev/null </dev/null)
   dw_at= dw_known=
+  [ "$dw_seen" != ,-, ] || dw_known=1
   dw_ifs=$IFS IFS=$dw_nl
   for dw_old in $dw_all; do
     dw_g=${dw_old##* } dw_old=${dw_old% *}
     if [ "$dw_g" = "$dw_f" ]; then
       dw_at=$dw_old dw_log=$dw_f
-      printf 'e %s\ni %s\n' "$dw_f" "$dw_at"
+      printf 'e %s\n' "$dw_f"
       continue
     fi
     [ -n "$dw_at" ] && [ -f "$dw_g" ] && [ -r "$dw_g" ] || continue
     printf 'o %s\n' "$dw_old"
     case $dw_g in *.gz) continue ;; esac
     # At first the older one is read where nothing is left out between it and the log itself.
-    [ "$dw_seen" != ,-, ] || [ "${dw_at#* }" -le "$dw_bytes" ] || continue
+    dw_s=${dw_at#* }
+    [ "$dw_seen" != ,-, ] || [ "${dw_s%% *}" -le "$dw_bytes" ] || continue
     dw_news "$dw_g" "$dw_old" older
   done
   IFS=$dw_ifs
   [ -n "$dw_at" ] || continue
-  case $dw_seen in ,-,|*,"${dw_at% *}":*) dw_known=1 ;; esac
-  [ -n "$dw_known" ] || printf 'g\n'
+  printf 'i %s\n' "$dw_at"
   dw_news "$dw_f" "$dw_at" ''
 done
 if { [ -z "$dw_log" ] || [ "$dw_journal" = yes ]; } && command -v journalctl >/dev/null; then
@@ -172,10 +175,13 @@ pub struct CronReading {
     pub evidence: Option<SafeText>,
     /// Every place that is a file.
     pub logs: Vec<SeenLog>,
-    /// The newest line of them all.
+    /// The newest line of them all, and of those that are files.
     pub told_to: Option<DateTime<Utc>>,
-    /// Whether something is missing between the look before and the first line of this one.
-    pub has_gap: bool,
+    pub files_told_to: Option<DateTime<Utc>>,
+    /// Whether the journal was asked.
+    pub asked_journal: bool,
+    /// What is missing of that place between the look before and this one.
+    pub gap: Option<LogGap>,
     /// Failures of runs that these lines do not tell of.
     pub failures: Vec<CronFailure>,
     /// The first line of that place that was seen: what lies before is not known.
@@ -201,6 +207,13 @@ impl CronReading {
 /// A timer's name as systemd lists it.
 pub fn timer_name(unit: &str) -> String {
     if unit.ends_with(".timer") { unit.to_owned() } else { format!("{unit}.timer") }
+}
+
+/// The last line before something that was not read, and the first after it; `None` where this look brought none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogGap {
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
 }
 
 /// A log, with the older ones beside it.
@@ -286,7 +299,7 @@ pub fn parse(answer: &Answer, now: DateTime<Utc>, cursor: Option<&CronLogCursor>
     let mut reading = CronReading { zone: "UTC".to_owned(), ..CronReading::default() };
     let zone = read_tables(tables, now, &mut reading);
     timers::read(timers, shown, &mut reading);
-    let twice = cursor.map(|cursor| &cursor.twice);
+    let twice = cursor.map(CronLogCursor::twice);
     read_log(log, Around { zone, now, twice, before: None }, &mut reading);
     reading.scripts = rest.first().and_then(|part| cron_scripts::parse(part));
     let surplus = reading.runs.len().saturating_sub(RUNS_MAX);

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
-use super::cron::{CronFailure, CronReading, CronRun, LogFile, SeenLog, TableLoad};
-use super::cron_stamp::{Around, Twice, log_line};
+use super::cron::{CronFailure, CronReading, CronRun, LogFile, LogGap, SeenLog, TableLoad};
+use super::cron_stamp::{Around, log_line};
 use super::lines;
 use crate::domain::action::objects::RemoteBytes;
 use crate::domain::text::SafeText;
-use crate::domain::time::Moment;
 
 /// What is remembered of tables in one look, and of ends.
 const LOADS_MAX: usize = 500;
@@ -20,45 +19,27 @@ const LOG_FILES_MAX: usize = 4;
 /// Places that are looked at: what a host says of more is not believed.
 const PLACES_MAX: usize = 5;
 /// Two logs tell of one line within this.
-const SAME_WITHIN_S: i64 = 2;
+const SAME_WITHIN_MS: i64 = 2_000;
+/// A line is told to be written so long after the file's own time at most: clocks differ.
+const WRITTEN_WITHIN: Duration = Duration::hours(1);
 /// Files go before the journal, unless it tells of so much later.
 const NEWER_S: i64 = 60;
 
-/// The journal is asked beside files that told of nothing for so long.
-const SILENT_S: i64 = 2 * 3_600;
-
-/// Where reading goes on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CronLogCursor {
-    files: Vec<LogFile>,
-    /// The newest line of any of them.
-    told_to: Option<DateTime<Utc>>,
-    pub(super) twice: Twice,
-}
-
-impl CronLogCursor {
-    /// What the script is told: `INODE:SIZE,INODE:SIZE`, and whether to ask the journal.
-    pub fn parameters(&self, now: Moment) -> [String; 2] {
-        let files: Vec<String> = self.files.iter().map(|file| format!("{}:{}", file.inode, file.size_bytes)).collect();
-        let is_silent = self.told_to.is_none_or(|to| to + Duration::seconds(SILENT_S) < now.utc());
-        let seen = if files.is_empty() { "-".to_owned() } else { files.join(",") };
-        [seen, if is_silent { "yes" } else { "no" }.to_owned()]
-    }
-
-    pub fn take(&mut self, reading: &CronReading) {
-        self.files = reading.logs.iter().flat_map(|log| log.files.iter().copied()).collect();
-        self.told_to = self.told_to.max(reading.told_to);
-        self.twice = Twice::of(reading);
-    }
-}
+/// Lines of the journal that one look brings: where there are so many, some before them are missing.
+const JOURNAL_LINES: usize = 3_000;
+const JOURNAL: &str = "journal";
 
 /// One place that may hold cron's lines.
 #[derive(Default)]
 struct Place {
     /// `None` for bytes of a log alone.
     source: Option<SafeText>,
+    /// The log itself first.
     files: Vec<LogFile>,
-    has_gap: bool,
+    /// When the file that is being read was written last: no line of it is later.
+    written: Option<DateTime<Utc>>,
+    gap: Option<LogGap>,
+    lines: usize,
     first: Option<DateTime<Utc>>,
     newest: Option<DateTime<Utc>>,
 }
@@ -82,12 +63,18 @@ pub(super) fn read_log(log: &[u8], around: Around, reading: &mut CronReading) {
         let Some(place) = places.last_mut() else { continue };
         match line {
             [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 100)),
-            [b'i' | b'o', b' ', numbers @ ..] => {
-                let file = log_file(numbers);
-                place.files.extend(file.filter(|_| place.files.len() < LOG_FILES_MAX));
+            [kind @ (b'i' | b'o'), b' ', numbers @ ..] if place.files.len() < LOG_FILES_MAX => {
+                if let Some((file, written)) = log_file(numbers) {
+                    let at = if *kind == b'i' { 0 } else { place.files.len() };
+                    place.files.insert(at, file);
+                    place.written = Some(written);
+                }
             }
-            b"g" => place.has_gap = true,
-            line => read_line(line, Around { before: place.newest, ..around }, place, reading),
+            b"g" => place.gap_begins(),
+            line => {
+                let now = place.written.map_or(around.now, |written| around.now.min(written + WRITTEN_WITHIN));
+                read_line(line, Around { before: place.newest, now, ..around }, place, reading);
+            }
         }
     }
     join_runs(&mut before, &mut reading.runs);
@@ -95,11 +82,31 @@ pub(super) fn read_log(log: &[u8], around: Around, reading: &mut CronReading) {
     settle(places, reading);
 }
 
+impl Place {
+    /// Something is missing before the next line. Of several gaps all between the first and the last counts as missing.
+    fn gap_begins(&mut self) {
+        let from = self.gap.map_or(self.newest, |gap| gap.from);
+        self.gap = Some(LogGap { from, to: None });
+    }
+
+    fn take(&mut self, at: DateTime<Utc>) {
+        self.first = self.first.map_or(Some(at), |first| Some(first.min(at)));
+        self.newest = self.newest.map_or(Some(at), |newest| Some(newest.max(at)));
+        if let Some(gap) = self.gap.as_mut().filter(|gap| gap.to.is_none()) {
+            gap.to = Some(at);
+        }
+    }
+
+    fn is_journal(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.as_str() == JOURNAL)
+    }
+}
+
 fn read_line(line: &[u8], around: Around, place: &mut Place, reading: &mut CronReading) {
+    place.lines += 1;
     let text = SafeText::from_bytes(line);
     let Some((at, message)) = log_line(text.as_str(), line, around) else { return };
-    place.first = place.first.map_or(Some(at), |first| Some(first.min(at)));
-    place.newest = place.newest.map_or(Some(at), |newest| Some(newest.max(at)));
+    place.take(at);
     if let Some((pid, status)) = failure(message) {
         // A number is used again: the failure is of the last run before it.
         match reading.runs.iter_mut().rev().find(|run| run.pid == pid) {
@@ -121,20 +128,39 @@ pub fn join_runs(known: &mut Vec<CronRun>, found: &mut Vec<CronRun>) {
         known.append(found);
         return;
     }
-    let mut times: HashMap<u32, Vec<DateTime<Utc>>> = HashMap::new();
-    known.iter().for_each(|run| times.entry(run.pid).or_default().push(run.at));
-    let is_new = |run: &CronRun| {
-        let same = |at: &DateTime<Utc>| (run.at - *at).num_seconds().abs() <= SAME_WITHIN_S;
-        !times.get(&run.pid).is_some_and(|times| times.iter().any(same))
-    };
-    known.extend(found.drain(..).filter(is_new));
+    let told = Told::of(known);
+    known.extend(found.drain(..).filter(|run| !told.has(run.at, run.pid)));
     known.sort_by_key(|run| run.at);
+}
+
+/// Runs by their numbers. Two logs tell of one beginning a second apart, and one of them in parts of it.
+#[derive(Debug, Default)]
+pub struct Told(HashMap<u32, Vec<DateTime<Utc>>>);
+
+impl Told {
+    pub fn of(runs: &[CronRun]) -> Self {
+        let mut told = Self::default();
+        runs.iter().for_each(|run| told.add(run.at, run.pid));
+        told
+    }
+
+    pub fn add(&mut self, at: DateTime<Utc>, pid: u32) {
+        self.0.entry(pid).or_default().push(at);
+    }
+
+    pub fn has(&self, at: DateTime<Utc>, pid: u32) -> bool {
+        let is_same = |told: &DateTime<Utc>| (at - *told).num_milliseconds().abs() <= SAME_WITHIN_MS;
+        self.0.get(&pid).is_some_and(|times| times.iter().any(is_same))
+    }
 }
 
 /// Which place tells of runs: of several the one that told of something last. What an older one tells begins no coverage
 /// that reaches up to now.
 fn settle(places: Vec<Place>, reading: &mut CronReading) {
     reading.told_to = places.iter().filter_map(|place| place.newest).max();
+    let files = places.iter().filter(|place| !place.is_journal());
+    reading.files_told_to = files.filter_map(|place| place.newest).max();
+    reading.asked_journal = places.iter().any(Place::is_journal);
     let log = |place: &Place| Some(SeenLog { path: place.source.clone()?, files: place.files.clone() });
     reading.logs = places.iter().filter(|place| !place.files.is_empty()).filter_map(log).collect();
     let mut best: Option<Place> = None;
@@ -149,8 +175,9 @@ fn settle(places: Vec<Place>, reading: &mut CronReading) {
         }
     }
     let Some(best) = best else { return };
-    reading.evidence = best.source;
-    (reading.has_gap, reading.covers_from) = (best.has_gap, best.first);
+    let cut = || (best.is_journal() && JOURNAL_LINES <= best.lines).then_some(LogGap { from: None, to: best.first });
+    reading.gap = best.gap.or_else(cut);
+    (reading.covers_from, reading.evidence) = (best.first, best.source);
 }
 
 /// The runs that a log's own lines tell of, whatever else is in it.
@@ -160,9 +187,11 @@ pub fn runs_in(log: &[u8], zone: Tz, now: DateTime<Utc>) -> Vec<CronRun> {
     reading.runs
 }
 
-fn log_file(numbers: &[u8]) -> Option<LogFile> {
-    let (inode, size) = std::str::from_utf8(numbers).ok()?.split_once(' ')?;
-    Some(LogFile { inode: inode.parse().ok()?, size_bytes: size.trim_end().parse().ok()? })
+/// `INODE SIZE TIME`.
+fn log_file(numbers: &[u8]) -> Option<(LogFile, DateTime<Utc>)> {
+    let mut numbers = std::str::from_utf8(numbers).ok()?.split_ascii_whitespace();
+    let file = LogFile { inode: numbers.next()?.parse().ok()?, size_bytes: numbers.next()?.parse().ok()? };
+    Some((file, DateTime::from_timestamp(numbers.next()?.parse().ok()?, 0)?))
 }
 
 /// `CRON[123]: (root) CMD (command)`, with `[124] command` at higher log levels; BusyBox: `crond[9]: USER root pid 123 cmd command`.

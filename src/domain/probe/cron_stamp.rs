@@ -10,6 +10,8 @@ use super::cron::CronReading;
 /// Lines of one log may be so far out of their order, and so far ahead of our clock.
 const STEPS_BACK_MAX: Duration = Duration::minutes(5);
 const AHEAD_MAX: Duration = Duration::minutes(5);
+/// A line that is new at a look was written so long before it at most, where looks follow each other.
+const NEW_WITHIN: Duration = Duration::minutes(15);
 
 /// What earlier looks made of lines of an hour that comes twice: such lines are read again at the next look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,17 +66,20 @@ pub(super) fn log_line<'a>(line: &'a str, raw: &[u8], around: Around) -> Option<
     Some((at, rest))
 }
 
-/// The moment of a time of the host's own. A line that is new at this look is of the second hour as soon as that has come.
+/// The moment of a time of the host's own. Of the second hour is what comes behind a later line, and what is new as that hour
+/// goes on.
 fn of_local(local: NaiveDateTime, raw: &[u8], around: Around) -> Option<DateTime<Utc>> {
     let found = around.zone.from_local_datetime(&local);
     let [first, second] = [found.earliest()?, found.latest()?].map(|at| at.with_timezone(&Utc));
+    let is_behind = around.before.is_some_and(|before| first + STEPS_BACK_MAX < before);
+    let has_come = second <= around.now + AHEAD_MAX;
     let is_second = match (around.twice, around.before) {
         (Some(twice), _) => match twice.0.get(raw) {
             Some(known) => return Some(*known).filter(|_| first != second).or(Some(first)),
-            None => second <= around.now + AHEAD_MAX,
+            None => is_behind || has_come && around.now - second < NEW_WITHIN,
         },
-        (None, Some(before)) => first + STEPS_BACK_MAX < before,
-        (None, None) => second <= around.now + AHEAD_MAX,
+        (None, Some(_)) => is_behind,
+        (None, None) => has_come,
     };
     Some(if is_second { second } else { first })
 }

@@ -63,7 +63,8 @@ fn a_december_line_read_in_november_is_last_years() {
 
 #[test]
 fn the_log_s_own_file_and_the_older_ones_are_no_lines_of_it() {
-    let log = "e /var/log/cron.log\ni 77 9000\no 78 12\no x\nNov 21 04:30:01 h CRON[1]: (r) CMD (x)\n";
+    let log =
+        "e /var/log/cron.log\no 78 12 1795235999\no x\ni 77 9000 1795235999\nNov 21 04:30:01 h CRON[1]: (r) CMD (x)\n";
     let reading = read("", "", "", log);
     let files: Vec<(u64, u64)> = reading.logs[0].files.iter().map(|file| (file.inode, file.size_bytes)).collect();
     assert_eq!((files, reading.runs.len()), (vec![(77, 9_000), (78, 12)], 1));
@@ -78,8 +79,8 @@ fn a_failure_told_at_a_higher_log_level_is_joined_by_the_childs_pid() {
 /// What a file was left with when its daemon went tells nothing of now, and of one line that two logs have nothing twice.
 #[test]
 fn of_several_logs_the_one_that_told_last_tells_and_no_run_counts_twice() {
-    let old = "e /var/log/syslog\ni 7 90\nNov 12 04:30:01 h CRON[77]: (root) CMD (a)\n";
-    let file = "e /var/log/cron.log\ni 8 90\nNov 21 04:30:01 h CRON[78]: (root) CMD (b)\n";
+    let old = "e /var/log/syslog\ni 7 90 1795235999\nNov 12 04:30:01 h CRON[77]: (root) CMD (a)\n";
+    let file = "e /var/log/cron.log\ni 8 90 1795235999\nNov 21 04:30:01 h CRON[78]: (root) CMD (b)\n";
     let journal = "e journal\n1795235402.5 h CRON[78]: (root) CMD (b)\n1795246201.5 h CRON[79]: (root) CMD (c)\n";
     let told = |log: &str| {
         let reading = read("", "", "", log);
@@ -94,7 +95,7 @@ fn of_several_logs_the_one_that_told_last_tells_and_no_run_counts_twice() {
     let expected = ("/var/log/cron.log".to_owned(), "11-21T04:30:01".to_owned(), vec![78], 1);
     assert_eq!(told(&format!("{file}{same}")), expected);
     // One without a line of cron's is none that tells.
-    let quiet = "e /var/log/messages\ni 9 90\n";
+    let quiet = "e /var/log/messages\ni 9 90 1795235999\n";
     assert_eq!(told(&format!("{quiet}{file}")).0, "/var/log/cron.log");
     assert_eq!(told(quiet), ("/var/log/messages".to_owned(), String::new(), Vec::new(), 1));
 }
@@ -117,10 +118,10 @@ fn the_hour_that_comes_twice_is_told_apart_by_the_lines_before() {
         let line = |pid: &u32| format!("Oct 25 02:17:01 h CRON[{pid}]: (r) CMD (x)\n");
         let log = format!("e x\n{}", pids.iter().map(line).collect::<String>());
         let parts = vec![b"z zoneinfo/Europe/Berlin\n".as_slice(), b"", b"", log.as_bytes()];
-        let now = now.parse().unwrap_or_default();
+        let now: DateTime<Utc> = now.parse().unwrap_or_default();
         let known = (!is_first).then_some(&cursor);
         let reading = parse(&Answer { body: b"", parts, status: 0 }, now, known).unwrap_or_default();
-        cursor.take(&reading);
+        cursor.take(&reading, crate::domain::time::Moment { utc_ms: now.timestamp_millis(), boot_ms: 0, origin: 1 });
         reading.runs.iter().map(|run| run.at.format("%H:%M").to_string()).collect::<Vec<String>>()
     };
     assert_eq!(look(&[], "2026-10-25T00:16:00Z", true), [""; 0]);
@@ -135,7 +136,31 @@ fn a_failure_whose_run_is_in_no_line_of_this_look_is_told_by_itself() {
     let log = "e x\n1795235402.5 h CRON[77]: (CRON) error (grandchild #78 failed with exit status 3)\ng\n";
     let reading = read("", "", "", log);
     let told: Vec<(u32, i32)> = reading.failures.iter().map(|failure| (failure.pid, failure.status)).collect();
-    assert_eq!((told, reading.has_gap), (vec![(78, 3)], true));
+    assert_eq!((told, reading.gap), (vec![(78, 3)], Some(LogGap { from: reading.told_to, to: None })));
+}
+
+/// What is missing stands between the last line before it and the first after it, whatever is read again before.
+#[test]
+fn a_gap_is_where_it_stands_and_a_journal_that_was_cut_begins_with_one() {
+    let gap = |log: &str| {
+        let gap = read("", "", "", log).gap?;
+        let shown = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.format("%H:%M").to_string());
+        Some(format!("{} to {}", shown(gap.from), shown(gap.to)))
+    };
+    let line = |time: &str| format!("Nov 21 {time}:01 h CRON[1]: (r) CMD (x)\n");
+    let (older, own) = ("e /var/log/syslog\no 7 90 1795235999\n", "i 8 90 1795262399\n");
+    let log = |middle: &str| format!("{older}{}{own}{middle}{}", line("01:00"), line("09:00"));
+    assert_eq!((gap(&log("")), gap(&log("g\n")).as_deref()), (None, Some("01:00 to 09:00")));
+    assert_eq!(gap(&format!("{older}{own}g\n{}", line("09:00"))).as_deref(), Some("- to 09:00"));
+    let journal: String = (0..3_000).map(|second| format!("{}.5 h CRON[7]: x\n", 1_795_230_000 + second)).collect();
+    assert_eq!(gap(&format!("e journal\n{journal}")).as_deref(), Some("- to 03:00"));
+}
+
+/// No line was written later than its file: one of last year's same day is of last year.
+#[test]
+fn a_line_of_a_file_that_was_written_a_year_ago_is_of_that_year() {
+    let log = "e /var/log/syslog\ni 7 90 1763785801\nNov 22 04:30:01 h CRON[1]: (r) CMD (x)\n";
+    assert_eq!(read("", "", "", log).runs[0].at.to_string(), "2025-11-22 04:30:01 UTC");
 }
 
 #[test]

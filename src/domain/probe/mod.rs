@@ -5,6 +5,7 @@ mod acct_cursor;
 mod archive_lists;
 pub mod backup;
 pub mod cron;
+mod cron_cursor;
 mod cron_log;
 pub mod cron_scripts;
 mod cron_stamp;

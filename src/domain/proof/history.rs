@@ -33,8 +33,10 @@ const MINUTE_MS: i64 = 60_000;
 const SCANS_MAX: usize = 8;
 /// A host's cron tells of something each day: of a log that has told of nothing for longer nothing is known.
 const TELLS_FOR_MS: i64 = 26 * 60 * MINUTE_MS;
+/// Times that were not read that are remembered.
+const UNREAD_MAX: usize = 32;
 /// cron tells so long after a run's beginning that it failed: later its number may be another's.
-const FAILED_WITHIN_S: i64 = 3 * 86_400;
+pub(super) const FAILED_WITHIN_S: i64 = 3 * 86_400;
 /// Records that are remembered for runs that cron's log tells later.
 const RECORDS_MAX: usize = 4_096;
 
@@ -56,8 +58,8 @@ pub struct RunHistory {
     pub timed_to_ms: i64,
     /// How far the host's clock is ahead of ours.
     pub skew_ms: i64,
-    /// The newest time of which cron's log may have told, and which was not read.
-    pub gap_ms: Option<(i64, i64)>,
+    /// Times of which cron's log may have told, and which were not read, the newest last.
+    unread_ms: Vec<(i64, i64)>,
     /// The newest line of cron's log, and the place that had it.
     told_to: Option<DateTime<Utc>>,
     told_by: Option<SafeText>,
@@ -88,7 +90,7 @@ impl Default for RunHistory {
             known_to_ms: i64::MIN,
             timed_to_ms: i64::MIN,
             skew_ms: 0,
-            gap_ms: None,
+            unread_ms: Vec::new(),
             told_to: None,
             told_by: None,
             listed: Listed::default(),
@@ -185,9 +187,14 @@ impl RunHistory {
     /// Takes what is read of cron's log as a whole, at a look that tells of all that began by `known_to_ms`.
     pub fn take_log(&mut self, reading: &CronReading, known_to_ms: i64) {
         self.timed_to_ms = known_to_ms;
-        if reading.has_gap && i64::MIN < self.known_to_ms {
-            let to_ms = reading.covers_from.map_or(known_to_ms, |at| at.timestamp_millis());
-            self.gap_ms = Some((self.known_to_ms, to_ms)).filter(|(from_ms, to_ms)| from_ms < to_ms).or(self.gap_ms);
+        // At the first look nothing is known of what lies before its first line.
+        let first_ms = reading.covers_from.filter(|_| self.known_to_ms == i64::MIN);
+        if let Some(first) = first_ms {
+            self.note_unread(i64::MIN, first.timestamp_millis());
+        }
+        if let Some(gap) = reading.gap {
+            let ms = |at: DateTime<Utc>| at.timestamp_millis();
+            self.note_unread(gap.from.map_or(self.known_to_ms, ms), gap.to.map_or(known_to_ms, ms));
         }
         if self.told_to < reading.told_to {
             self.told_to = reading.told_to;
@@ -200,6 +207,26 @@ impl RunHistory {
         if reading.covers_from.is_some() || tells_still {
             self.known_to_ms = known_to_ms;
         }
+    }
+
+    /// Notes that what cron's log may have told of a time was not read.
+    pub fn note_unread(&mut self, from_ms: i64, to_ms: i64) {
+        if to_ms <= from_ms {
+            return;
+        }
+        self.unread_ms.push((from_ms, to_ms));
+        // Of too many the oldest become one.
+        if UNREAD_MAX < self.unread_ms.len() {
+            let (from_ms, _) = self.unread_ms.remove(0);
+            self.unread_ms[0].0 = self.unread_ms[0].0.min(from_ms);
+        }
+    }
+
+    /// Until when nothing is known of what was due at a time, where that was not read.
+    pub fn unread_at(&self, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let due_ms = due.timestamp_millis();
+        let within = self.unread_ms.iter().rev().find(|(from_ms, to_ms)| (*from_ms..=*to_ms).contains(&due_ms));
+        within.and_then(|(_, to_ms)| DateTime::from_timestamp_millis(*to_ms))
     }
 
     /// Takes what cron's log, or systemd, tells of a job.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::acct::AcctRecord;
+use super::acct::{AcctRecord, SUPERUSER};
 use crate::domain::probe::accounting::RawRecord;
 use crate::domain::probe::cron::CronRun;
 
@@ -46,8 +46,13 @@ pub fn find<'a>(
     records: impl Iterator<Item = &'a RawRecord> + Clone,
     uid: Option<u32>,
 ) -> Option<Proof> {
-    // Whoever may write a line of cron's log has a number, but not another's user.
-    let is_theirs = |record: &AcctRecord| uid.is_none_or(|uid| uid == record.uid);
+    // Whoever may write a line of cron's log has a number, but not another's user. A job of root's may have become somebody
+    // else: then it used root's rights, or nobody gains by its failure.
+    let is_theirs = |record: &AcctRecord| match uid {
+        None => true,
+        Some(0) => record.uid == 0 || record.has(SUPERUSER) || !record.ended().is_success(),
+        Some(uid) => record.uid == uid,
+    };
     let apart = |record: &AcctRecord| (record.begin_ms() - run.at.timestamp_millis()).abs();
     let nearest = |fits: &dyn Fn(&AcctRecord) -> bool, certainty| {
         let fitting: Vec<&RawRecord> =
@@ -143,6 +148,11 @@ mod tests {
         let raw = [RawRecord { raw: write(&of), record: of, whole_cpu_ms: 0 }];
         assert_eq!(find(&run, raw.iter(), Some(0)), None);
         assert!(find(&run, raw.iter(), Some(1_000)).is_some() && find(&run, raw.iter(), None).is_some());
+        // What root began may have become another's, with root's rights, or failed.
+        for changed in [AcctRecord { flags: SUPERUSER, ..of }, AcctRecord { status: 0x300, ..of }] {
+            let raw = [RawRecord { raw: write(&changed), record: changed, whole_cpu_ms: 0 }];
+            assert!(find(&run, raw.iter(), Some(0)).is_some() && find(&run, raw.iter(), Some(7)).is_none());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::history::RunHistory;
+use super::history::{FAILED_WITHIN_S, RunHistory};
 use super::join::Begun;
 use super::run::JobRun;
 use super::still::BegunBy;
@@ -64,7 +64,10 @@ impl Listed {
             self.last.extend(last.map(|last| (key, last)));
         }
         for failure in &reading.failures {
-            let is_its = |known: &&mut JobRun| known.run.pid == failure.pid && known.run.at <= failure.at;
+            let is_its = |known: &&mut JobRun| {
+                let age_s = (failure.at - known.run.at).num_seconds();
+                known.run.pid == failure.pid && (0..FAILED_WITHIN_S).contains(&age_s)
+            };
             let known = self.last.values_mut().filter(|known| known.proof.is_none()).filter(is_its);
             known.for_each(|known| known.run.failed_with = Some(failure.status));
         }

@@ -12,7 +12,7 @@ use crate::domain::text::SafeText;
 /// logrotate does.
 ///
 /// Prints `z ZONE`, `t SECONDS` of the host's clock, `u SYSTEM`, `w UID NAME` each user, `f KIND SIZE MTIME PATH` of each
-/// file (`acct`, `log`, `own` or `table`), `j` where there may be a journal, and `d PATH` of what may not be read.
+/// file (`acct`, `log`, `own`, `beside` or `table`), `j` where there may be a journal, and `d PATH` of what may not be read.
 pub const LIST: &str = r#"
 if [ -L /etc/localtime ]; then dw_say "z $(readlink /etc/localtime </dev/null)"
 elif [ -r /etc/timezone ]; then read -r dw_l </etc/timezone; dw_say "z $dw_l"; fi
@@ -44,7 +44,11 @@ done
 for dw_f in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/*; do dw_file table "$dw_f"; done
 [ "$3" = - ] || {
   [ -f "$3" ] || dw_say "d $3"
-  for dw_g in "$3"[._-]* "$3"; do dw_file own "$dw_g"; done
+  for dw_g in "$3"[._-]*; do
+    # Others of a like name may be another's.
+    case $dw_g in "$3".[0-9]*|"$3"-[0-9]*) dw_file own "$dw_g" ;; *) dw_file beside "$dw_g" ;; esac
+  done
+  dw_file own "$3"
 }
 command -v journalctl >/dev/null && dw_say j
 :
@@ -58,18 +62,24 @@ dw_cut
 :
 "#;
 
-/// `$1` and `$2` a window in seconds since the epoch: cron's lines of the journal, between cuts.
+/// `$1` and `$2` a window in seconds since the epoch: cron's lines of the journal, the newest [`JOURNAL_LINES`] and what fits
+/// into an answer, between cuts.
 pub const JOURNAL: &str = r#"
 dw_cut
-journalctl -q --no-pager -o short-unix --since "@$1" --until "@$2" -t CRON -t CROND -t crond -t cron </dev/null 2>/dev/null
+journalctl -q --no-pager -o short-unix -n 40000 --since "@$1" --until "@$2" -t CRON -t CROND -t crond -t cron </dev/null 2>/dev/null | tail -c 12582912
 dw_cut
 :
 "#;
 
+/// Lines of a journal that one answer holds at most.
+pub const JOURNAL_LINES: usize = 40_000;
+/// Bytes of them.
+pub const JOURNAL_BYTES: usize = 12 << 20;
+
 /// The same of a job's own lines: `$3` its unit, or empty for the whole journal.
 pub const OWN_JOURNAL: &str = r#"
 dw_cut
-journalctl -q --no-pager -o short-unix --since "@$1" --until "@$2" ${3:+-u "$3"} </dev/null 2>/dev/null | head -c 67108864
+journalctl -q --no-pager -o short-unix -n 40000 --since "@$1" --until "@$2" ${3:+-u "$3"} </dev/null 2>/dev/null | tail -c 12582912
 dw_cut
 :
 "#;
@@ -81,6 +91,8 @@ pub enum Kind {
     Log,
     /// The job's own log.
     Own,
+    /// What lies beside that with a like name: it goes into the pack, and says nothing of the job.
+    Beside,
     Table,
 }
 
@@ -138,6 +150,7 @@ pub fn parse(body: &[u8]) -> Result<Sources, ParseError> {
                     Some("acct") => Kind::Accounting,
                     Some("log") => Kind::Log,
                     Some("own") => Kind::Own,
+                    Some("beside") => Kind::Beside,
                     Some("table") => Kind::Table,
                     Some(_) | None => return Err(strange()),
                 };

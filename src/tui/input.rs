@@ -18,6 +18,8 @@ use crate::domain::fleet::HostName;
 use crate::domain::trend::history::HostHistory;
 use crate::engine::ran::RanThen;
 
+/// crossterm looks at nothing within no time at all.
+const LOOK: Duration = Duration::from_millis(1);
 /// How long is waited where the terminal has something to read, and it is no key.
 const HALF_KEY_PAUSE: Duration = Duration::from_millis(50);
 /// What the reader is woken for.
@@ -71,8 +73,7 @@ impl Terminal {
         Ok(Self { wake, stands_still, go_on })
     }
 
-    /// Has crossterm take note of another size by itself: where a key comes with it, it would leave the key unread until
-    /// the next one.
+    /// Has crossterm take note of another size, before anything of that size is painted.
     pub fn resized(&mut self) -> io::Result<()> {
         self.wake.write_all(&RESIZED)
     }
@@ -121,11 +122,11 @@ fn read_terminal(
         if typed.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Err(io::Error::other("the terminal is gone"));
         }
-        if typed.contains(PollFlags::IN) && !event::poll(Duration::ZERO)? {
+        if typed.contains(PollFlags::IN) && !event::poll(LOOK)? {
             // Half of a key, or more than crossterm takes at once: the rest comes with the next key.
             std::thread::sleep(HALF_KEY_PAUSE);
         }
-        while event::poll(Duration::ZERO)? {
+        while event::poll(LOOK)? {
             let wake = match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => Wake::Key(key),
                 Event::Mouse(mouse) => Wake::Mouse(mouse),

@@ -176,12 +176,17 @@ fn a_timer_s_run_is_proven_by_systemd_s_own_record_of_its_process_and_by_account
     let tables = fs::read_to_string(office.place.path("anna.toml")).unwrap();
     let job = |name: &str| format!("[host.app1.job.{name}]\nevery = '1d'\ntimer = 'dw-{name}'\n");
     let jobs = ["fine", "fails", "killed", "long", "never"].map(job).concat();
-    office.place.write("anna.toml", &format!("{tables}{jobs}[defaults]\ncadence = '1s'\ncron_cadence = '1s'\n"));
+    let logged = "[host.app1.job.logged]\nevery = '1d'\ncommand = 'job-logged'\naccept = 'ran'\n";
+    office
+        .place
+        .write("anna.toml", &format!("{tables}{jobs}{logged}[defaults]\ncadence = '1s'\ncron_cadence = '1s'\n"));
     // A timer that has not come yet: systemd says success of its service all the same.
     let unit = |name: &str, text: &str| fs::write(host.root.join("etc/systemd/system").join(name), text).unwrap();
     unit("dw-never.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n");
     unit("dw-never.timer", "[Timer]\nOnCalendar=2000-01-01\nOnActiveSec=1d\nPersistent=yes\n");
     host.inside(&["systemctl", "daemon-reload"]);
+    // A log that nobody writes any more: cron's lines come into the journal.
+    host.inside(&["sh", "-c", "echo 'Nov  1 04:30:01 h CRON[9]: (root) CMD (other)' >/var/log/syslog"]);
     host.inside(&["mkdir", "-p", "/var/log/account"]);
     host.inside(&["touch", "/var/log/account/pacct"]);
     host.inside(&["accton", "/var/log/account/pacct"]);
@@ -210,6 +215,9 @@ fn a_timer_s_run_is_proven_by_systemd_s_own_record_of_its_process_and_by_account
     until("job fine: proven ok, took 1.");
     until("job long: running since ");
     assert!(!until("job never: ").contains("job never: proven"));
+    until("cron's log has told of nothing since ");
+    host.inside(&["sh", "-c", "echo '(root) CMD (job-logged)' | systemd-cat -t CRON"]);
+    until("job logged: ran ");
     // A pack of it holds systemd's own records, and needs nothing that the watch kept.
     fs::remove_dir_all(office.place.path("anna/evidence")).unwrap();
     let pack = office.place.path("anna/pack");

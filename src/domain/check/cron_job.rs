@@ -100,7 +100,11 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
                 Some((_, (Status::Critical, told))) => (Status::Critical, format!("the last one: {told}")),
                 Some((at, _)) => (status, format!("the last run started {}", shown(at))),
             };
-            result(status, format!("job {}: {missing}, due {}; {before}", job.name, shown(due)))
+            let silent = history.silent_since(host_now).filter(|_| covered_from.is_some());
+            let silent = silent.map_or(String::new(), |at| {
+                format!("; cron's log has told of nothing since {}: does cron run, and where does it log?", shown(at))
+            });
+            result(status, format!("job {}: {missing}, due {}; {before}{silent}", job.name, shown(due)))
         }
         (None, Some(run)) => {
             let (status, told) = run.verdict.told(job.accept_ran, &shown(run.at), host_now - run.at < grace);

@@ -209,6 +209,11 @@ impl RunHistory {
         }
     }
 
+    /// The newest line of cron's log, where that is older than a host's cron is ever silent.
+    pub fn silent_since(&self, host_now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.told_to.filter(|to| to.timestamp_millis() < host_now.timestamp_millis() - TELLS_FOR_MS)
+    }
+
     /// Notes that what cron's log may have told of a time was not read.
     pub fn note_unread(&mut self, from_ms: i64, to_ms: i64) {
         if to_ms <= from_ms {

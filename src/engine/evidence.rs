@@ -145,7 +145,7 @@ fn judge(wish: &Wish<'_>, pulled: Pulled, told: Vec<JobRun>, sources: &Sources, 
     // What is there now of its own log and its set; that something is missing there proves nothing of an old run.
     let clocks = Clocks { now_ms: clock::now().utc_ms, skew_ms: found.skew_ms };
     history.zone = found.zone;
-    (history.known_to_ms, history.timed_to_ms) = (i64::MAX, i64::MAX);
+    (history.log.known_to_ms, history.timed_to_ms) = (i64::MAX, i64::MAX);
     let mut words: Vec<Word> = own.iter().flat_map(|file| words_in(file, wish.job, &history, clocks)).collect();
     words.sort_by_key(|word| word.at_ms);
     words.retain(|word| wish.from.timestamp_millis() <= word.at_ms && word.at_ms <= wish.to.timestamp_millis());

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind, MouseEvent};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,8 +18,12 @@ use crate::domain::fleet::HostName;
 use crate::domain::trend::history::HostHistory;
 use crate::engine::ran::RanThen;
 
-/// crossterm looks at nothing within no time at all.
-const LOOK: Duration = Duration::from_millis(1);
+/// crossterm looks at nothing within no time at all; where this thread was kept from running for so long, it looks at nothing
+/// either, and has a key all the same.
+const LOOK: Duration = Duration::from_millis(4);
+/// So it is asked so often more after anything came, each time after this.
+const LOOKS_AFTER: u32 = 5;
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 60_000_000 };
 /// How long is waited where the terminal has something to read, and it is no key.
 const HALF_KEY_PAUSE: Duration = Duration::from_millis(50);
 /// What the reader is woken for.
@@ -97,10 +101,13 @@ fn read_terminal(
 ) -> io::Result<()> {
     let gone = || io::Error::other("the screen is gone");
     let stdin = io::stdin();
+    let mut looks_left = 0;
     loop {
         let mut sources = [PollFd::new(&stdin, PollFlags::IN), PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN)];
-        match poll(&mut sources, None) {
-            Ok(_) => {}
+        let until = (0 < looks_left).then_some(&LOOK_AGAIN);
+        match poll(&mut sources, until) {
+            Ok(0) => looks_left -= 1,
+            Ok(_) => looks_left = LOOKS_AFTER,
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }

@@ -100,7 +100,7 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
                 Some((_, (Status::Critical, told))) => (Status::Critical, format!("the last one: {told}")),
                 Some((at, _)) => (status, format!("the last run started {}", shown(at))),
             };
-            let silent = history.silent_since(host_now).filter(|_| covered_from.is_some());
+            let silent = history.log.silent_since(host_now).filter(|_| covered_from.is_some());
             let silent = silent.map_or(String::new(), |at| {
                 format!("; cron's log has told of nothing since {}: does cron run, and where does it log?", shown(at))
             });
@@ -129,7 +129,7 @@ fn check_one(job: &JobSpec, reading: &CronReading, history: &RunHistory, zone: T
 /// Until when nothing is known of what was due then, where cron's log was not read.
 fn unread_at(job: &JobSpec, history: &RunHistory, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match job.evidence {
-        JobEvidence::CronLog { .. } => history.unread_at(due),
+        JobEvidence::CronLog { .. } => history.log.unread_at(due),
         JobEvidence::Timer { .. } => None,
     }
 }

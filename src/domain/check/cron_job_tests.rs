@@ -126,8 +126,8 @@ fn what_was_due_where_the_log_was_not_read_whole_is_not_told_to_be_missed() {
     let told = |now: &str| {
         let mut history = RunHistory::default();
         let ms = |text: &str| utc(text).timestamp_millis();
-        history.note_unread(ms("2026-11-21T12:59:00Z"), ms("2026-11-21T13:01:00Z"));
-        history.note_unread(ms("2026-11-21T13:20:00Z"), ms("2026-11-21T13:21:00Z"));
+        history.log.note_unread(ms("2026-11-21T12:59:00Z"), ms("2026-11-21T13:01:00Z"));
+        history.log.note_unread(ms("2026-11-21T13:20:00Z"), ms("2026-11-21T13:21:00Z"));
         let (job, reading) = ran_once(Expectation::Schedule("0 * * * *".to_owned()), "UTC", last);
         told_of(job, &reading, now, history)
     };

@@ -88,7 +88,8 @@ pub fn evaluate(reading: &Reading, round_trip: RoundTrip, lately: &mut Lately, c
         }
         Reading::Cron(reading) => {
             let known_to_ms = clocks(lately, context).on_host(context.now.utc_ms).saturating_sub(LOGGED_WITHIN_MS);
-            lately.runs.take_log(reading, known_to_ms);
+            lately.runs.timed_to_ms = known_to_ms;
+            lately.runs.log.take(reading, known_to_ms);
             let mut results = cron_job::check(reading, &mut lately.runs, context);
             results.extend(cron_changed::check(reading, &mut lately.jobs, &lately.deeds, context.now.utc_ms));
             results

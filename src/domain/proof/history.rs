@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use super::coverage::Accounting;
 use super::join::{Begun, Proof};
 use super::listed::Listed;
+use super::log_reach::LogReach;
 use super::run::{JobRun, Witnesses, times_of};
 use super::usual::Usual;
 use super::word::{Heard, SeenArchives, Word};
@@ -31,10 +32,6 @@ const LOADS_MAX: usize = 720;
 const MINUTE_MS: i64 = 60_000;
 /// For more runs records are put in order by their numbers before they are looked through.
 const SCANS_MAX: usize = 8;
-/// A host's cron tells of something each day: of a log that has told of nothing for longer nothing is known.
-const TELLS_FOR_MS: i64 = 26 * 60 * MINUTE_MS;
-/// Times that were not read that are remembered.
-const UNREAD_MAX: usize = 32;
 /// cron tells so long after a run's beginning that it failed: later its number may be another's.
 pub(super) const FAILED_WITHIN_S: i64 = 3 * 86_400;
 /// Records that are remembered for runs that cron's log tells later.
@@ -53,16 +50,12 @@ pub struct RunHistory {
     uids: HashMap<SafeText, u32>,
     /// Of the records that are not remembered any more the newest ended then, by the host's clock.
     forgotten_to_ms: i64,
-    /// Every run that began by then is known, by the host's clock: of cron's, whose log tells of them, and of timers.
-    pub known_to_ms: i64,
+    /// How far cron's log was read, for its runs.
+    pub log: LogReach,
+    /// Every run of a timer that began by then is known, by the host's clock.
     pub timed_to_ms: i64,
     /// How far the host's clock is ahead of ours.
     pub skew_ms: i64,
-    /// Times of which cron's log may have told, and which were not read, the newest last.
-    unread_ms: Vec<(i64, i64)>,
-    /// The newest line of cron's log, and the place that had it.
-    told_to: Option<DateTime<Utc>>,
-    told_by: Option<SafeText>,
     /// Of what nobody declared.
     pub listed: Listed,
     /// What each job's own log said, and the archives of each set.
@@ -87,12 +80,9 @@ impl Default for RunHistory {
             recent: VecDeque::new(),
             uids: HashMap::new(),
             forgotten_to_ms: i64::MIN,
-            known_to_ms: i64::MIN,
+            log: LogReach::default(),
             timed_to_ms: i64::MIN,
             skew_ms: 0,
-            unread_ms: Vec::new(),
-            told_to: None,
-            told_by: None,
             listed: Listed::default(),
             heard: BTreeMap::new(),
             archives: BTreeMap::new(),
@@ -184,56 +174,6 @@ impl RunHistory {
         met
     }
 
-    /// Takes what is read of cron's log as a whole, at a look that tells of all that began by `known_to_ms`.
-    pub fn take_log(&mut self, reading: &CronReading, known_to_ms: i64) {
-        self.timed_to_ms = known_to_ms;
-        // At the first look nothing is known of what lies before its first line.
-        let first_ms = reading.covers_from.filter(|_| self.known_to_ms == i64::MIN);
-        if let Some(first) = first_ms {
-            self.note_unread(i64::MIN, first.timestamp_millis());
-        }
-        if let Some(gap) = reading.gap {
-            let ms = |at: DateTime<Utc>| at.timestamp_millis();
-            self.note_unread(gap.from.map_or(self.known_to_ms, ms), gap.to.map_or(known_to_ms, ms));
-        }
-        if self.told_to < reading.told_to {
-            self.told_to = reading.told_to;
-            self.told_by.clone_from(&reading.evidence);
-        }
-        // A log of cron that is gone, or where nothing of it comes any more, tells of no run.
-        let tells_still = reading.evidence.is_some()
-            && reading.evidence == self.told_by
-            && self.told_to.is_some_and(|to| known_to_ms - TELLS_FOR_MS < to.timestamp_millis());
-        if reading.covers_from.is_some() || tells_still {
-            self.known_to_ms = known_to_ms;
-        }
-    }
-
-    /// The newest line of cron's log, where that is older than a host's cron is ever silent.
-    pub fn silent_since(&self, host_now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.told_to.filter(|to| to.timestamp_millis() < host_now.timestamp_millis() - TELLS_FOR_MS)
-    }
-
-    /// Notes that what cron's log may have told of a time was not read.
-    pub fn note_unread(&mut self, from_ms: i64, to_ms: i64) {
-        if to_ms <= from_ms {
-            return;
-        }
-        self.unread_ms.push((from_ms, to_ms));
-        // Of too many the oldest become one.
-        if UNREAD_MAX < self.unread_ms.len() {
-            let (from_ms, _) = self.unread_ms.remove(0);
-            self.unread_ms[0].0 = self.unread_ms[0].0.min(from_ms);
-        }
-    }
-
-    /// Until when nothing is known of what was due at a time, where that was not read.
-    pub fn unread_at(&self, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let due_ms = due.timestamp_millis();
-        let within = self.unread_ms.iter().rev().find(|(from_ms, to_ms)| (*from_ms..=*to_ms).contains(&due_ms));
-        within.and_then(|(_, to_ms)| DateTime::from_timestamp_millis(*to_ms))
-    }
-
     /// Takes what cron's log, or systemd, tells of a job.
     pub fn take_runs(&mut self, job: &JobSpec, reading: &CronReading) {
         self.runs.entry(job.name.as_str().to_owned()).or_default();
@@ -322,7 +262,7 @@ impl RunHistory {
         let Some(runs) = self.runs.get_mut(job.name.as_str()) else { return };
         let times = times_of(runs);
         let known_to_ms = match job.evidence {
-            JobEvidence::CronLog { .. } => self.known_to_ms,
+            JobEvidence::CronLog { .. } => self.log.known_to_ms,
             JobEvidence::Timer { .. } => self.timed_to_ms,
         };
         let words = witnesses.heard.map(|heard| heard.words_of(&times, known_to_ms)).unwrap_or_default();

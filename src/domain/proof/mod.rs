@@ -12,6 +12,7 @@ pub mod join;
 pub mod known;
 pub mod listed;
 pub mod listening;
+pub mod log_reach;
 pub mod marks;
 pub mod own;
 pub mod pack;

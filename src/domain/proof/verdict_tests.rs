@@ -182,7 +182,7 @@ fn by_accounting(
             reading.path = reading.path.take().filter(|_| is_there);
         },
         |history| {
-            history.known_to_ms = now_ms;
+            history.log.known_to_ms = now_ms;
             let at_ms = begin_ms + 29_000;
             let word = word.map(|(is_ok, text)| Word {
                 by: Speaker::OwnLog,
@@ -226,7 +226,7 @@ fn a_word_of_failure_that_waits_keeps_a_run_from_being_proven_ok_and_one_of_succ
         let word = Word { by: Speaker::OwnLog, is_ok, from_ms: at_ms, at_ms, took_ms: None, text: "gave up".into() };
         let record = |reading: &mut AccountingReading| reading.records = vec![ended(77, 30_000, 0)];
         of_job(&job, NOW_MS, record, |history| {
-            history.known_to_ms = begin_ms;
+            history.log.known_to_ms = begin_ms;
             history.take_words(&job, vec![word.clone()], Some(begin_ms - 60_000), NOW_MS);
         })
     };

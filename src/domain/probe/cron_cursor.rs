@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::cron::CronReading;
+use super::cron::{CronReading, SeenLog};
 use super::cron_stamp::Twice;
 use crate::domain::time::Moment;
 
@@ -53,7 +53,7 @@ impl CronLogCursor {
 
     /// Goes on behind what a look brought.
     pub fn take(&mut self, reading: &CronReading, now: Moment) {
-        let of_log = |log: &super::cron::SeenLog| {
+        let of_log = |log: &SeenLog| {
             let files = log.files.iter().enumerate();
             files.map(|(index, file)| (file.inode, file.size_bytes, index == 0)).collect::<Vec<_>>()
         };
@@ -79,7 +79,7 @@ impl CronLogCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::probe::cron::{LogFile, SeenLog};
+    use crate::domain::probe::cron::LogFile;
 
     fn at(utc_s: i64) -> Moment {
         Moment { utc_ms: utc_s * 1_000, boot_ms: 0, origin: 1 }

@@ -113,15 +113,19 @@ mod tests {
 
     const AT: u32 = 1_790_000_000;
 
-    fn check(records: &[AcctRecord], expected: Option<(u32, Certainty)>) {
-        let run = CronRun {
+    fn run() -> CronRun {
+        CronRun {
             at: DateTime::from_timestamp(i64::from(AT), 0).unwrap_or_default(),
             user: "root".into(),
             command: "LANG=C /opt/bin/partner-transfer-nightly --now".into(),
             pid: 42,
             failed_with: None,
             line: RemoteBytes::default(),
-        };
+        }
+    }
+
+    fn check(records: &[AcctRecord], expected: Option<(u32, Certainty)>) {
+        let run = run();
         let raw: Vec<RawRecord> =
             records.iter().map(|record| RawRecord { raw: write(record), record: *record, whole_cpu_ms: 0 }).collect();
         let found = find(&run, raw.iter(), None).map(|proof| (proof.record().status, proof.certainty));
@@ -136,14 +140,7 @@ mod tests {
 
     #[test]
     fn a_record_of_another_user_is_none_of_the_run() {
-        let run = CronRun {
-            at: DateTime::from_timestamp(i64::from(AT), 0).unwrap_or_default(),
-            user: "root".into(),
-            command: "transfer".into(),
-            pid: 42,
-            failed_with: None,
-            line: RemoteBytes::default(),
-        };
+        let run = run();
         let of = AcctRecord { uid: 1_000, ..record("sh", 42, AT, 1, 0) };
         let raw = [RawRecord { raw: write(&of), record: of, whole_cpu_ms: 0 }];
         assert_eq!(find(&run, raw.iter(), Some(0)), None);

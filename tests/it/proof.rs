@@ -288,6 +288,8 @@ fn a_log_of_cron_that_was_emptied_by_hand_is_told_with_who_did_it() {
     for day in 1..=9 {
         machine.remember(": an-older-run", 4_000 + day, 24 * day, 1_000, 0);
     }
+    // Rotated once, long ago.
+    fs::write(machine.place.path("log/cron.log.1"), "").unwrap();
     let running = machine.start(true);
     machine.until_frame("job-any");
     machine.by_hand(&running, "0", &["truncate", "-s", "0", "/var/log/cron.log"]);

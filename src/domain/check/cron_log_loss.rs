@@ -76,6 +76,8 @@ fn cut(before: &Seen, now: &SeenLog) -> Option<Lost> {
             let told = format!("{path}, which tells of cron's runs, was cut from {was} to {is} by no rotation");
             Some(Lost { told, by: Kind::Shortens, from_ms })
         }
+        // One beside which an older one never lay may rotate to another place, or by another name.
+        false if older.is_empty() => None,
         false => {
             let told =
                 format!("{path}, which tells of cron's runs, is another file, and no rotation left the one of {was}");
@@ -138,6 +140,7 @@ mod tests {
         let expected =
             "/var/log/cron.log, which tells of cron's runs, is another file, and no rotation left the one of 9.0 kB";
         assert_eq!(told(&[(7, 9_000), (5, 800)], &[(8, 12), (5, 800)]).as_deref(), Some(expected));
+        assert_eq!(told(&[(7, 9_000)], &[(8, 12)]), None);
         // Moved, and copied and cut, with the older one kept or overwritten.
         assert_eq!(told(&[(7, 9_000), (5, 800)], &[(8, 12), (7, 9_000)]), None);
         assert_eq!(told(&[(7, 9_000)], &[(7, 12), (9, 9_100)]), None);

@@ -113,7 +113,7 @@ for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; d
   dw_l=$dw_f
   for dw_l in "$dw_f"-*; do :; done
   case $dw_l in *[!A-Za-z0-9/._-]*) dw_l= ;; esac
-  dw_all=$(stat -L -c '%i %s %Y %n' -- "$dw_f" ${dw_l:+"$dw_l"} "$dw_f".1 "$dw_f".1.gz 2>/dev/null </dev/null)
+  dw_all=$(stat -L -c '%i %s %Y %n' -- "$dw_f" ${dw_l:+"$dw_l"} "$dw_f".0 "$dw_f".1 "$dw_f".1.gz 2>/dev/null </dev/null)
   dw_at= dw_known=
   [ "$dw_seen" != ,-, ] || dw_known=1
   dw_ifs=$IFS IFS=$dw_nl
@@ -126,7 +126,7 @@ for dw_f in /var/log/cron.log /var/log/cron /var/log/syslog /var/log/messages; d
     fi
     [ -n "$dw_at" ] && [ -f "$dw_g" ] && [ -r "$dw_g" ] || continue
     printf 'o %s\n' "$dw_old"
-    case $dw_g in *.gz) continue ;; esac
+    case $dw_g in *.gz|*.xz|*.zst|*.bz2) continue ;; esac
     # At first the older one is read where nothing is left out between it and the log itself.
     dw_s=${dw_at#* }
     [ "$dw_seen" != ,-, ] || [ "${dw_s%% *}" -le "$dw_bytes" ] || continue
@@ -178,8 +178,9 @@ pub struct CronReading {
     /// The newest line of them all, and of those that are files.
     pub told_to: Option<DateTime<Utc>>,
     pub files_told_to: Option<DateTime<Utc>>,
-    /// Whether the journal was asked.
+    /// Whether the journal was asked, and its newest line.
     pub asked_journal: bool,
+    pub journal_told_to: Option<DateTime<Utc>>,
     /// What is missing of that place between the look before and this one.
     pub gap: Option<LogGap>,
     /// Failures of runs that these lines do not tell of.
@@ -304,6 +305,11 @@ pub fn parse(answer: &Answer, now: DateTime<Utc>, cursor: Option<&CronLogCursor>
     reading.scripts = rest.first().and_then(|part| cron_scripts::parse(part));
     let surplus = reading.runs.len().saturating_sub(RUNS_MAX);
     reading.runs.drain(..surplus);
+    if let Some(first) = reading.runs.first().map(|run| run.at).filter(|_| 0 < surplus) {
+        // What was left out is as if it had not been read.
+        reading.covers_from = reading.covers_from.max(Some(first));
+        reading.gap = Some(LogGap { from: None, to: Some(first) });
+    }
     reading.entries.truncate(ENTRIES_MAX);
     Ok(reading)
 }

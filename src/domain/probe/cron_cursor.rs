@@ -22,7 +22,10 @@ pub struct CronLogCursor {
     files: Vec<(u64, u64, bool)>,
     /// The newest line of any file.
     files_told_to: Option<DateTime<Utc>>,
+    /// When the journal was asked, by our clock, or its newest line where that is earlier: the host's clock may be behind.
     journal_read_s: Option<i64>,
+    /// The journal's newest line, by the host's clock.
+    journal_told_s: Option<i64>,
     bytes_max: u32,
     twice: Twice,
 }
@@ -33,6 +36,7 @@ impl Default for CronLogCursor {
             files: Vec::new(),
             files_told_to: None,
             journal_read_s: None,
+            journal_told_s: None,
             bytes_max: BYTES_MAX,
             twice: Twice::default(),
         }
@@ -58,9 +62,12 @@ impl CronLogCursor {
             files.map(|(index, file)| (file.inode, file.size_bytes, index == 0)).collect::<Vec<_>>()
         };
         self.files = reading.logs.iter().flat_map(of_log).collect();
-        self.files_told_to = self.files_told_to.max(reading.files_told_to);
+        // A line of the future says nothing of silence.
+        self.files_told_to = self.files_told_to.max(reading.files_told_to.map(|to| to.min(now.utc())));
         if reading.asked_journal {
-            self.journal_read_s = Some(now.utc_ms / 1_000);
+            let now_s = now.utc_ms / 1_000;
+            self.journal_told_s = self.journal_told_s.max(reading.journal_told_to.map(|to| to.timestamp()));
+            self.journal_read_s = Some(self.journal_told_s.map_or(now_s, |told_s| told_s.min(now_s)));
         }
         self.bytes_max = (self.bytes_max * 2).min(BYTES_MAX);
         self.twice = Twice::of(reading);
@@ -103,6 +110,19 @@ mod tests {
         cursor.take(&CronReading { files_told_to: of_file, asked_journal: false, ..reading }, at(10_060));
         assert!(told_at(&cursor, 10_120).ends_with(" no") && told_at(&cursor, 20_000).starts_with("9700 "));
         assert!(told_at(&cursor, 20_000).ends_with(" yes"));
+    }
+
+    #[test]
+    fn of_a_host_whose_clock_is_behind_the_journal_is_asked_from_its_own_newest_line() {
+        let mut cursor = CronLogCursor::default();
+        let told = DateTime::from_timestamp(9_000, 0);
+        cursor.take(&CronReading { asked_journal: true, journal_told_to: told, ..CronReading::default() }, at(10_000));
+        assert!(told_at(&cursor, 10_060).starts_with("8700 "));
+        // One that is dated in the future, of a file or of the journal, keeps nothing from being asked.
+        let future = DateTime::from_timestamp(1_000_000, 0);
+        let reading = CronReading { files_told_to: future, journal_told_to: future, ..CronReading::default() };
+        cursor.take(&CronReading { asked_journal: true, ..reading }, at(10_060));
+        assert_eq!(told_at(&cursor, 20_000), "9760 1048576 - - yes");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::domain::text::SafeText;
 /// What is remembered of tables in one look, and of ends.
 const LOADS_MAX: usize = 500;
 const FAILURES_MAX: usize = 500;
-/// A log itself, and three that may be older ones.
-const LOG_FILES_MAX: usize = 4;
+/// A log itself, and four that may be older ones.
+const LOG_FILES_MAX: usize = 5;
 /// Places that are looked at: what a host says of more is not believed.
 const PLACES_MAX: usize = 5;
 /// Two logs tell of one line within this.
@@ -63,8 +63,8 @@ pub(super) fn read_log(log: &[u8], around: Around, reading: &mut CronReading) {
         let Some(place) = places.last_mut() else { continue };
         match line {
             [b'd', b' ', path @ ..] => reading.denied.push(SafeText::from_bytes_capped(path, 100)),
-            [kind @ (b'i' | b'o'), b' ', numbers @ ..] if place.files.len() < LOG_FILES_MAX => {
-                if let Some((file, written)) = log_file(numbers) {
+            [kind @ (b'i' | b'o'), b' ', numbers @ ..] => {
+                if let Some((file, written)) = log_file(numbers).filter(|_| place.files.len() < LOG_FILES_MAX) {
                     let at = if *kind == b'i' { 0 } else { place.files.len() };
                     place.files.insert(at, file);
                     place.written = Some(written);
@@ -160,7 +160,10 @@ fn settle(places: Vec<Place>, reading: &mut CronReading) {
     reading.told_to = places.iter().filter_map(|place| place.newest).max();
     let files = places.iter().filter(|place| !place.is_journal());
     reading.files_told_to = files.filter_map(|place| place.newest).max();
-    reading.asked_journal = places.iter().any(Place::is_journal);
+    let journal = places.iter().find(|place| place.is_journal());
+    (reading.asked_journal, reading.journal_told_to) = (journal.is_some(), journal.and_then(|place| place.newest));
+    // Where none of them has a line it is not known which of them tells.
+    let any_gap = places.iter().find_map(|place| place.gap);
     let log = |place: &Place| Some(SeenLog { path: place.source.clone()?, files: place.files.clone() });
     reading.logs = places.iter().filter(|place| !place.files.is_empty()).filter_map(log).collect();
     let mut best: Option<Place> = None;
@@ -176,7 +179,7 @@ fn settle(places: Vec<Place>, reading: &mut CronReading) {
     }
     let Some(best) = best else { return };
     let cut = || (best.is_journal() && JOURNAL_LINES <= best.lines).then_some(LogGap { from: None, to: best.first });
-    reading.gap = best.gap.or_else(cut);
+    reading.gap = best.gap.or_else(cut).or(any_gap.filter(|_| best.newest.is_none()));
     (reading.covers_from, reading.evidence) = (best.first, best.source);
 }
 

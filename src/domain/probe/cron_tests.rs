@@ -156,6 +156,17 @@ fn a_gap_is_where_it_stands_and_a_journal_that_was_cut_begins_with_one() {
     assert_eq!(gap(&format!("e journal\n{journal}")).as_deref(), Some("- to 03:00"));
 }
 
+/// The line that is missing may be of any log where none of them has one.
+#[test]
+fn a_gap_of_logs_without_a_line_and_runs_that_were_left_out_are_told() {
+    let quiet = "e /var/log/cron.log\ni 7 0 1795235999\ne /var/log/syslog\ni 8 90 1795235999\ng\n";
+    assert_eq!(read("", "", "", quiet).gap, Some(LogGap::default()));
+    let line = |second: usize| format!("{}.5 h CRON[{second}]: (r) CMD (x)\n", 1_795_230_000 + second);
+    let reading = read("", "", "", &format!("e x\n{}", (0..RUNS_MAX + 5).map(line).collect::<String>()));
+    let first = DateTime::from_timestamp(1_795_230_005, 0);
+    assert_eq!((reading.covers_from, reading.gap), (first, Some(LogGap { from: None, to: first })));
+}
+
 /// No line was written later than its file: one of last year's same day is of last year.
 #[test]
 fn a_line_of_a_file_that_was_written_a_year_ago_is_of_that_year() {

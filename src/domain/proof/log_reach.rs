@@ -7,6 +7,8 @@ use crate::domain::text::SafeText;
 
 /// A host's cron tells of something each day: of a log that has told of nothing for longer nothing is known.
 const TELLS_FOR_MS: i64 = 26 * 3_600_000;
+/// The newest line may be so far ahead of what is known.
+const AHEAD_MS_MAX: i64 = 600_000;
 /// Times that were not read that are remembered.
 const UNREAD_MAX: usize = 32;
 
@@ -39,8 +41,11 @@ impl LogReach {
         if let Some(gap) = reading.gap {
             self.note_unread(gap.from.map_or(self.known_to_ms, ms), gap.to.map_or(known_to_ms, ms));
         }
-        if self.told_to < reading.told_to {
-            self.told_to = reading.told_to;
+        // A line of the future says nothing of how long the log will tell.
+        let latest = DateTime::from_timestamp_millis(known_to_ms.saturating_add(AHEAD_MS_MAX));
+        let told_to = reading.told_to.map(|to| latest.map_or(to, |latest| to.min(latest)));
+        if self.told_to < told_to {
+            self.told_to = told_to;
             self.told_by.clone_from(&reading.evidence);
         }
         // A log that is gone, or where nothing of cron comes any more, tells of no run.
@@ -62,11 +67,22 @@ impl LogReach {
         if to_ms <= from_ms {
             return;
         }
-        self.unread_ms.push((from_ms, to_ms));
-        // Of too many the oldest become one.
+        match self
+            .unread_ms
+            .last_mut()
+            .filter(|(last_from_ms, last_to_ms)| *last_from_ms <= from_ms && from_ms <= *last_to_ms)
+        {
+            Some((_, last_to_ms)) => *last_to_ms = to_ms.max(*last_to_ms),
+            None => self.unread_ms.push((from_ms, to_ms)),
+        }
+        // Of too many the two become one that have the least between them: what was read stays read, as far as it goes.
         if UNREAD_MAX < self.unread_ms.len() {
-            let (from_ms, _) = self.unread_ms.remove(0);
-            self.unread_ms[0].0 = self.unread_ms[0].0.min(from_ms);
+            let between = |index: &usize| self.unread_ms[index + 1].0.saturating_sub(self.unread_ms[*index].1);
+            if let Some(index) = (0..self.unread_ms.len() - 1).min_by_key(between) {
+                let (from_ms, to_ms) = self.unread_ms.remove(index + 1);
+                let (first_ms, last_ms) = self.unread_ms[index];
+                self.unread_ms[index] = (first_ms.min(from_ms), last_ms.max(to_ms));
+            }
         }
     }
 
@@ -117,6 +133,11 @@ mod tests {
         (0..100).for_each(|hour| reach.note_unread(hour * 3_600_000, hour * 3_600_000 + 60_000));
         assert!((0..100).all(|hour| reach.unread_at(at(hour * 3_600 + 30)).is_some()));
         assert_eq!(reach.unread_at(at(99 * 3_600 + 90)), None);
+        // Nor does much that was read become unread for many gaps that lie close together.
+        let mut reach = LogReach::default();
+        reach.note_unread(i64::MIN, 0);
+        (0..100).for_each(|minute| reach.note_unread(86_400_000 + minute * 60_000, 86_430_000 + minute * 60_000));
+        assert_eq!((reach.unread_at(at(3_600)), reach.unread_at(at(80_000))), (None, None));
     }
 
     #[test]
